@@ -1,0 +1,122 @@
+//! The activations that the kernels know: those whose derivative follows from their own value.
+
+use super::math;
+use pulp::Simd;
+
+/// An activation whose derivative is a function of its output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// x
+    Linear,
+    /// tanh x
+    Tanh,
+    /// 1 / (1 + e⁻ˣ)
+    Sigmoid,
+    /// clip(slope · x + 0.5, 0, 1); the slope is 1/6 in Keras 3 and 0.2 in Keras 1 and 2.
+    HardSigmoid {
+        /// The slope at 0.
+        slope: f32,
+    },
+    /// max(x, 0)
+    Relu,
+    /// min(max(x, 0), 6)
+    Relu6,
+    /// x for x > 0, else `scale · alpha · (eˣ - 1)`, all times `scale`; ELU has scale and alpha 1.
+    Elu {
+        /// The limit for x → -∞ before scaling.
+        alpha: f32,
+        /// The factor on everything.
+        scale: f32,
+    },
+    /// eˣ
+    Exponential,
+    /// log(1 + eˣ)
+    Softplus,
+    /// x / (1 + |x|)
+    Softsign,
+}
+
+impl Activation {
+    /// Replaces each value by its activation.
+    #[inline(always)]
+    pub(super) fn apply<S: Simd>(self, simd: S, values: &mut [S::f32s]) {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        match self {
+            Self::Linear => {}
+            Self::Tanh => values.iter_mut().for_each(|v| *v = math::tanh(simd, *v)),
+            Self::Sigmoid => values.iter_mut().for_each(|v| *v = math::sigmoid(simd, *v)),
+            Self::HardSigmoid { slope } => {
+                let (slope, half) = (simd.splat_f32s(slope), simd.splat_f32s(0.5));
+                for v in values {
+                    let y = simd.mul_add_e_f32s(*v, slope, half);
+                    let clipped = simd.min_f32s(simd.max_f32s(y, zero), one);
+                    *v = simd.select_f32s(simd.equal_f32s(y, y), clipped, y);
+                }
+            }
+            // `select` rather than `max`, so that NaN stays NaN.
+            Self::Relu => {
+                values.iter_mut().for_each(|v| *v = simd.select_f32s(simd.less_than_f32s(*v, zero), zero, *v))
+            }
+            Self::Relu6 => {
+                let six = simd.splat_f32s(6.0);
+                for v in values {
+                    let y = simd.select_f32s(simd.less_than_f32s(*v, zero), zero, *v);
+                    *v = simd.select_f32s(simd.greater_than_f32s(y, six), six, y);
+                }
+            }
+            Self::Elu { alpha, scale } => {
+                let (negative, positive) = (simd.splat_f32s(scale * alpha), simd.splat_f32s(scale));
+                for v in values {
+                    let below = simd.mul_f32s(simd.sub_f32s(math::exp(simd, *v), one), negative);
+                    let above = simd.mul_f32s(*v, positive);
+                    *v = simd.select_f32s(simd.greater_than_f32s(*v, zero), above, below);
+                }
+            }
+            Self::Exponential => values.iter_mut().for_each(|v| *v = math::exp(simd, *v)),
+            Self::Softplus => {
+                for v in values {
+                    let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(std::slice::from_mut(v));
+                    for x in lanes {
+                        *x = x.max(0.0) + (-x.abs()).exp().ln_1p();
+                    }
+                }
+            }
+            Self::Softsign => {
+                values.iter_mut().for_each(|v| *v = simd.div_f32s(*v, simd.add_f32s(one, simd.abs_f32s(*v))))
+            }
+        }
+    }
+
+    /// The derivative at the point where the activation took the value `y`.
+    #[inline(always)]
+    pub(super) fn derivative<S: Simd>(self, simd: S, y: S::f32s) -> S::f32s {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        let inside = |upper: f32, slope: f32| {
+            let within = simd.select_f32s(
+                simd.less_than_f32s(y, simd.splat_f32s(upper)),
+                simd.splat_f32s(slope),
+                zero,
+            );
+            simd.select_f32s(simd.greater_than_f32s(y, zero), within, zero)
+        };
+        match self {
+            Self::Linear => one,
+            Self::Tanh => simd.negate_mul_add_e_f32s(y, y, one),
+            Self::Sigmoid => simd.negate_mul_add_e_f32s(y, y, y),
+            Self::HardSigmoid { slope } => inside(1.0, slope),
+            Self::Relu => inside(f32::INFINITY, 1.0),
+            Self::Relu6 => inside(6.0, 1.0),
+            Self::Elu { alpha, scale } => simd.select_f32s(
+                simd.greater_than_f32s(y, zero),
+                simd.splat_f32s(scale),
+                simd.add_f32s(y, simd.splat_f32s(scale * alpha)),
+            ),
+            Self::Exponential => y,
+            Self::Softplus => simd.sub_f32s(one, math::exp(simd, simd.neg_f32s(y))),
+            Self::Softsign => {
+                let d = simd.sub_f32s(one, simd.abs_f32s(y));
+                simd.mul_f32s(d, d)
+            }
+        }
+    }
+}

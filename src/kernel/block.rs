@@ -1,0 +1,139 @@
+//! The two products that everything is made of: a matrix times a block's vectors, and the outer product of two blocks
+//! summed over time and sequences.
+
+use pulp::Simd;
+
+/// Columns that a pass of [`project`] keeps in registers.
+const TILE: usize = 8;
+
+/// `out[j] += Σ_k a[k] · weights[k][j]`: `weights` is row-major, its rows `width` long, and column 0 of `out` is its
+/// column `from`.
+#[inline(always)]
+pub(super) fn project<S: Simd>(
+    simd: S,
+    out: &mut [S::f32s],
+    a: &[S::f32s],
+    weights: &[f32],
+    width: usize,
+    from: usize,
+) {
+    let (tiles, rest) = pulp::as_arrays_mut::<TILE, _>(out);
+    let mut column = from;
+    for tile in tiles {
+        project_tile(simd, tile, a, weights, width, column);
+        column += TILE;
+    }
+    let (tiles, rest) = pulp::as_arrays_mut::<4, _>(rest);
+    for tile in tiles {
+        project_tile(simd, tile, a, weights, width, column);
+        column += 4;
+    }
+    for single in rest {
+        project_tile(simd, std::array::from_mut(single), a, weights, width, column);
+        column += 1;
+    }
+}
+
+#[inline(always)]
+fn project_tile<S: Simd, const N: usize>(
+    simd: S,
+    out: &mut [S::f32s; N],
+    a: &[S::f32s],
+    weights: &[f32],
+    width: usize,
+    column: usize,
+) {
+    let mut sums = *out;
+    for (&value, row) in a.iter().zip(weights.chunks_exact(width)) {
+        let row = &row[column..column + N];
+        for j in 0..N {
+            sums[j] = simd.mul_add_e_f32s(simd.splat_f32s(row[j]), value, sums[j]);
+        }
+    }
+    *out = sums;
+}
+
+/// A matrix of vectors over time: step s starts at `values[s * stride + offset]`.
+#[derive(Clone, Copy)]
+pub(super) struct Series<'a, V> {
+    pub values: &'a [V],
+    pub stride: usize,
+    pub offset: usize,
+    pub len: usize,
+}
+
+/// `out[k][j] = Σ_s Σ_lanes factor[k] · a[s][k] · d[s][j]`, `out` row-major with rows `width` long, `j` counted from
+/// column `from`. `factor` is constant over time (a dropout mask); none is 1.
+#[inline(always)]
+pub(super) fn outer<S: Simd>(
+    simd: S,
+    a: Series<'_, S::f32s>,
+    d: Series<'_, S::f32s>,
+    factor: Option<&[S::f32s]>,
+    out: &mut [f32],
+    width: usize,
+    from: usize,
+) {
+    const K: usize = 4;
+    const J: usize = 4;
+    let mut k = 0;
+    while k < a.len {
+        let rows = K.min(a.len - k);
+        let mut j = 0;
+        while j < d.len {
+            let columns = J.min(d.len - j);
+            let sums = if rows == K && columns == J {
+                outer_tile::<S, K, J>(simd, a, d, k, j)
+            } else {
+                let mut sums = [[simd.splat_f32s(0.0); J]; K];
+                for (r, row) in sums.iter_mut().enumerate().take(rows) {
+                    for (c, sum) in row.iter_mut().enumerate().take(columns) {
+                        *sum = outer_tile::<S, 1, 1>(simd, a, d, k + r, j + c)[0][0];
+                    }
+                }
+                sums
+            };
+            for (r, row) in sums.iter().enumerate().take(rows) {
+                for (c, &sum) in row.iter().enumerate().take(columns) {
+                    let sum = factor.map_or(sum, |factor| simd.mul_f32s(sum, factor[k + r]));
+                    out[(k + r) * width + from + j + c] = simd.reduce_sum_f32s(sum);
+                }
+            }
+            j += columns;
+        }
+        k += rows;
+    }
+}
+
+#[inline(always)]
+fn outer_tile<S: Simd, const K: usize, const J: usize>(
+    simd: S,
+    a: Series<'_, S::f32s>,
+    d: Series<'_, S::f32s>,
+    k: usize,
+    j: usize,
+) -> [[S::f32s; J]; K] {
+    let mut sums = [[simd.splat_f32s(0.0); J]; K];
+    for (a_step, d_step) in a.values.chunks_exact(a.stride).zip(d.values.chunks_exact(d.stride)) {
+        let left = &a_step[a.offset + k..a.offset + k + K];
+        let right = &d_step[d.offset + j..d.offset + j + J];
+        for (row, &l) in sums.iter_mut().zip(left) {
+            for (sum, &r) in row.iter_mut().zip(right) {
+                *sum = simd.mul_add_e_f32s(l, r, *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// `out[j] = Σ_s Σ_lanes d[s][j]`.
+#[inline(always)]
+pub(super) fn column_sums<S: Simd>(simd: S, d: Series<'_, S::f32s>, out: &mut [f32]) {
+    for (j, out) in out.iter_mut().enumerate().take(d.len) {
+        let mut sum = simd.splat_f32s(0.0);
+        for step in d.values.chunks_exact(d.stride) {
+            sum = simd.add_f32s(sum, step[d.offset + j]);
+        }
+        *out = simd.reduce_sum_f32s(sum);
+    }
+}

@@ -1,0 +1,52 @@
+//! Scratch memory that is kept from one batch to the next: pages touched once stay ours.
+
+use std::sync::Mutex;
+
+/// Buffers waiting for their next use, and how many of them are kept at most.
+static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+const KEPT: usize = 64;
+
+/// A slice of floats with arbitrary contents, given back when dropped.
+pub(super) struct Buffer {
+    floats: Vec<f32>,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` floats. Their values are left over from an earlier use: write before you read.
+    pub(super) fn new(len: usize) -> Self {
+        let mut pool = POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // The smallest that is large enough, and not wastefully so.
+        let fit = pool
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| kept.len() >= len && kept.len() / 4 <= len)
+            .min_by_key(|(_, kept)| kept.len())
+            .map(|(index, _)| index);
+        let floats = fit.map(|index| pool.swap_remove(index));
+        drop(pool);
+        Self { floats: floats.unwrap_or_else(|| vec![0.0; len]), len }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut pool = POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if pool.len() < KEPT {
+            pool.push(std::mem::take(&mut self.floats));
+        }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.floats[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.floats[..self.len]
+    }
+}

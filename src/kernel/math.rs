@@ -1,0 +1,77 @@
+//! exp, sigmoid and tanh on vectors.
+//!
+//! The exponent is split as x = n ln 2 + r with |r| ≤ ln 2 / 2, and eʳ is the polynomial of Cephes' `expf`.
+
+use pulp::Simd;
+
+const LOG2_E: f32 = std::f32::consts::LOG2_E;
+/// ln 2 in two parts; the first has few enough bits that n times it is exact.
+const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+/// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits of the mantissa.
+const ROUND: f32 = 12_582_912.0;
+
+/// n and r of x = n ln 2 + r; n as the integer (two's complement) in each lane's bits.
+#[inline(always)]
+fn reduce<S: Simd>(simd: S, x: S::f32s) -> (S::u32s, S::f32s) {
+    let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(LOG2_E), simd.splat_f32s(ROUND));
+    let n = simd.sub_f32s(shifted, simd.splat_f32s(ROUND));
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_HIGH), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_LOW), r);
+    let bits = simd.sub_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(ROUND.to_bits()));
+    (bits, r)
+}
+
+/// eʳ - 1 for |r| ≤ ln 2 / 2, accurate relative to its own size.
+#[inline(always)]
+fn expm1_small<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
+    let mut p = simd.splat_f32s(1.987_569_1e-4);
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
+    }
+    simd.mul_add_e_f32s(simd.mul_f32s(r, r), p, r)
+}
+
+/// 2ⁿ for an n whose biased exponent `n + 127` is given.
+#[inline(always)]
+fn power_of_two<S: Simd>(simd: S, biased: S::u32s) -> S::f32s {
+    simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(biased, simd.splat_u32s(23)))
+}
+
+/// eˣ, subnormal results, infinities and NaN included.
+#[inline(always)]
+pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let clamped = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-104.0)), simd.splat_f32s(89.0));
+    let (n, r) = reduce(simd, clamped);
+    let e = simd.add_f32s(expm1_small(simd, r), simd.splat_f32s(1.0));
+    // 2ⁿ in two factors, neither of which overflows or vanishes.
+    let biased = simd.add_u32s(n, simd.splat_u32s(254));
+    let half = simd.wrapping_dyn_shr_u32s(biased, simd.splat_u32s(1));
+    let rest = simd.sub_u32s(biased, half);
+    let y = simd.mul_f32s(simd.mul_f32s(e, power_of_two(simd, half)), power_of_two(simd, rest));
+    simd.select_f32s(simd.equal_f32s(x, x), y, x)
+}
+
+/// 1 / (1 + e⁻ˣ).
+#[inline(always)]
+pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    let e = exp(simd, simd.neg_f32s(simd.abs_f32s(x)));
+    let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
+    simd.div_f32s(simd.select_f32s(negative, e, one), simd.add_f32s(one, e))
+}
+
+/// The hyperbolic tangent, by e⁻²ˡˣˡ - 1 so that nothing cancels near 0.
+#[inline(always)]
+pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    let magnitude = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(15.0));
+    let (n, r) = reduce(simd, simd.mul_f32s(magnitude, simd.splat_f32s(-2.0)));
+    let scale = power_of_two(simd, simd.add_u32s(n, simd.splat_u32s(127)));
+    let expm1 = simd.mul_add_e_f32s(scale, expm1_small(simd, r), simd.sub_f32s(scale, one));
+    let y = simd.div_f32s(expm1, simd.add_f32s(expm1, simd.splat_f32s(2.0)));
+    // expm1 ≤ 0: y is -tanh|x|. Give it the sign of x, and NaN where x is NaN.
+    let sign = simd.and_f32s(x, simd.splat_f32s(-0.0));
+    let y = simd.or_f32s(simd.abs_f32s(y), sign);
+    simd.select_f32s(simd.equal_f32s(x, x), y, x)
+}

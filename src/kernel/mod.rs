@@ -1,0 +1,24 @@
+//! Whole-sequence forward and backward passes of SimpleRNN, LSTM and GRU on plain `f32` slices.
+//!
+//! The batch is cut into blocks of as many sequences as a vector register has lanes, one sequence a lane. A block runs
+//! through all its time steps on one thread; the state never leaves the cache. Blocks depend on the batch alone, and what
+//! they add up (weight gradients) is added in their order, so that any number of threads gives the same bytes.
+//!
+//! Nothing here knows of tensors or files; [`crate::nn`] wraps it in Candle's custom ops.
+
+mod activation;
+mod block;
+mod buffer;
+mod cell;
+mod gru;
+mod isa;
+mod lanes;
+mod lstm;
+mod math;
+mod pass;
+mod simple_rnn;
+
+pub use activation::Activation;
+pub use cell::Kind;
+pub use isa::{instruction_set, lanes};
+pub use pass::{Dropout, Gradients, Input, Layer, Saved, backward, forward};

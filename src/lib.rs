@@ -1,0 +1,18 @@
+//! Keras's recurrent layers for Candle.
+#![deny(missing_docs)]
+
+mod error;
+pub use error::{Error, Result};
+
+pub mod kernel;
+pub mod model;
+pub mod nn;
+
+/// The candidate most like `name`, if one is like it at all: for "did you mean".
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .filter(|&(likeness, _)| likeness >= 0.5)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,172 @@
+//! A model's variables by name: drawn from a seed, read from a checkpoint, handed to layers through a `VarBuilder`.
+
+use super::config::ModelConfig;
+use crate::nn::{Variable, random::Stream};
+use crate::{Error, Result};
+use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Variables by full name (`lstm.kernel`), sorted by it. Clones share their storage.
+#[derive(Clone, Debug, Default)]
+pub struct Weights(BTreeMap<String, Var>);
+
+impl Weights {
+    /// Keras's initial values for `config`: the same seed gives the same bytes on every machine.
+    ///
+    /// # Errors
+    /// If the layers do not fit each other.
+    pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        let mut weights = Self::default();
+        for placed in config.place()? {
+            weights.add(&placed.layer.name, &placed.variables, seed, device)?;
+        }
+        Ok(weights)
+    }
+
+    /// Draws the variables of one layer, for a model of one's own: `prefix` is the layer's path in the `VarBuilder`,
+    /// `variables` what its config's `variables(input_dim)` lists.
+    ///
+    /// # Errors
+    /// Candle's own only.
+    pub fn add(&mut self, prefix: &str, variables: &[Variable], seed: u64, device: &Device) -> Result<()> {
+        for variable in variables {
+            let name = format!("{prefix}.{}", variable.name);
+            let values = variable.initializer.draw(&variable.shape, &mut Stream::named(seed, &name));
+            let tensor = Tensor::from_vec(values, variable.shape.as_slice(), device)?;
+            self.0.insert(name, Var::from_tensor(&tensor)?);
+        }
+        Ok(())
+    }
+
+    /// Reads a safetensors file that holds exactly the variables of `config`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a variable is missing, unknown, or of another shape or type.
+    pub fn load(config: &ModelConfig, path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        Self::from_bytes(config, &bytes, path, device)
+    }
+
+    /// The same from the file's bytes; `origin` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_bytes(config: &ModelConfig, bytes: &[u8], origin: &Path, device: &Device) -> Result<Self> {
+        let fail = |what: String| Error::file(origin, what);
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|e| fail(format!("not a whole safetensors file ({e}); is it truncated?")))?;
+        let expected = config.variables()?;
+        if let Some(name) = file.names().into_iter().find(|name| !expected.iter().any(|(n, _)| n == name)) {
+            return Err(fail(format!(
+                "holds a variable `{name}` that the model `{}` does not have",
+                config.name
+            )));
+        }
+        let mut weights = Self::default();
+        for (name, shape) in expected {
+            let view = file.tensor(&name).map_err(|_| {
+                fail(format!("the variable `{name}` {shape:?} of the model `{}` is missing", config.name))
+            })?;
+            if view.shape() != shape {
+                return Err(Error::Shape { name, expected: shape, found: view.shape().to_vec() });
+            }
+            let dtype =
+                DType::try_from(view.dtype()).ok().filter(|dtype| dtype.is_float()).ok_or_else(|| {
+                    fail(format!("the variable `{name}` has type {:?}, not a float", view.dtype()))
+                })?;
+            let tensor = Tensor::from_raw_buffer(view.data(), dtype, &shape, device)?.to_dtype(DType::F32)?;
+            weights.0.insert(name, Var::from_tensor(&tensor)?);
+        }
+        Ok(weights)
+    }
+
+    /// A `VarBuilder` whose tensors are tracked: for training.
+    pub fn var_builder(&self) -> VarBuilder<'static> {
+        self.builder(true)
+    }
+
+    /// A `VarBuilder` over the same storage whose tensors are detached: no graph is kept of what is computed with
+    /// them, and they follow every update in place. For validation and inference.
+    pub fn frozen(&self) -> VarBuilder<'static> {
+        self.builder(false)
+    }
+
+    fn builder(&self, tracked: bool) -> VarBuilder<'static> {
+        let device = self.0.values().next().map_or(Device::Cpu, |var| var.device().clone());
+        let backend = Backend { weights: self.clone(), tracked };
+        VarBuilder::from_backend(Box::new(backend), DType::F32, device)
+    }
+
+    /// Names and variables, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.0.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// A copy of the values.
+    ///
+    /// # Errors
+    /// Candle's own only.
+    pub fn snapshot(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.0.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+    }
+
+    /// Writes such a copy back into the variables, in place.
+    ///
+    /// # Errors
+    /// If a variable is missing from `values` or has another shape there.
+    pub fn restore(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, var) in &self.0 {
+            let found = values.get(name).map(|value| value.dims()).unwrap_or_default();
+            match values.get(name) {
+                Some(value) if found == var.dims() => var.set(value)?,
+                _ => {
+                    return Err(Error::Shape {
+                        name: name.clone(),
+                        expected: var.dims().to_vec(),
+                        found: found.to_vec(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Serves [`Weights`] to a `VarBuilder`.
+struct Backend {
+    weights: Weights,
+    tracked: bool,
+}
+
+impl SimpleBackend for Backend {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        _: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let tensor = self.get_unchecked(name, dtype, device)?;
+        if tensor.shape() != &shape {
+            candle_core::bail!("variable {name}: needed with shape {shape:?}, held with {:?}", tensor.shape())
+        }
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let Some(var) = self.weights.0.get(name) else {
+            return Err(candle_core::Error::CannotFindTensor { path: name.to_string() }.bt());
+        };
+        let tensor = if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() };
+        tensor.to_device(device)?.to_dtype(dtype)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.weights.0.contains_key(name)
+    }
+}

@@ -1,0 +1,54 @@
+//! Keras's layers as Candle modules: each one file, a `Config` with Keras's fields and defaults, and a layer built by
+//! `new(input_dim, config, vb)`.
+//!
+//! ```
+//! use candle_core::{DType, Device, Module, Tensor};
+//! use candle_nn::{VarBuilder, VarMap};
+//! use candle_recurrent::nn::{Lstm, LstmConfig};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let variables = VarMap::new();
+//! let vb = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
+//! let lstm = Lstm::new(16, LstmConfig::new(8), vb.pp("lstm"))?;
+//! let xs = Tensor::zeros((2, 100, 16), DType::F32, &Device::Cpu)?;
+//! assert_eq!(lstm.forward(&xs)?.dims(), [2, 8]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod activation;
+mod dense;
+mod dropout;
+mod embedding;
+mod gru;
+mod init;
+mod lstm;
+mod op;
+pub mod random;
+mod recurrent;
+mod simple_rnn;
+mod steps;
+
+pub use activation::Activation;
+pub use dense::{Dense, DenseConfig};
+pub use dropout::{Dropout, DropoutConfig};
+pub use embedding::{Embedding, EmbeddingConfig};
+pub use gru::{Gru, GruConfig};
+pub use init::{Initializer, Variable};
+pub use lstm::{Lstm, LstmConfig};
+pub use recurrent::{Call, Output};
+pub(crate) use recurrent::{RecurrentLayer, Source};
+pub use simple_rnn::{SimpleRnn, SimpleRnnConfig};
+
+/// Whether a forward pass is part of training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// No dropout.
+    #[default]
+    Inference,
+    /// Dropout masks are drawn from `seed`; one seed, one set of masks.
+    Training {
+        /// The seed of this batch.
+        seed: u64,
+    },
+}

@@ -1,0 +1,202 @@
+//! The kernels as one Candle op a layer: the whole sequence forward, and a hand-written backward pass.
+//!
+//! Candle's ops take three tensors and give one. The three are the input (or the embedding table), the weights in one
+//! row, and the initial states; the one holds each sequence's outputs followed by its final states.
+
+use super::recurrent::{DropoutMask, Output, Recurrent, Source};
+use crate::kernel::{self, Layer, Saved};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use std::sync::{Mutex, PoisonError};
+
+/// Runs `recurrent` on the kernels.
+pub(super) fn run(
+    recurrent: &Recurrent,
+    layer: Layer,
+    source: Source<'_>,
+    mask: Option<&Tensor>,
+    states: &[Tensor],
+    input_dropout: Option<DropoutMask>,
+    recurrent_dropout: Option<DropoutMask>,
+) -> Result<Output> {
+    let (units, count) = (layer.units, layer.kind.states());
+    let weights = pack(recurrent)?;
+    let states = Tensor::stack(states, 1)?.contiguous()?;
+    let x = source.values().contiguous()?;
+    let (batch, time, ids) = match source {
+        Source::Features(xs) => (xs.dim(0)?, xs.dim(1)?, None),
+        Source::Rows { ids, .. } => {
+            let (batch, time) = ids.dims2()?;
+            let ids = ids.flatten_all()?.to_vec1::<u32>()?;
+            let rows = x.dim(0)?;
+            if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
+                bail!("token id {id} is beyond the embedding's vocabulary of {rows} (ids run from 0)")
+            }
+            (batch, time, Some(ids))
+        }
+    };
+    let mask = mask.map(|mask| mask.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()).transpose()?;
+    let steps = layer.steps_out(time);
+    let return_sequences = layer.return_sequences;
+    let op = RecurrentOp {
+        layer,
+        batch,
+        time,
+        ids,
+        mask,
+        input_dropout,
+        recurrent_dropout,
+        save: x.track_op() || weights.track_op() || states.track_op(),
+        want_x: x.track_op(),
+        saved: Mutex::new(None),
+    };
+    let packed = x.apply_op3(&weights, &states, op)?;
+    let output = packed.narrow(1, 0, steps)?;
+    let states =
+        (0..count).map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)).collect::<Result<_>>()?;
+    Ok(Output { output: if return_sequences { output } else { output.reshape((batch, units))? }, states })
+}
+
+/// kernel, recurrent kernel and bias in one row.
+fn pack(recurrent: &Recurrent) -> Result<Tensor> {
+    let mut parts = vec![recurrent.kernel.flatten_all()?, recurrent.recurrent_kernel.flatten_all()?];
+    if let Some(bias) = &recurrent.bias {
+        parts.push(bias.flatten_all()?);
+    }
+    Tensor::cat(&parts, 0)
+}
+
+struct RecurrentOp {
+    layer: Layer,
+    batch: usize,
+    time: usize,
+    ids: Option<Vec<u32>>,
+    mask: Option<Vec<u8>>,
+    input_dropout: Option<DropoutMask>,
+    recurrent_dropout: Option<DropoutMask>,
+    /// Whether a backward pass may follow, and whether it will be asked for the input's gradient.
+    save: bool,
+    want_x: bool,
+    /// What the forward pass left for the backward pass; the first one takes it, a second one would run forward again.
+    saved: Mutex<Option<Saved>>,
+}
+
+impl RecurrentOp {
+    fn input<'a>(&'a self, x: &'a [f32], states: &'a [f32]) -> kernel::Input<'a> {
+        let dropout = |mask: &'a Option<DropoutMask>| {
+            mask.as_ref().map(|mask| kernel::Dropout { masks: &mask.values, per_gate: mask.per_gate })
+        };
+        kernel::Input {
+            batch: self.batch,
+            time: self.time,
+            x,
+            ids: self.ids.as_deref(),
+            mask: self.mask.as_deref(),
+            states,
+            input_dropout: dropout(&self.input_dropout),
+            recurrent_dropout: dropout(&self.recurrent_dropout),
+        }
+    }
+
+    fn forward(&self, x: &[f32], weights: &[f32], states: &[f32]) -> (Vec<f32>, Option<Saved>) {
+        let row = (self.layer.steps_out(self.time) + self.layer.kind.states()) * self.layer.units;
+        let mut out = vec![0.0; self.batch * row];
+        let saved = kernel::forward(&self.layer, &self.input(x, states), weights, self.save, &mut out);
+        (out, saved)
+    }
+
+    /// The table's gradient from those of the steps: each added to its row, in the order of the batch.
+    fn scatter(&self, ids: &[u32], steps: &[f32], shape: &Shape) -> Vec<f32> {
+        let features = self.layer.features;
+        let mut table = vec![0.0; shape.elem_count()];
+        for (&id, step) in ids.iter().zip(steps.chunks_exact(features)) {
+            let row = &mut table[id as usize * features..][..features];
+            row.iter_mut().zip(step).for_each(|(sum, &d)| *sum += d);
+        }
+        table
+    }
+}
+
+/// The floats of a contiguous CPU tensor.
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let all = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&all[start..end]),
+        None => bail!("a recurrent layer's kernel needs contiguous tensors"),
+    }
+}
+
+/// Calls `f` with the floats of each tensor.
+fn with_floats<T>(tensors: [&Tensor; 4], f: impl FnOnce([&[f32]; 4]) -> T) -> Result<T> {
+    let tensors = [
+        tensors[0].contiguous()?,
+        tensors[1].contiguous()?,
+        tensors[2].contiguous()?,
+        tensors[3].contiguous()?,
+    ];
+    let held = tensors.each_ref().map(Tensor::storage_and_layout);
+    let mut slices = [&[][..]; 4];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
+        let Storage::Cpu(storage) = &**storage else {
+            bail!("a recurrent layer's kernel runs on the CPU only")
+        };
+        *slice = floats(storage, layout)?;
+    }
+    Ok(f(slices))
+}
+
+impl CustomOp3 for RecurrentOp {
+    fn name(&self) -> &'static str {
+        "recurrent"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weights: &CpuStorage,
+        weights_layout: &Layout,
+        states: &CpuStorage,
+        states_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (out, saved) = self.forward(
+            floats(x, x_layout)?,
+            floats(weights, weights_layout)?,
+            floats(states, states_layout)?,
+        );
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+        let steps = self.layer.steps_out(self.time) + self.layer.kind.states();
+        Ok((CpuStorage::F32(out), (self.batch, steps, self.layer.units).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weights: &Tensor,
+        states: &Tensor,
+        _: &Tensor,
+        d_out: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (shape, device) = (x.shape(), x.device());
+        let gradients = with_floats([x, weights, states, d_out], |[x, weights, states, d_out]| {
+            let saved = saved.or_else(|| self.forward(x, weights, states).1);
+            saved.map(|saved| {
+                let input = self.input(x, states);
+                kernel::backward(&self.layer, &input, weights, saved, d_out, self.want_x)
+            })
+        })?;
+        let Some(gradients) = gradients else {
+            bail!("a recurrent layer was asked for gradients of tensors that are not tracked")
+        };
+        let d_x = match &self.ids {
+            _ if !self.want_x => None,
+            None => Some(gradients.x),
+            Some(ids) => Some(self.scatter(ids, &gradients.x, shape)),
+        };
+        Ok((
+            d_x.map(|d_x| Tensor::from_vec(d_x, shape, device)).transpose()?,
+            Some(Tensor::from_vec(gradients.weights, weights.shape(), device)?),
+            Some(Tensor::from_vec(gradients.states, states.shape(), device)?),
+        ))
+    }
+}

@@ -1,0 +1,59 @@
+//! The crate's own random numbers: the same on every machine, whatever the number of threads.
+
+/// A stream of random numbers (SplitMix64, Steele, Lea and Flood 2014): one 64-bit state, one multiply-xorshift a
+/// draw, integer arithmetic only.
+#[derive(Clone, Debug)]
+pub struct Stream(u64);
+
+impl Stream {
+    /// The stream of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The stream of `seed` that belongs to `name`: streams of different names are independent, so that adding a
+    /// variable to a model changes no other variable's values.
+    pub fn named(seed: u64, name: &str) -> Self {
+        // FNV-1a, then one round of mixing with the seed.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self(Self(hash ^ Self(seed).next_u64()).next_u64())
+    }
+
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in [0, 1), a multiple of 2⁻⁵³.
+    pub fn uniform(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// An integer in 0..`bound`, without bias (Lemire 2019). `bound` must not be 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        let threshold = bound.wrapping_neg() % bound;
+        loop {
+            let product = (self.next_u64() >> 32) * u64::from(bound);
+            if product as u32 >= threshold {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// A standard normal number (Marsaglia's polar method), with `libm`'s logarithm so that it is the same everywhere.
+    pub fn normal(&mut self) -> f64 {
+        loop {
+            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+            let s = x * x + y * y;
+            if s > 0.0 && s < 1.0 {
+                return x * (-2.0 * libm::log(s) / s).sqrt();
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The kernels against the tensor path, one operation after another, and against finite differences.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::VarBuilder;
+use candle_recurrent::nn::random::Stream;
+use candle_recurrent::nn::{
+    Activation, Call, Gru, GruConfig, Lstm, LstmConfig, Mode, Output, SimpleRnn, SimpleRnnConfig, Variable,
+};
+use std::collections::HashMap;
+
+const CPU: Device = Device::Cpu;
+
+fn random(shape: &[usize], scale: f64, stream: &mut Stream) -> Tensor {
+    let values: Vec<f32> =
+        (0..shape.iter().product()).map(|_| ((2.0 * stream.uniform() - 1.0) * scale) as f32).collect();
+    Tensor::from_vec(values, shape, &CPU).unwrap()
+}
+
+/// A layer of any kind, on the kernels or step by step.
+enum AnyLayer {
+    Simple(SimpleRnn),
+    Lstm(Lstm),
+    Gru(Gru),
+}
+
+impl AnyLayer {
+    fn call(&self, xs: &Tensor, call: Call<'_>, steps: bool) -> Result<Output> {
+        match (self, steps) {
+            (Self::Simple(layer), false) => layer.call(xs, call),
+            (Self::Simple(layer), true) => layer.call_steps(xs, call),
+            (Self::Lstm(layer), false) => layer.call(xs, call),
+            (Self::Lstm(layer), true) => layer.call_steps(xs, call),
+            (Self::Gru(layer), false) => layer.call(xs, call),
+            (Self::Gru(layer), true) => layer.call_steps(xs, call),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    kind: &'static str,
+    batch: usize,
+    time: usize,
+    features: usize,
+    units: usize,
+    return_sequences: bool,
+    go_backwards: bool,
+    use_bias: bool,
+    mask: bool,
+    zero_output_for_mask: bool,
+    dropout: f64,
+    recurrent_dropout: f64,
+    activation: Activation,
+    recurrent_activation: Activation,
+}
+
+impl Case {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            batch: 5,
+            time: 6,
+            features: 3,
+            units: 4,
+            return_sequences: false,
+            go_backwards: false,
+            use_bias: true,
+            mask: false,
+            zero_output_for_mask: false,
+            dropout: 0.0,
+            recurrent_dropout: 0.0,
+            activation: Activation::Tanh,
+            recurrent_activation: Activation::Sigmoid,
+        }
+    }
+
+    fn variables(&self) -> Vec<Variable> {
+        match self.kind {
+            "simple" => self.simple().variables(self.features),
+            "lstm" => self.lstm().variables(self.features),
+            _ => self.gru().variables(self.features),
+        }
+    }
+
+    fn simple(&self) -> SimpleRnnConfig {
+        SimpleRnnConfig {
+            units: self.units,
+            activation: self.activation,
+            use_bias: self.use_bias,
+            dropout: self.dropout,
+            recurrent_dropout: self.recurrent_dropout,
+            return_sequences: self.return_sequences,
+            go_backwards: self.go_backwards,
+            stateful: false,
+            zero_output_for_mask: self.zero_output_for_mask,
+        }
+    }
+
+    fn lstm(&self) -> LstmConfig {
+        LstmConfig {
+            units: self.units,
+            activation: self.activation,
+            recurrent_activation: self.recurrent_activation,
+            use_bias: self.use_bias,
+            dropout: self.dropout,
+            recurrent_dropout: self.recurrent_dropout,
+            return_sequences: self.return_sequences,
+            go_backwards: self.go_backwards,
+            zero_output_for_mask: self.zero_output_for_mask,
+            ..LstmConfig::default()
+        }
+    }
+
+    fn gru(&self) -> GruConfig {
+        GruConfig {
+            units: self.units,
+            activation: self.activation,
+            recurrent_activation: self.recurrent_activation,
+            use_bias: self.use_bias,
+            reset_after: self.kind == "gru",
+            dropout: self.dropout,
+            recurrent_dropout: self.recurrent_dropout,
+            return_sequences: self.return_sequences,
+            go_backwards: self.go_backwards,
+            stateful: false,
+            zero_output_for_mask: self.zero_output_for_mask,
+        }
+    }
+
+    fn layer(&self, vb: VarBuilder) -> Result<AnyLayer> {
+        Ok(match self.kind {
+            "simple" => AnyLayer::Simple(SimpleRnn::new(self.features, self.simple(), vb)?),
+            "lstm" => AnyLayer::Lstm(Lstm::new(self.features, self.lstm(), vb)?),
+            _ => AnyLayer::Gru(Gru::new(self.features, self.gru(), vb)?),
+        })
+    }
+
+    /// Weights, input and initial states, by name, all variables.
+    fn inputs(&self, seed: u64) -> Vec<(String, Var)> {
+        let mut stream = Stream::new(seed);
+        let states = if self.kind == "lstm" { 2 } else { 1 };
+        let mut named: Vec<(String, Tensor)> = self
+            .variables()
+            .into_iter()
+            .map(|v| (v.name.to_string(), random(&v.shape, 0.7, &mut stream)))
+            .collect();
+        named.push(("x".into(), random(&[self.batch, self.time, self.features], 1.0, &mut stream)));
+        for state in 0..states {
+            named.push((format!("state {state}"), random(&[self.batch, self.units], 0.5, &mut stream)));
+        }
+        named.into_iter().map(|(name, t)| (name, Var::from_tensor(&t).unwrap())).collect()
+    }
+
+    fn mask_tensor(&self) -> Option<Tensor> {
+        // Row 0 is masked throughout, row 1 from the left, the others here and there.
+        let bits = (0..self.batch * self.time).map(|i| {
+            let (row, step) = (i / self.time, i % self.time);
+            u8::from(row > 0 && (row != 1 || step >= 2) && (row < 2 || !(row + step).is_multiple_of(3)))
+        });
+        self.mask.then(|| Tensor::from_vec(bits.collect::<Vec<_>>(), (self.batch, self.time), &CPU).unwrap())
+    }
+
+    /// A loss that touches every output and final state with its own weight.
+    fn loss(&self, inputs: &[(String, Var)], steps: bool) -> Result<Tensor> {
+        let tensors: HashMap<String, Tensor> =
+            inputs.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        let layer = self.layer(VarBuilder::from_tensors(tensors.clone(), DType::F32, &CPU))?;
+        let states: Vec<Tensor> =
+            (0..2).filter_map(|state| tensors.get(&format!("state {state}")).cloned()).collect();
+        let mask = self.mask_tensor();
+        let call = Call { mask: mask.as_ref(), states: Some(&states), mode: Mode::Training { seed: 9 } };
+        let output = layer.call(&tensors["x"], call, steps)?;
+        let mut stream = Stream::new(77);
+        let mut loss = (&output.output * random(output.output.dims(), 1.0, &mut stream))?.sum_all()?;
+        for state in &output.states {
+            loss = (loss + (state * random(state.dims(), 1.0, &mut stream))?.sum_all()?)?;
+        }
+        Ok(loss)
+    }
+
+    /// Loss and all gradients of the kernels against the tensor path's.
+    fn check(&self) {
+        let inputs = self.inputs(3);
+        let (fast, oracle) = (self.loss(&inputs, false).unwrap(), self.loss(&inputs, true).unwrap());
+        let value = |loss: &Tensor| loss.to_scalar::<f32>().unwrap();
+        let difference = (value(&fast) - value(&oracle)).abs() / (1.0 + value(&oracle).abs());
+        assert!(difference < 1e-5, "{self:?}: the losses differ by {difference}");
+        let (fast, oracle) = (fast.backward().unwrap(), oracle.backward().unwrap());
+        for (name, var) in &inputs {
+            let gradient = |store: &candle_core::backprop::GradStore| {
+                store.get(var).unwrap_or_else(|| panic!("{self:?}: no gradient of {name}")).clone()
+            };
+            let (a, b) = (gradient(&fast), gradient(&oracle));
+            let worst = ((a - &b).unwrap().abs().unwrap() / (b.abs().unwrap() + 1.0).unwrap())
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .max(0)
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
+            assert!(worst < 5e-5, "{self:?}: the gradients of {name} differ by {worst}");
+        }
+    }
+}
+
+const KINDS: [&str; 4] = ["simple", "lstm", "gru", "gru reset before"];
+
+#[test]
+fn kernels_agree_with_the_tensor_path_for_every_option() {
+    for kind in KINDS {
+        for bits in 0..128u32 {
+            let bit = |n: u32| bits >> n & 1 == 1;
+            let case = Case {
+                return_sequences: bit(0),
+                go_backwards: bit(1),
+                use_bias: !bit(2),
+                mask: bit(3),
+                zero_output_for_mask: bit(4),
+                dropout: if bit(5) { 0.4 } else { 0.0 },
+                recurrent_dropout: if bit(6) { 0.3 } else { 0.0 },
+                ..Case::new(kind)
+            };
+            case.check();
+        }
+    }
+}
+
+#[test]
+fn kernels_agree_with_the_tensor_path_for_any_size() {
+    for kind in KINDS {
+        for (batch, time, features, units) in
+            [(1, 1, 1, 1), (16, 3, 5, 7), (17, 9, 16, 8), (33, 4, 2, 19), (64, 5, 9, 33), (7, 12, 20, 13)]
+        {
+            for return_sequences in [false, true] {
+                let base = Case { batch, time, features, units, return_sequences, ..Case::new(kind) };
+                base.check();
+                Case { mask: true, dropout: 0.2, recurrent_dropout: 0.2, ..base }.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_agree_with_the_tensor_path_for_every_activation() {
+    for kind in KINDS {
+        for &activation in Activation::ALL {
+            // Exponentials of exponentials overflow within a few steps.
+            let time = if activation == Activation::Exponential { 1 } else { 3 };
+            Case { time, activation, ..Case::new(kind) }.check();
+            if kind != "simple" {
+                Case { time: 3, recurrent_activation: activation, ..Case::new(kind) }.check();
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for kind in KINDS {
+        for (mask, recurrent_dropout) in [(false, 0.0), (true, 0.3)] {
+            let case = Case {
+                mask,
+                recurrent_dropout,
+                dropout: recurrent_dropout,
+                return_sequences: true,
+                ..Case::new(kind)
+            };
+            let inputs = case.inputs(5);
+            let gradients = case.loss(&inputs, false).unwrap().backward().unwrap();
+            let step = 1e-2f32;
+            for (name, var) in &inputs {
+                let gradient = gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                for at in [0, values.len() / 2, values.len() - 1] {
+                    let shifted = |by: f32| {
+                        let mut values = values.clone();
+                        values[at] += by;
+                        var.set(&Tensor::from_vec(values, var.shape(), &CPU).unwrap()).unwrap();
+                        case.loss(&inputs, false).unwrap().to_scalar::<f32>().unwrap()
+                    };
+                    let slope = (shifted(step) - shifted(-step)) / (2.0 * step);
+                    shifted(0.0);
+                    assert!(
+                        (slope - gradient[at]).abs() < 5e-3 * (1.0 + slope.abs()),
+                        "{case:?}: {name}[{at}]: slope {slope}, gradient {}",
+                        gradient[at]
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn reading_the_embedding_in_place_gives_what_looking_it_up_first_gives() {
+    let mut stream = Stream::new(1);
+    let table = Var::from_tensor(&random(&[11, 3], 1.0, &mut stream)).unwrap();
+    let ids: Vec<u32> = (0..19 * 7).map(|_| stream.below(11)).collect();
+    let ids = Tensor::from_vec(ids, (19, 7), &CPU).unwrap();
+    for kind in KINDS {
+        let case = Case { batch: 19, time: 7, dropout: 0.3, ..Case::new(kind) };
+        let inputs = case.inputs(4);
+        let tensors: HashMap<String, Tensor> =
+            inputs.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        let layer = case.layer(VarBuilder::from_tensors(tensors, DType::F32, &CPU)).unwrap();
+        let call = Call { mode: Mode::Training { seed: 3 }, ..Call::default() };
+        let looked_up = layer
+            .call(
+                &table.index_select(&ids.flatten_all().unwrap(), 0).unwrap().reshape((19, 7, 3)).unwrap(),
+                call,
+                false,
+            )
+            .unwrap()
+            .output;
+        let in_place = match &layer {
+            AnyLayer::Simple(layer) => layer.call_rows(&table, &ids, call),
+            AnyLayer::Lstm(layer) => layer.call_rows(&table, &ids, call),
+            AnyLayer::Gru(layer) => layer.call_rows(&table, &ids, call),
+        }
+        .unwrap()
+        .output;
+        let same = |a: &Tensor, b: &Tensor| {
+            (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
+        };
+        assert_eq!(same(&looked_up, &in_place), 0.0, "{kind}");
+        let d = |output: &Tensor| {
+            output.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&table).unwrap().clone()
+        };
+        let worst = same(&d(&looked_up), &d(&in_place));
+        assert!(worst < 1e-5, "{kind}: {worst}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for kind in KINDS {
+        let case = Case { batch: 70, time: 9, units: 8, features: 5, dropout: 0.2, ..Case::new(kind) };
+        let inputs = case.inputs(8);
+        let bits = |threads: usize| -> Vec<u32> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let gradients = case.loss(&inputs, false).unwrap().backward().unwrap();
+                let flat =
+                    |var: &Var| gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                inputs.iter().flat_map(|(_, var)| flat(var)).map(f32::to_bits).collect()
+            })
+        };
+        assert_eq!(bits(1), bits(3), "{kind}");
+    }
+}
+
+#[test]
+fn a_stateful_layer_goes_on_where_it_stopped() {
+    let case = Case { time: 8, ..Case::new("lstm") };
+    let inputs = case.inputs(2);
+    let tensors: HashMap<String, Tensor> =
+        inputs.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
+    let vb = || VarBuilder::from_tensors(tensors.clone(), DType::F32, &CPU);
+    let whole = Lstm::new(3, case.lstm(), vb()).unwrap();
+    let stateful = Lstm::new(3, LstmConfig { stateful: true, ..case.lstm() }, vb()).unwrap();
+    let xs = &tensors["x"];
+    let part = |from: usize| xs.narrow(1, from, 4).unwrap();
+    let expected = whole.call(xs, Call::default()).unwrap();
+    for _ in 0..2 {
+        stateful.call(&part(0), Call::default()).unwrap();
+        let second = stateful.call(&part(4), Call::default()).unwrap();
+        for (a, b) in second.states.iter().zip(&expected.states) {
+            assert_eq!(a.to_vec2::<f32>().unwrap(), b.to_vec2::<f32>().unwrap());
+        }
+        stateful.reset_states();
+    }
+    // Another batch size without a reset is an error that names the way out.
+    stateful.call(&part(0), Call::default()).unwrap();
+    let error = stateful.call(&part(0).narrow(0, 0, 2).unwrap(), Call::default()).unwrap_err().to_string();
+    assert!(error.contains("reset_states"), "{error}");
+}
