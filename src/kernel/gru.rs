@@ -1,9 +1,11 @@
 //! GRU (Cho et al. 2014; `keras/src/layers/rnn/gru.py`), s the recurrent activation, f the activation:
 //!
-//!     z = s(x W_z + h U_z + b_z)    r = s(x W_r + h U_r + b_r)
-//!     reset after:   candidate = f(x W_h + b_h + r · q),  q = h U_h + b'_h
-//!     reset before:  candidate = f(x W_h + b_h + q U_h),  q = r · h
-//!     h' = z · h + (1 - z) · candidate
+//! ```text
+//! z = s(x W_z + h U_z + b_z)    r = s(x W_r + h U_r + b_r)
+//! reset after:   candidate = f(x W_h + b_h + r · q),  q = h U_h + b'_h
+//! reset before:  candidate = f(x W_h + b_h + q U_h),  q = r · h
+//! h' = z · h + (1 - z) · candidate
+//! ```
 
 use super::cell::{Cell, Factor, Net, RecurrentPart};
 use pulp::Simd;

@@ -1,8 +1,10 @@
 //! LSTM (Hochreiter and Schmidhuber 1997; `keras/src/layers/rnn/lstm.py`), s the recurrent activation, f the activation:
 //!
-//!     i = s(x W_i + h U_i + b_i)    forget = s(x W_f + h U_f + b_f)
-//!     g = f(x W_c + h U_c + b_c)    o      = s(x W_o + h U_o + b_o)
-//!     c' = forget · c + i · g       h'     = o · f(c')
+//! ```text
+//! i = s(x W_i + h U_i + b_i)    forget = s(x W_f + h U_f + b_f)
+//! g = f(x W_c + h U_c + b_c)    o      = s(x W_o + h U_o + b_o)
+//! c' = forget · c + i · g       h'     = o · f(c')
+//! ```
 
 use super::cell::{Cell, Factor, Net, RecurrentPart};
 use pulp::Simd;
