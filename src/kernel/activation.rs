@@ -43,25 +43,35 @@ impl Activation {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         match self {
             Self::Linear => {}
-            Self::Tanh => values.iter_mut().for_each(|v| *v = math::tanh(simd, *v)),
-            Self::Sigmoid => values.iter_mut().for_each(|v| *v = math::sigmoid(simd, *v)),
+            Self::Tanh => {
+                for v in values {
+                    *v = math::tanh(simd, *v);
+                }
+            }
+            Self::Sigmoid => {
+                for v in values {
+                    *v = math::sigmoid(simd, *v);
+                }
+            }
             Self::HardSigmoid { slope } => {
                 let (slope, half) = (simd.splat_f32s(slope), simd.splat_f32s(0.5));
                 for v in values {
                     let y = simd.mul_add_e_f32s(*v, slope, half);
                     let clipped = simd.min_f32s(simd.max_f32s(y, zero), one);
-                    *v = simd.select_f32s(simd.equal_f32s(y, y), clipped, y);
+                    *v = math::select(simd, simd.equal_f32s(y, y), clipped, y);
                 }
             }
             // `select` rather than `max`, so that NaN stays NaN.
             Self::Relu => {
-                values.iter_mut().for_each(|v| *v = simd.select_f32s(simd.less_than_f32s(*v, zero), zero, *v))
+                for v in values {
+                    *v = math::select(simd, simd.less_than_f32s(*v, zero), zero, *v);
+                }
             }
             Self::Relu6 => {
                 let six = simd.splat_f32s(6.0);
                 for v in values {
-                    let y = simd.select_f32s(simd.less_than_f32s(*v, zero), zero, *v);
-                    *v = simd.select_f32s(simd.greater_than_f32s(y, six), six, y);
+                    let y = math::select(simd, simd.less_than_f32s(*v, zero), zero, *v);
+                    *v = math::select(simd, simd.greater_than_f32s(y, six), six, y);
                 }
             }
             Self::Elu { alpha, scale } => {
@@ -69,10 +79,14 @@ impl Activation {
                 for v in values {
                     let below = simd.mul_f32s(simd.sub_f32s(math::exp(simd, *v), one), negative);
                     let above = simd.mul_f32s(*v, positive);
-                    *v = simd.select_f32s(simd.greater_than_f32s(*v, zero), above, below);
+                    *v = math::select(simd, simd.greater_than_f32s(*v, zero), above, below);
                 }
             }
-            Self::Exponential => values.iter_mut().for_each(|v| *v = math::exp(simd, *v)),
+            Self::Exponential => {
+                for v in values {
+                    *v = math::exp(simd, *v);
+                }
+            }
             Self::Softplus => {
                 for v in values {
                     let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(std::slice::from_mut(v));
@@ -82,7 +96,9 @@ impl Activation {
                 }
             }
             Self::Softsign => {
-                values.iter_mut().for_each(|v| *v = simd.div_f32s(*v, simd.add_f32s(one, simd.abs_f32s(*v))))
+                for v in values {
+                    *v = simd.div_f32s(*v, simd.add_f32s(one, math::abs(simd, *v)));
+                }
             }
         }
     }
@@ -91,32 +107,34 @@ impl Activation {
     #[inline(always)]
     pub(super) fn derivative<S: Simd>(self, simd: S, y: S::f32s) -> S::f32s {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        let inside = |upper: f32, slope: f32| {
-            let within = simd.select_f32s(
-                simd.less_than_f32s(y, simd.splat_f32s(upper)),
-                simd.splat_f32s(slope),
-                zero,
-            );
-            simd.select_f32s(simd.greater_than_f32s(y, zero), within, zero)
-        };
         match self {
             Self::Linear => one,
-            Self::Tanh => simd.negate_mul_add_e_f32s(y, y, one),
-            Self::Sigmoid => simd.negate_mul_add_e_f32s(y, y, y),
-            Self::HardSigmoid { slope } => inside(1.0, slope),
-            Self::Relu => inside(f32::INFINITY, 1.0),
-            Self::Relu6 => inside(6.0, 1.0),
-            Self::Elu { alpha, scale } => simd.select_f32s(
+            Self::Tanh => simd.sub_f32s(one, simd.mul_f32s(y, y)),
+            Self::Sigmoid => simd.mul_f32s(y, simd.sub_f32s(one, y)),
+            Self::HardSigmoid { slope } => inside(simd, y, 1.0, slope),
+            Self::Relu => inside(simd, y, f32::INFINITY, 1.0),
+            Self::Relu6 => inside(simd, y, 6.0, 1.0),
+            Self::Elu { alpha, scale } => math::select(
+                simd,
                 simd.greater_than_f32s(y, zero),
                 simd.splat_f32s(scale),
                 simd.add_f32s(y, simd.splat_f32s(scale * alpha)),
             ),
             Self::Exponential => y,
-            Self::Softplus => simd.sub_f32s(one, math::exp(simd, simd.neg_f32s(y))),
+            Self::Softplus => simd.sub_f32s(one, math::exp(simd, simd.sub_f32s(zero, y))),
             Self::Softsign => {
-                let d = simd.sub_f32s(one, simd.abs_f32s(y));
+                let d = simd.sub_f32s(one, math::abs(simd, y));
                 simd.mul_f32s(d, d)
             }
         }
     }
+}
+
+/// `slope` where 0 < y < `upper`, else 0.
+#[inline(always)]
+fn inside<S: Simd>(simd: S, y: S::f32s, upper: f32, slope: f32) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    let below = simd.less_than_f32s(y, simd.splat_f32s(upper));
+    let within = math::select(simd, below, simd.splat_f32s(slope), zero);
+    math::select(simd, simd.greater_than_f32s(y, zero), within, zero)
 }

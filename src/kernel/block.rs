@@ -44,8 +44,9 @@ fn project_tile<S: Simd, const N: usize>(
     column: usize,
 ) {
     let mut sums = *out;
-    for (&value, row) in a.iter().zip(weights.chunks_exact(width)) {
-        let row = &row[column..column + N];
+    for k in 0..a.len() {
+        let value = a[k];
+        let row = &weights[k * width + column..][..N];
         for j in 0..N {
             sums[j] = simd.mul_add_e_f32s(simd.splat_f32s(row[j]), value, sums[j]);
         }
@@ -86,16 +87,20 @@ pub(super) fn outer<S: Simd>(
                 outer_tile::<S, K, J>(simd, a, d, k, j)
             } else {
                 let mut sums = [[simd.splat_f32s(0.0); J]; K];
-                for (r, row) in sums.iter_mut().enumerate().take(rows) {
-                    for (c, sum) in row.iter_mut().enumerate().take(columns) {
-                        *sum = outer_tile::<S, 1, 1>(simd, a, d, k + r, j + c)[0][0];
+                for r in 0..rows {
+                    for c in 0..columns {
+                        sums[r][c] = outer_tile::<S, 1, 1>(simd, a, d, k + r, j + c)[0][0];
                     }
                 }
                 sums
             };
-            for (r, row) in sums.iter().enumerate().take(rows) {
-                for (c, &sum) in row.iter().enumerate().take(columns) {
-                    let sum = factor.map_or(sum, |factor| simd.mul_f32s(sum, factor[k + r]));
+            for r in 0..rows {
+                for c in 0..columns {
+                    let sum = sums[r][c];
+                    let sum = match factor {
+                        Some(factor) => simd.mul_f32s(sum, factor[k + r]),
+                        None => sum,
+                    };
                     out[(k + r) * width + from + j + c] = simd.reduce_sum_f32s(sum);
                 }
             }
@@ -114,12 +119,12 @@ fn outer_tile<S: Simd, const K: usize, const J: usize>(
     j: usize,
 ) -> [[S::f32s; J]; K] {
     let mut sums = [[simd.splat_f32s(0.0); J]; K];
-    for (a_step, d_step) in a.values.chunks_exact(a.stride).zip(d.values.chunks_exact(d.stride)) {
-        let left = &a_step[a.offset + k..a.offset + k + K];
-        let right = &d_step[d.offset + j..d.offset + j + J];
-        for (row, &l) in sums.iter_mut().zip(left) {
-            for (sum, &r) in row.iter_mut().zip(right) {
-                *sum = simd.mul_add_e_f32s(l, r, *sum);
+    for step in 0..a.values.len() / a.stride {
+        let left = &a.values[step * a.stride + a.offset + k..][..K];
+        let right = &d.values[step * d.stride + d.offset + j..][..J];
+        for r in 0..K {
+            for c in 0..J {
+                sums[r][c] = simd.mul_add_e_f32s(left[r], right[c], sums[r][c]);
             }
         }
     }
@@ -129,11 +134,11 @@ fn outer_tile<S: Simd, const K: usize, const J: usize>(
 /// `out[j] = Σ_s Σ_lanes d[s][j]`.
 #[inline(always)]
 pub(super) fn column_sums<S: Simd>(simd: S, d: Series<'_, S::f32s>, out: &mut [f32]) {
-    for (j, out) in out.iter_mut().enumerate().take(d.len) {
+    for j in 0..d.len {
         let mut sum = simd.splat_f32s(0.0);
-        for step in d.values.chunks_exact(d.stride) {
-            sum = simd.add_f32s(sum, step[d.offset + j]);
+        for step in 0..d.values.len() / d.stride {
+            sum = simd.add_f32s(sum, d.values[step * d.stride + d.offset + j]);
         }
-        *out = simd.reduce_sum_f32s(sum);
+        out[j] = simd.reduce_sum_f32s(sum);
     }
 }

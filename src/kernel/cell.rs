@@ -49,6 +49,7 @@ pub(super) struct Masks<'a, V> {
 
 impl<'a, V> Masks<'a, V> {
     /// The mask of `gate` over a vector of `len` values.
+    #[inline(always)]
     pub fn of(self, gate: usize, len: usize) -> &'a [V] {
         let start = if self.per_gate { gate * len } else { 0 };
         &self.values[start..start + len]
@@ -81,17 +82,26 @@ impl<'a, V: Copy> Net<'a, V> {
         if self.bias.is_empty() {
             out.fill(simd.splat_f32s(0.0));
         } else {
-            let row = &self.bias[row * self.gates * self.units + from * self.units..];
-            for (out, &bias) in out.iter_mut().zip(row) {
-                *out = simd.splat_f32s(bias);
+            let row = &self.bias[(row * self.gates + from) * self.units..][..out.len()];
+            for j in 0..out.len() {
+                out[j] = simd.splat_f32s(row[j]);
             }
+        }
+    }
+
+    /// The input's masks, if each gate has its own.
+    #[inline(always)]
+    pub fn input_masks_per_gate(&self) -> Option<Masks<'a, V>> {
+        match self.input_masks {
+            Some(masks) if masks.per_gate => Some(masks),
+            _ => None,
         }
     }
 
     /// `out += x · kernel`, all gates. A mask common to the gates has been applied when x was read.
     #[inline(always)]
     pub fn input<S: Simd<f32s = V>>(&self, simd: S, out: &mut [V], x: &[V], scratch: &mut [V]) {
-        self.masked_product(simd, out, x, self.kernel, 0, self.input_masks.filter(|m| m.per_gate), scratch);
+        self.masked_product(simd, out, x, self.kernel, 0, self.input_masks_per_gate(), scratch);
     }
 
     /// `out += (h · mask) · recurrent_kernel` for the gates from `gate` on.
@@ -124,10 +134,12 @@ impl<'a, V: Copy> Net<'a, V> {
             return block::project(simd, out, a, weights, width, gate * self.units);
         };
         let scratch = &mut scratch[..a.len()];
-        for (g, out) in out.chunks_exact_mut(self.units).enumerate() {
-            for ((masked, &a), &mask) in scratch.iter_mut().zip(a).zip(masks.of(gate + g, a.len())) {
-                *masked = simd.mul_f32s(a, mask);
+        for g in 0..out.len() / self.units {
+            let mask = masks.of(gate + g, a.len());
+            for k in 0..a.len() {
+                scratch[k] = simd.mul_f32s(a[k], mask[k]);
             }
+            let out = &mut out[g * self.units..][..self.units];
             block::project(simd, out, scratch, weights, width, (gate + g) * self.units);
         }
     }
@@ -169,13 +181,13 @@ impl<'a, V: Copy> Net<'a, V> {
             return block::project(simd, out, d, weights, width, 0);
         };
         let scratch = &mut scratch[..width];
-        for (g, (d, weights)) in
-            d.chunks_exact(self.units).zip(weights.chunks_exact(self.units * width)).enumerate()
-        {
+        for g in 0..d.len() / self.units {
+            let d = &d[g * self.units..][..self.units];
             scratch.fill(simd.splat_f32s(0.0));
-            block::project(simd, scratch, d, weights, width, 0);
-            for ((out, &s), &mask) in out.iter_mut().zip(&*scratch).zip(masks.of(gate + g, width)) {
-                *out = simd.mul_add_e_f32s(s, mask, *out);
+            block::project(simd, scratch, d, &weights[g * self.units * width..], width, 0);
+            let mask = masks.of(gate + g, width);
+            for k in 0..width {
+                out[k] = simd.mul_add_e_f32s(scratch[k], mask[k], out[k]);
             }
         }
     }

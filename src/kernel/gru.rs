@@ -33,8 +33,8 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
         let (candidate, q) = rest.split_at_mut(u);
         if RESET_AFTER && !net.bias.is_empty() {
             let recurrent_bias = &net.bias[3 * u..5 * u];
-            for (gate, &bias) in gates.iter_mut().zip(recurrent_bias) {
-                *gate = simd.add_f32s(*gate, simd.splat_f32s(bias));
+            for k in 0..2 * u {
+                gates[k] = simd.add_f32s(gates[k], simd.splat_f32s(recurrent_bias[k]));
             }
         }
         net.recurrent(simd, gates, state, 0, scratch);

@@ -11,7 +11,11 @@ pub(super) struct Rows {
     pub count: usize,
 }
 
-/// Reads `width` features of each row: row r starts at `source[start + r * stride]`. Lanes without a row get zeros.
+/// The most lanes that a vector of f32 has.
+pub(super) const MAX_LANES: usize = 16;
+
+/// Reads as many features of each row as `into` is long: row r starts at `source[start + r * stride]`. Lanes without a
+/// row get zeros.
 #[inline(always)]
 pub(super) fn load<S: Simd>(
     simd: S,
@@ -21,27 +25,26 @@ pub(super) fn load<S: Simd>(
     stride: usize,
     into: &mut [S::f32s],
 ) {
-    lookup(simd, rows, source, |row| start + row * stride, into);
+    let mut starts = [0; MAX_LANES];
+    for lane in 0..rows.count {
+        starts[lane] = start + (rows.first + lane) * stride;
+    }
+    load_from(simd, source, &starts[..rows.count], into);
 }
 
-/// Reads a row of a table for each sequence: that of row r starts at `table[start(r)]`.
+/// The same where lane l starts at `source[starts[l]]`.
 #[inline(always)]
-pub(super) fn lookup<S: Simd>(
-    _: S,
-    rows: Rows,
-    table: &[f32],
-    start: impl Fn(usize) -> usize,
-    into: &mut [S::f32s],
-) {
+pub(super) fn load_from<S: Simd>(_: S, source: &[f32], starts: &[usize], into: &mut [S::f32s]) {
     let width = into.len();
     let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(into);
-    if rows.count < S::F32_LANES {
+    if starts.len() < S::F32_LANES {
         lanes.fill(0.0);
     }
-    for lane in 0..rows.count {
-        let at = start(rows.first + lane);
-        for (group, &value) in lanes.chunks_exact_mut(S::F32_LANES).zip(&table[at..at + width]) {
-            group[lane] = value;
+    for lane in 0..starts.len() {
+        let row = &source[starts[lane]..starts[lane] + width];
+        let lanes = &mut lanes[..width * S::F32_LANES];
+        for k in 0..width {
+            lanes[k * S::F32_LANES + lane] = row[k];
         }
     }
 }
@@ -61,19 +64,9 @@ pub(super) fn store<S: Simd>(
     for lane in 0..rows.count {
         let at = start + lane * stride;
         let row = &mut target[at..at + width];
-        for (value, group) in row.iter_mut().zip(lanes.chunks_exact(S::F32_LANES)) {
-            *value = group[lane];
+        let lanes = &lanes[..width * S::F32_LANES];
+        for k in 0..width {
+            row[k] = lanes[k * S::F32_LANES + lane];
         }
     }
-}
-
-/// A vector made of `value(lane)` for the block's rows, 0 beyond.
-#[inline(always)]
-pub(super) fn gather<S: Simd>(simd: S, rows: Rows, value: impl Fn(usize) -> f32) -> S::f32s {
-    let mut vector = simd.splat_f32s(0.0);
-    let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
-    for (lane, slot) in lanes.iter_mut().enumerate().take(rows.count) {
-        *slot = value(rows.first + lane);
-    }
-    vector
 }

@@ -4,6 +4,33 @@
 
 use pulp::Simd;
 
+// Some of pulp's provided methods are not forced inline, and a call that is not inlined leaves the function for which
+// the vector instructions were enabled. These take their place.
+
+/// The bits of each lane.
+#[inline(always)]
+fn bits<S: Simd>(_: S, x: S::f32s) -> S::u32s {
+    pulp::cast(x)
+}
+
+/// The floats of such bits.
+#[inline(always)]
+fn floats<S: Simd>(_: S, bits: S::u32s) -> S::f32s {
+    pulp::cast(bits)
+}
+
+/// `yes` in the lanes of `mask`, `no` elsewhere.
+#[inline(always)]
+pub fn select<S: Simd>(simd: S, mask: S::m32s, yes: S::f32s, no: S::f32s) -> S::f32s {
+    floats(simd, simd.select_u32s(mask, bits(simd, yes), bits(simd, no)))
+}
+
+/// |x|
+#[inline(always)]
+pub fn abs<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    floats(simd, simd.and_u32s(bits(simd, x), simd.splat_u32s(0x7fff_ffff)))
+}
+
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 in two parts; the first has few enough bits that n times it is exact.
 const LN2_HIGH: f32 = 0.693_359_375;
@@ -18,8 +45,7 @@ fn reduce<S: Simd>(simd: S, x: S::f32s) -> (S::u32s, S::f32s) {
     let n = simd.sub_f32s(shifted, simd.splat_f32s(ROUND));
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_HIGH), x);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_LOW), r);
-    let bits = simd.sub_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(ROUND.to_bits()));
-    (bits, r)
+    (simd.sub_u32s(bits(simd, shifted), simd.splat_u32s(ROUND.to_bits())), r)
 }
 
 /// eʳ - 1 for |r| ≤ ln 2 / 2, accurate relative to its own size.
@@ -35,7 +61,7 @@ fn expm1_small<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
 /// 2ⁿ for an n whose biased exponent `n + 127` is given.
 #[inline(always)]
 fn power_of_two<S: Simd>(simd: S, biased: S::u32s) -> S::f32s {
-    simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(biased, simd.splat_u32s(23)))
+    floats(simd, simd.wrapping_dyn_shl_u32s(biased, simd.splat_u32s(23)))
 }
 
 /// eˣ, subnormal results, infinities and NaN included.
@@ -49,29 +75,29 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let half = simd.wrapping_dyn_shr_u32s(biased, simd.splat_u32s(1));
     let rest = simd.sub_u32s(biased, half);
     let y = simd.mul_f32s(simd.mul_f32s(e, power_of_two(simd, half)), power_of_two(simd, rest));
-    simd.select_f32s(simd.equal_f32s(x, x), y, x)
+    select(simd, simd.equal_f32s(x, x), y, x)
 }
 
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
 pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);
-    let e = exp(simd, simd.neg_f32s(simd.abs_f32s(x)));
+    let e = exp(simd, simd.sub_f32s(simd.splat_f32s(-0.0), abs(simd, x)));
     let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
-    simd.div_f32s(simd.select_f32s(negative, e, one), simd.add_f32s(one, e))
+    simd.div_f32s(select(simd, negative, e, one), simd.add_f32s(one, e))
 }
 
 /// The hyperbolic tangent, by e⁻²ˡˣˡ - 1 so that nothing cancels near 0.
 #[inline(always)]
 pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);
-    let magnitude = simd.min_f32s(simd.abs_f32s(x), simd.splat_f32s(15.0));
+    let magnitude = simd.min_f32s(abs(simd, x), simd.splat_f32s(15.0));
     let (n, r) = reduce(simd, simd.mul_f32s(magnitude, simd.splat_f32s(-2.0)));
     let scale = power_of_two(simd, simd.add_u32s(n, simd.splat_u32s(127)));
     let expm1 = simd.mul_add_e_f32s(scale, expm1_small(simd, r), simd.sub_f32s(scale, one));
     let y = simd.div_f32s(expm1, simd.add_f32s(expm1, simd.splat_f32s(2.0)));
     // expm1 ≤ 0: y is -tanh|x|. Give it the sign of x, and NaN where x is NaN.
-    let sign = simd.and_f32s(x, simd.splat_f32s(-0.0));
-    let y = simd.or_f32s(simd.abs_f32s(y), sign);
-    simd.select_f32s(simd.equal_f32s(x, x), y, x)
+    let sign = simd.and_u32s(bits(simd, x), simd.splat_u32s(0x8000_0000));
+    let y = floats(simd, simd.or_u32s(bits(simd, abs(simd, y)), sign));
+    select(simd, simd.equal_f32s(x, x), y, x)
 }

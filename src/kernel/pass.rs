@@ -8,7 +8,7 @@ use super::gru::Gru;
 use super::lanes::{self, Rows};
 use super::lstm::Lstm;
 use super::simple_rnn::SimpleRnn;
-use super::{isa, isa::dispatch};
+use super::{isa, isa::dispatch, math};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -261,20 +261,37 @@ impl<'a> StepMasks<'a> {
         self.mask[row * self.time + at] != 0
     }
 
-    /// 1 in the lanes whose state moves at this step.
+    /// In each lane 1 if its state moves at this step, else 0.
     #[inline(always)]
-    fn moves<S: Simd>(&self, simd: S, step: usize) -> S::f32s {
-        lanes::gather(simd, self.rows, |row| f32::from(self.valid(row, step)))
+    fn moves<S: Simd>(&self, _: S, step: usize) -> S::f32s {
+        let mut lanes = [0.0; lanes::MAX_LANES];
+        self.fill_moves(step, &mut lanes);
+        S::as_simd_f32s(&lanes).0[0]
     }
 
-    /// What h is multiplied by to give the output of this step: 0 before the first valid step, and at every masked
-    /// step with `zero_output_for_mask`.
+    /// In each lane what h is multiplied by to give the output of this step: 0 before the first valid step, and at
+    /// every masked step with `zero_output_for_mask`.
     #[inline(always)]
-    fn shows<S: Simd>(&self, simd: S, step: usize) -> S::f32s {
-        lanes::gather(simd, self.rows, |row| {
-            let seen = step >= self.first_valid[row - self.rows.first];
-            f32::from(if self.zero_output { self.valid(row, step) } else { seen })
-        })
+    fn shows<S: Simd>(&self, _: S, step: usize) -> S::f32s {
+        let mut lanes = [0.0; lanes::MAX_LANES];
+        if self.zero_output {
+            self.fill_moves(step, &mut lanes);
+        } else {
+            self.fill_seen(step, &mut lanes);
+        }
+        S::as_simd_f32s(&lanes).0[0]
+    }
+
+    fn fill_moves(&self, step: usize, lanes: &mut [f32]) {
+        for (lane, slot) in lanes.iter_mut().enumerate().take(self.rows.count) {
+            *slot = f32::from(self.valid(self.rows.first + lane, step));
+        }
+    }
+
+    fn fill_seen(&self, step: usize, lanes: &mut [f32]) {
+        for (slot, &first) in lanes.iter_mut().zip(&self.first_valid) {
+            *slot = f32::from(step >= first);
+        }
     }
 }
 
@@ -345,13 +362,18 @@ fn read_step<S: Simd>(
     match input.ids {
         None => lanes::load(simd, rows, input.x, at * features, time * features, x),
         Some(ids) => {
-            let row_of = |row: usize| ids[row * time + at] as usize * features;
-            lanes::lookup(simd, rows, input.x, row_of, x);
+            let mut starts = [0; lanes::MAX_LANES];
+            for lane in 0..rows.count {
+                starts[lane] = ids[(rows.first + lane) * time + at] as usize * features;
+            }
+            lanes::load_from(simd, input.x, &starts[..rows.count], x);
         }
     }
-    if let Some(masks) = net.input_masks.filter(|masks| !masks.per_gate) {
-        for (x, &mask) in x.iter_mut().zip(masks.values) {
-            *x = simd.mul_f32s(*x, mask);
+    if let Some(masks) = net.input_masks
+        && !masks.per_gate
+    {
+        for k in 0..features {
+            x[k] = simd.mul_f32s(x[k], masks.values[k]);
         }
     }
 }
@@ -406,8 +428,8 @@ impl Forward<'_> {
             C::forward(simd, &net, x, state, slots, scratch);
             if let Some(steps) = &steps {
                 let moves = simd.greater_than_f32s(steps.moves(simd, step), simd.splat_f32s(0.0));
-                for (state, &before) in state.iter_mut().zip(&*before) {
-                    *state = simd.select_f32s(moves, *state, before);
+                for k in 0..plan.state {
+                    state[k] = math::select(simd, moves, state[k], before[k]);
                 }
             }
             if layer.return_sequences || step + 1 == time {
@@ -417,8 +439,8 @@ impl Forward<'_> {
                     Some(steps) => {
                         let shows = steps.shows(simd, step);
                         let shown = &mut scratch[..units];
-                        for (shown, &h) in shown.iter_mut().zip(&*state) {
-                            *shown = simd.mul_f32s(h, shows);
+                        for k in 0..units {
+                            shown[k] = simd.mul_f32s(state[k], shows);
                         }
                         lanes::store(simd, rows, shown, out, at, row_out);
                     }
@@ -483,9 +505,12 @@ impl Backward<'_> {
             if layer.return_sequences || step + 1 == time {
                 let at = if layer.return_sequences { step * units } else { 0 };
                 lanes::load(simd, rows, d_out, at, row_out, shown);
-                let shows = steps.as_ref().map_or(simd.splat_f32s(1.0), |steps| steps.shows(simd, step));
-                for (dh, &dy) in gradient.iter_mut().zip(&*shown) {
-                    *dh = simd.mul_add_e_f32s(dy, shows, *dh);
+                let shows = match &steps {
+                    Some(steps) => steps.shows(simd, step),
+                    None => simd.splat_f32s(1.0),
+                };
+                for k in 0..units {
+                    gradient[k] = simd.mul_add_e_f32s(shown[k], shows, gradient[k]);
                 }
             }
             let before = &states[step * plan.state..][..plan.state];
@@ -496,11 +521,11 @@ impl Backward<'_> {
             C::backward(simd, &net, before, slots, gradient, scratch);
             if let Some(steps) = &steps {
                 let moves = simd.greater_than_f32s(steps.moves(simd, step), zero);
-                for (gradient, &after) in gradient.iter_mut().zip(&*after) {
-                    *gradient = simd.select_f32s(moves, *gradient, after);
+                for k in 0..plan.state {
+                    gradient[k] = math::select(simd, moves, gradient[k], after[k]);
                 }
                 for slot in slots.iter_mut() {
-                    *slot = simd.select_f32s(moves, *slot, zero);
+                    *slot = math::select(simd, moves, *slot, zero);
                 }
             }
             if let Some(d_x) = &mut d_x {
@@ -535,7 +560,7 @@ fn weight_gradients<S: Simd, C: Cell>(
         len: count * units,
     };
     let x = Series { values: inputs, stride: plan.features, offset: 0, len: features };
-    match net.input_masks.filter(|masks| masks.per_gate) {
+    match net.input_masks_per_gate() {
         None => block::outer(simd, x, slot(0, net.gates), None, d_kernel, width, 0),
         Some(masks) => {
             for gate in 0..net.gates {

@@ -34,9 +34,9 @@ impl Cell for SimpleRnn {
         gradient: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
-        for (y, dh) in slots.iter_mut().zip(gradient.iter_mut()) {
-            *y = simd.mul_f32s(*dh, net.activation.derivative(simd, *y));
-            *dh = simd.splat_f32s(0.0);
+        for k in 0..net.units {
+            slots[k] = simd.mul_f32s(gradient[k], net.activation.derivative(simd, slots[k]));
+            gradient[k] = simd.splat_f32s(0.0);
         }
         net.recurrent_back(simd, gradient, slots, 0, scratch);
     }
