@@ -4,9 +4,20 @@
 mod error;
 pub use error::{Error, Result};
 
+pub mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod data;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kernel;
 pub mod model;
 pub mod nn;
+#[cfg(feature = "plot")]
+pub mod plot;
+pub mod text;
+pub mod train;
+pub mod zoo;
 
 /// The candidate most like `name`, if one is like it at all: for "did you mean".
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {

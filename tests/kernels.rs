@@ -1,10 +1,11 @@
 //! The kernels against the tensor path, one operation after another, and against finite differences.
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_recurrent::nn::random::Stream;
 use candle_recurrent::nn::{
-    Activation, Call, Gru, GruConfig, Lstm, LstmConfig, Mode, Output, SimpleRnn, SimpleRnnConfig, Variable,
+    Activation, Call, Embedding, EmbeddingConfig, Gru, GruConfig, Lstm, LstmConfig, Mode, Output, SimpleRnn,
+    SimpleRnnConfig, Variable,
 };
 use std::collections::HashMap;
 
@@ -298,6 +299,10 @@ fn reading_the_embedding_in_place_gives_what_looking_it_up_first_gives() {
     let table = Var::from_tensor(&random(&[11, 3], 1.0, &mut stream)).unwrap();
     let ids: Vec<u32> = (0..19 * 7).map(|_| stream.below(11)).collect();
     let ids = Tensor::from_vec(ids, (19, 7), &CPU).unwrap();
+    let config = EmbeddingConfig { input_dim: 11, output_dim: 3, mask_zero: false };
+    let tensors = HashMap::from([("embeddings".to_string(), table.as_tensor().clone())]);
+    let embedding = Embedding::new(config, VarBuilder::from_tensors(tensors, DType::F32, &CPU)).unwrap();
+    let squares = embedding.squares().unwrap().1;
     for kind in KINDS {
         let case = Case { batch: 19, time: 7, dropout: 0.3, ..Case::new(kind) };
         let inputs = case.inputs(4);
@@ -305,18 +310,11 @@ fn reading_the_embedding_in_place_gives_what_looking_it_up_first_gives() {
             inputs.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
         let layer = case.layer(VarBuilder::from_tensors(tensors, DType::F32, &CPU)).unwrap();
         let call = Call { mode: Mode::Training { seed: 3 }, ..Call::default() };
-        let looked_up = layer
-            .call(
-                &table.index_select(&ids.flatten_all().unwrap(), 0).unwrap().reshape((19, 7, 3)).unwrap(),
-                call,
-                false,
-            )
-            .unwrap()
-            .output;
+        let looked_up = layer.call(&embedding.forward(&ids).unwrap(), call, false).unwrap().output;
         let in_place = match &layer {
-            AnyLayer::Simple(layer) => layer.call_rows(&table, &ids, call),
-            AnyLayer::Lstm(layer) => layer.call_rows(&table, &ids, call),
-            AnyLayer::Gru(layer) => layer.call_rows(&table, &ids, call),
+            AnyLayer::Simple(layer) => layer.call_rows(&embedding, &ids, call),
+            AnyLayer::Lstm(layer) => layer.call_rows(&embedding, &ids, call),
+            AnyLayer::Gru(layer) => layer.call_rows(&embedding, &ids, call),
         }
         .unwrap()
         .output;
@@ -324,10 +322,20 @@ fn reading_the_embedding_in_place_gives_what_looking_it_up_first_gives() {
             (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap()
         };
         assert_eq!(same(&looked_up, &in_place), 0.0, "{kind}");
-        let d = |output: &Tensor| {
-            output.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&table).unwrap().clone()
+        let d = |output: &Tensor, var: &Var| {
+            output.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(var).unwrap().clone()
         };
-        let worst = same(&d(&looked_up), &d(&in_place));
+        for var in [&table, &squares] {
+            let worst = same(&d(&looked_up, var), &d(&in_place, var));
+            assert!(worst < 1e-5, "{kind}: {worst}");
+        }
+        // The companion's gradient is the sum of the squares of the tokens' gradients.
+        let rows = Var::from_tensor(&embedding.forward(&ids).unwrap().detach()).unwrap();
+        let tokens = d(&layer.call(&rows, call, false).unwrap().output, &rows).reshape((19 * 7, 3)).unwrap();
+        let zeros = Tensor::zeros((11, 3), DType::F32, &CPU).unwrap();
+        let flat = ids.flatten_all().unwrap();
+        let expected = zeros.index_add(&flat, &tokens.sqr().unwrap(), 0).unwrap();
+        let worst = same(&d(&in_place, &squares), &expected);
         assert!(worst < 1e-5, "{kind}: {worst}");
     }
 }

@@ -116,7 +116,7 @@ impl Activation {
             Self::Relu6 => inside(simd, y, 6.0, 1.0),
             Self::Elu { alpha, scale } => math::select(
                 simd,
-                simd.greater_than_f32s(y, zero),
+                simd.greater_than_or_equal_f32s(y, zero),
                 simd.splat_f32s(scale),
                 simd.add_f32s(y, simd.splat_f32s(scale * alpha)),
             ),

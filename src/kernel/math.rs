@@ -33,7 +33,7 @@ pub fn abs<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 in two parts; the first has few enough bits that n times it is exact.
-const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits of the mantissa.
 const ROUND: f32 = 12_582_912.0;

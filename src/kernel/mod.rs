@@ -4,7 +4,12 @@
 //! through all its time steps on one thread; the state never leaves the cache. Blocks depend on the batch alone, and what
 //! they add up (weight gradients) is added in their order, so that any number of threads gives the same bytes.
 //!
+//! Loops count rather than iterate: what takes a closure may not be inlined into the function for which the vector
+//! instructions are enabled, and would then run without them.
+//!
 //! Nothing here knows of tensors or files; [`crate::nn`] wraps it in Candle's custom ops.
+
+#![allow(clippy::needless_range_loop)]
 
 mod activation;
 mod block;

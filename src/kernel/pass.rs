@@ -487,7 +487,8 @@ impl Backward<'_> {
         let (time, units, features) = (input.time, layer.units, layer.features);
         let zero = simd.splat_f32s(0.0);
         let plan = Plan::new::<C>(layer, time);
-        let (inputs, states, slots) = plan.cut(S::as_mut_simd_f32s(&mut saved).0);
+        let saved = S::as_mut_simd_f32s(&mut saved).0;
+        let (_, states, slots) = plan.cut(saved);
 
         let mut working = Buffer::new((2 * plan.state + 3 * units + 2 * features) * S::F32_LANES);
         let working = S::as_mut_simd_f32s(&mut working).0;
@@ -536,7 +537,7 @@ impl Backward<'_> {
             }
         }
         lanes::store(simd, rows, gradient, d_states, 0, plan.state);
-        weight_gradients::<S, C>(simd, layer, &net, plan, (inputs, states, slots), d_weights);
+        weight_gradients::<S, C>(simd, layer, &net, plan, saved, d_weights);
     }
 }
 
@@ -547,9 +548,11 @@ fn weight_gradients<S: Simd, C: Cell>(
     layer: &Layer,
     net: &Net<'_, S::f32s>,
     plan: Plan,
-    (inputs, states, slots): (&[S::f32s], &[S::f32s], &[S::f32s]),
+    saved: &mut [S::f32s],
     d_weights: &mut [f32],
 ) {
+    let (inputs, states, slots) = plan.cut(saved);
+    let (inputs, states, slots) = (&*inputs, &*states, &*slots);
     let (units, features, width) = (layer.units, layer.features, net.gates * layer.units);
     let (d_kernel, rest) = d_weights.split_at_mut(features * width);
     let (d_recurrent, d_bias) = rest.split_at_mut(units * width);

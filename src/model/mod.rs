@@ -13,7 +13,7 @@ use crate::nn::{
     Activation, Call, Dense, Dropout, Embedding, Gru, Lstm, Mode, RecurrentLayer, SimpleRnn, Source,
 };
 use crate::{Error, Result};
-use candle_core::{DType, Module, Tensor};
+use candle_core::{DType, Module, Tensor, Var};
 use candle_nn::VarBuilder;
 use std::sync::Arc;
 
@@ -110,6 +110,16 @@ impl Model {
         }
     }
 
+    /// The companions of the embeddings that are being trained, by the name of the table's variable: see
+    /// [`Embedding::squares`].
+    pub fn squares(&self) -> Vec<(String, Var)> {
+        let squares = |layer: &Layer| match layer {
+            Layer::Embedding(embedding) => embedding.squares(),
+            _ => None,
+        };
+        self.layers.iter().filter_map(squares).collect()
+    }
+
     /// Forgets what stateful layers carry from batch to batch.
     pub fn reset_states(&self) {
         for layer in &self.layers {
@@ -143,7 +153,7 @@ impl Layer {
             Self::Recurrent(layer) => {
                 let source = match &flow.values {
                     Values::Tensor(xs) => Source::Features(xs),
-                    Values::Rows { embedding, ids } => Source::Rows { table: embedding.embeddings(), ids },
+                    Values::Rows { embedding, ids } => Source::Rows { embedding, ids },
                 };
                 let output = layer.run(source, Call { mask: flow.mask.as_ref(), states: None, mode })?.output;
                 // The mask goes on with the sequence only.

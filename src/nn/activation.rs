@@ -83,13 +83,11 @@ impl Activation {
             Self::Sigmoid => candle_nn::ops::sigmoid(xs),
             Self::HardSigmoid => (relu6(&(xs + 3.0)?)? / 6.0)?.to_dtype(xs.dtype()),
             Self::HardSigmoidKeras2 => clip(&xs.affine(0.2, 0.5)?, 1.0),
-            Self::Relu => xs.relu(),
+            Self::Relu => relu(xs),
             Self::Relu6 => relu6(xs),
             Self::LeakyRelu => piecewise(xs, xs, &(xs * 0.2)?),
-            Self::Elu => piecewise(xs, xs, &expm1_negative(xs)?),
-            Self::Selu => {
-                piecewise(xs, &(xs * SELU_SCALE)?, &(expm1_negative(xs)? * (SELU_SCALE * SELU_ALPHA))?)
-            }
+            Self::Elu => elu(xs, 1.0),
+            Self::Selu => elu(xs, SELU_ALPHA)? * SELU_SCALE,
             Self::Softmax => log_softmax(xs)?.exp(),
             Self::LogSoftmax => log_softmax(xs),
             Self::Softplus => softplus(xs),
@@ -133,14 +131,22 @@ fn piecewise(xs: &Tensor, above: &Tensor, below: &Tensor) -> Result<Tensor> {
     xs.gt(0.0)?.where_cond(above, below)
 }
 
-/// e^min(x, 0) - 1, so that the side not chosen never overflows into the gradient.
-fn expm1_negative(xs: &Tensor) -> Result<Tensor> {
-    xs.minimum(0.0)?.exp()? - 1.0
+/// x for x ≥ 0, else alpha (eˣ - 1); the slope at 0 is 1.
+fn elu(xs: &Tensor, alpha: f64) -> Result<Tensor> {
+    let positive = xs.ge(0.0)?;
+    // The side not chosen must not overflow: infinity times the gradient 0 is NaN.
+    let negative = positive.where_cond(&xs.zeros_like()?, xs)?;
+    positive.where_cond(xs, &((negative.exp()? - 1.0)? * alpha)?)
+}
+
+/// max(x, 0), with slope 0 at 0.
+fn relu(xs: &Tensor) -> Result<Tensor> {
+    piecewise(xs, xs, &xs.zeros_like()?)
 }
 
 /// clip(x, 0, upper), with gradient 0 at and beyond both ends.
 fn clip(xs: &Tensor, upper: f64) -> Result<Tensor> {
-    let inside = piecewise(xs, xs, &xs.zeros_like()?)?;
+    let inside = relu(xs)?;
     inside.lt(upper)?.where_cond(&inside, &(xs.ones_like()? * upper)?)
 }
 

@@ -1,7 +1,7 @@
 //! Keras's `Embedding` (`keras/src/layers/core/embedding.py`).
 
 use super::{Initializer, Variable};
-use candle_core::{DType, Module, Result, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor, Var, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 
@@ -35,10 +35,16 @@ impl EmbeddingConfig {
 }
 
 /// A table of vectors, looked up by id.
+///
+/// Keras on TensorFlow keeps the gradient of this table as one slice a token, and its optimisers square it slice by
+/// slice: RMSprop's mean square of a word gathers `Σ g_t²` over the word's places in the batch, not `(Σ g_t)²`. So a
+/// table that is being trained has a companion, [`squares`](Self::squares), whose gradient is `Σ g_t²`.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     config: EmbeddingConfig,
+    name: String,
     embeddings: Tensor,
+    squares: Option<Var>,
 }
 
 impl Embedding {
@@ -47,11 +53,54 @@ impl Embedding {
     /// # Errors
     /// If `vb` lacks it or has it in another shape.
     pub fn new(config: EmbeddingConfig, vb: VarBuilder) -> Result<Self> {
+        let name = vb.prefix();
         if let Err(what) = config.check() {
-            bail!("layer {}: {what}", vb.prefix())
+            bail!("layer {name}: {what}")
         }
-        let variables = config.variables();
-        Ok(Self { config, embeddings: variables[0].get(&vb)? })
+        let embeddings = config.variables()[0].get(&vb)?;
+        let on_host = matches!(embeddings.device(), Device::Cpu) && embeddings.dtype() == DType::F32;
+        let squares = if embeddings.track_op() && on_host {
+            Some(Var::zeros(embeddings.shape(), DType::F32, &Device::Cpu)?)
+        } else {
+            None
+        };
+        Ok(Self { config, name, embeddings, squares })
+    }
+
+    /// The name of the table's variable and its companion, of the same shape: what
+    /// [`RmsProp::set_squares`](crate::train::RmsProp::set_squares) wants. Only tables in f32 on the CPU that are being
+    /// trained have one; others train by `(Σ g_t)²`, as in Keras on PyTorch and JAX.
+    pub fn squares(&self) -> Option<(String, Var)> {
+        self.squares.clone().map(|squares| (format!("{}.embeddings", self.name), squares))
+    }
+
+    /// The table, and below it the companion if there is one: the gradient of the whole is `Σ g_t`, then `Σ g_t²`.
+    pub(super) fn stacked(&self) -> Result<Tensor> {
+        match &self.squares {
+            Some(squares) => Tensor::cat(&[&self.embeddings, squares.as_tensor()], 0),
+            None => Ok(self.embeddings.clone()),
+        }
+    }
+
+    /// The gradient of [`stacked`](Self::stacked) from those of the looked-up rows: each added to its row, in the order
+    /// of the ids.
+    pub(super) fn scatter(&self, ids: &[u32], rows: &[f32]) -> Vec<f32> {
+        let features = self.config.output_dim;
+        let len = self.config.input_dim * features;
+        let mut sums = vec![0.0; if self.squares.is_some() { 2 * len } else { len }];
+        let (table, squares) = sums.split_at_mut(len);
+        for (&id, row) in ids.iter().zip(rows.chunks_exact(features)) {
+            let at = id as usize * features;
+            for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
+                *sum += d;
+            }
+            if let Some(squares) = squares.get_mut(at..at + features) {
+                for (sum, &d) in squares.iter_mut().zip(row) {
+                    *sum += d * d;
+                }
+            }
+        }
+        sums
     }
 
     /// The table, (`input_dim`, `output_dim`).
@@ -101,13 +150,44 @@ impl Embedding {
 impl Module for Embedding {
     /// Ids of any shape to vectors: one more axis, `output_dim` long.
     fn forward(&self, ids: &Tensor) -> Result<Tensor> {
-        look_up(&self.embeddings, &self.check_ids(ids)?)
+        let ids = self.check_ids(ids)?;
+        let mut shape = ids.dims().to_vec();
+        shape.push(self.config.output_dim);
+        let flat = ids.flatten_all()?;
+        let rows = if self.squares.is_some() {
+            let op = LookUp { embedding: self.clone(), ids: flat.to_vec1()? };
+            self.stacked()?.apply_op1(op)?
+        } else {
+            self.embeddings.index_select(&flat, 0)?
+        };
+        rows.reshape(shape)
     }
 }
 
-/// The rows of `table` that `ids`, of any shape, name.
-pub(crate) fn look_up(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
-    let mut shape = ids.dims().to_vec();
-    shape.push(table.dim(1)?);
-    table.index_select(&ids.flatten_all()?, 0)?.reshape(shape)
+/// Rows of a table with a companion.
+struct LookUp {
+    embedding: Embedding,
+    ids: Vec<u32>,
+}
+
+impl CustomOp1 for LookUp {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let table = super::op::floats(table, layout)?;
+        let features = self.embedding.config.output_dim;
+        let mut rows = Vec::with_capacity(self.ids.len() * features);
+        for &id in &self.ids {
+            rows.extend_from_slice(&table[id as usize * features..][..features]);
+        }
+        Ok((CpuStorage::F32(rows), (self.ids.len(), features).into()))
+    }
+
+    fn bwd(&self, table: &Tensor, _: &Tensor, d_rows: &Tensor) -> Result<Option<Tensor>> {
+        let d_rows = d_rows.flatten_all()?.to_vec1::<f32>()?;
+        let sums = self.embedding.scatter(&self.ids, &d_rows);
+        Tensor::from_vec(sums, table.shape(), table.device()).map(Some)
+    }
 }

@@ -3,6 +3,7 @@
 //! Candle's ops take three tensors and give one. The three are the input (or the embedding table), the weights in one
 //! row, and the initial states; the one holds each sequence's outputs followed by its final states.
 
+use super::Embedding;
 use super::recurrent::{DropoutMask, Output, Recurrent, Source};
 use crate::kernel::{self, Layer, Saved};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
@@ -21,17 +22,12 @@ pub(super) fn run(
     let (units, count) = (layer.units, layer.kind.states());
     let weights = pack(recurrent)?;
     let states = Tensor::stack(states, 1)?.contiguous()?;
-    let x = source.values().contiguous()?;
-    let (batch, time, ids) = match source {
-        Source::Features(xs) => (xs.dim(0)?, xs.dim(1)?, None),
-        Source::Rows { ids, .. } => {
+    let (x, batch, time, rows) = match source {
+        Source::Features(xs) => (xs.contiguous()?, xs.dim(0)?, xs.dim(1)?, None),
+        Source::Rows { embedding, ids } => {
             let (batch, time) = ids.dims2()?;
             let ids = ids.flatten_all()?.to_vec1::<u32>()?;
-            let rows = x.dim(0)?;
-            if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
-                bail!("token id {id} is beyond the embedding's vocabulary of {rows} (ids run from 0)")
-            }
-            (batch, time, Some(ids))
+            (embedding.stacked()?, batch, time, Some((embedding.clone(), ids)))
         }
     };
     let mask = mask.map(|mask| mask.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()).transpose()?;
@@ -41,7 +37,7 @@ pub(super) fn run(
         layer,
         batch,
         time,
-        ids,
+        rows,
         mask,
         input_dropout,
         recurrent_dropout,
@@ -69,7 +65,8 @@ struct RecurrentOp {
     layer: Layer,
     batch: usize,
     time: usize,
-    ids: Option<Vec<u32>>,
+    /// Where the input is read from the rows of an embedding: the embedding and the ids.
+    rows: Option<(Embedding, Vec<u32>)>,
     mask: Option<Vec<u8>>,
     input_dropout: Option<DropoutMask>,
     recurrent_dropout: Option<DropoutMask>,
@@ -89,7 +86,7 @@ impl RecurrentOp {
             batch: self.batch,
             time: self.time,
             x,
-            ids: self.ids.as_deref(),
+            ids: self.rows.as_ref().map(|(_, ids)| ids.as_slice()),
             mask: self.mask.as_deref(),
             states,
             input_dropout: dropout(&self.input_dropout),
@@ -103,21 +100,10 @@ impl RecurrentOp {
         let saved = kernel::forward(&self.layer, &self.input(x, states), weights, self.save, &mut out);
         (out, saved)
     }
-
-    /// The table's gradient from those of the steps: each added to its row, in the order of the batch.
-    fn scatter(&self, ids: &[u32], steps: &[f32], shape: &Shape) -> Vec<f32> {
-        let features = self.layer.features;
-        let mut table = vec![0.0; shape.elem_count()];
-        for (&id, step) in ids.iter().zip(steps.chunks_exact(features)) {
-            let row = &mut table[id as usize * features..][..features];
-            row.iter_mut().zip(step).for_each(|(sum, &d)| *sum += d);
-        }
-        table
-    }
 }
 
 /// The floats of a contiguous CPU tensor.
-fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(super) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let all = storage.as_slice::<f32>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&all[start..end]),
@@ -188,10 +174,10 @@ impl CustomOp3 for RecurrentOp {
         let Some(gradients) = gradients else {
             bail!("a recurrent layer was asked for gradients of tensors that are not tracked")
         };
-        let d_x = match &self.ids {
+        let d_x = match &self.rows {
             _ if !self.want_x => None,
             None => Some(gradients.x),
-            Some(ids) => Some(self.scatter(ids, &gradients.x, shape)),
+            Some((embedding, ids)) => Some(embedding.scatter(ids, &gradients.x)),
         };
         Ok((
             d_x.map(|d_x| Tensor::from_vec(d_x, shape, device)).transpose()?,

@@ -1,8 +1,8 @@
 //! What SimpleRNN, LSTM and GRU share: dropout masks, state, the choice between the kernels and the tensor path.
 
-use super::{Activation, Mode, init::Variable, op, random::Stream, steps};
+use super::{Activation, Embedding, Mode, init::Variable, op, random::Stream, steps};
 use crate::kernel::{self, Kind};
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use std::sync::{Mutex, PoisonError};
 
@@ -77,17 +77,17 @@ impl Settings {
 pub(crate) enum Source<'a> {
     /// (batch, time, features)
     Features(&'a Tensor),
-    /// Ids (batch, time) into a table (vocabulary, features).
-    Rows { table: &'a Tensor, ids: &'a Tensor },
+    /// Ids (batch, time), u32 and all in the table, of an embedding.
+    Rows { embedding: &'a Embedding, ids: &'a Tensor },
 }
 
 impl Source<'_> {
     fn shape(self) -> Result<(usize, usize, usize)> {
         match self {
             Self::Features(xs) => xs.dims3(),
-            Self::Rows { table, ids } => {
+            Self::Rows { embedding, ids } => {
                 let (batch, time) = ids.dims2()?;
-                Ok((batch, time, table.dim(1)?))
+                Ok((batch, time, embedding.embeddings().dim(1)?))
             }
         }
     }
@@ -96,7 +96,7 @@ impl Source<'_> {
     pub fn values(&self) -> &Tensor {
         match self {
             Self::Features(xs) => xs,
-            Self::Rows { table, .. } => table,
+            Self::Rows { embedding, .. } => embedding.embeddings(),
         }
     }
 }
@@ -191,15 +191,12 @@ impl Recurrent {
             None => {
                 let xs = match source {
                     Source::Features(xs) => xs.clone(),
-                    Source::Rows { table, ids } => super::embedding::look_up(table, ids)?,
+                    Source::Rows { embedding, ids } => embedding.forward(ids)?,
                 };
                 steps::run(self, &xs, call.mask, &states, input_dropout, recurrent_dropout)?
             }
         };
-        if self.settings.stateful {
-            let carried = output.states.iter().map(Tensor::detach).collect();
-            *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Some(carried);
-        }
+        self.carry(&output);
         Ok(output)
     }
 
@@ -207,7 +204,16 @@ impl Recurrent {
     pub fn forward_steps(&self, xs: &Tensor, call: Call<'_>) -> Result<Output> {
         let states = self.initial_states(xs.dim(0)?, call, xs)?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(xs.dim(0)?, call.mode);
-        steps::run(self, xs, call.mask, &states, input_dropout, recurrent_dropout)
+        let output = steps::run(self, xs, call.mask, &states, input_dropout, recurrent_dropout)?;
+        self.carry(&output);
+        Ok(output)
+    }
+
+    fn carry(&self, output: &Output) {
+        if self.settings.stateful {
+            let carried = output.states.iter().map(Tensor::detach).collect();
+            *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Some(carried);
+        }
     }
 
     pub fn reset_states(&self) {
@@ -331,18 +337,19 @@ macro_rules! recurrent_layer {
                 self.inner.forward($crate::nn::recurrent::Source::Features(xs), call)
             }
 
-            /// The same over the rows of an embedding `table` (vocabulary, `input_dim`) that `ids` (batch, time), u32,
-            /// name: what an [`Embedding`](crate::nn::Embedding) before this layer would give, without writing it down.
+            /// The same over what `embedding` gives for `ids` (batch, time), without writing it down: its rows are read
+            /// where they stand.
             ///
             /// # Errors
             /// If a shape does not fit or an id is beyond the table.
             pub fn call_rows(
                 &self,
-                table: &candle_core::Tensor,
+                embedding: &$crate::nn::Embedding,
                 ids: &candle_core::Tensor,
                 call: $crate::nn::Call<'_>,
             ) -> candle_core::Result<$crate::nn::Output> {
-                self.inner.forward($crate::nn::recurrent::Source::Rows { table, ids }, call)
+                let ids = &embedding.check_ids(ids)?;
+                self.inner.forward($crate::nn::recurrent::Source::Rows { embedding, ids }, call)
             }
 
             /// The same as [`call`](Self::call), one tensor operation after another for each step: what runs on CUDA

@@ -1,0 +1,206 @@
+//! Reading and writing a model folder.
+
+use super::file::cause;
+use super::{Config, card, to_safetensors, write_atomic};
+use crate::model::{Model, ModelConfig, Weights};
+use crate::text::Tokenizer;
+use crate::train::{Epoch, History};
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The layers and the recipe.
+pub const CONFIG_FILE: &str = "config.json";
+/// The weights.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The vocabulary.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// The figures of every epoch.
+pub const HISTORY_FILE: &str = "history.csv";
+/// The loss curves as SVG.
+pub const SVG_FILE: &str = "loss.svg";
+/// The loss curves as PNG.
+pub const PNG_FILE: &str = "loss.png";
+/// The model card.
+pub const CARD_FILE: &str = "README.md";
+
+/// A model with what it takes to use it.
+pub struct Checkpoint {
+    /// Layers and recipe.
+    pub config: Config,
+    /// The model, its weights detached: for evaluation and prediction.
+    pub model: Model,
+    /// The vocabulary, where there is one.
+    pub tokenizer: Option<Tokenizer>,
+}
+
+/// A folder that holds a model, or will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFolder {
+    path: PathBuf,
+}
+
+impl ModelFolder {
+    /// An existing model folder. Only the presence of its `config.json` is looked at.
+    ///
+    /// # Errors
+    /// [`Error::File`] where there is no folder, or no `config.json` in it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Err(Error::file(path, "there is no such folder"));
+        }
+        if !path.join(CONFIG_FILE).is_file() {
+            return Err(Error::file(path, "is no model folder: it holds no config.json"));
+        }
+        Ok(Self { path: path.into() })
+    }
+
+    /// A folder to write a model to, made with its parents where it is not there yet. Files of an older model in it
+    /// are replaced one by one as new ones are written.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be made or written to, or holds other things but no model.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let fail = |error: std::io::Error| {
+            Error::file(path, format!("cannot be used for a model: {}", cause(&error)))
+        };
+        std::fs::create_dir_all(path).map_err(fail)?;
+        let empty = std::fs::read_dir(path).map_err(fail)?.next().is_none();
+        if !empty && !path.join(CONFIG_FILE).is_file() {
+            let what = "holds files but no config.json, so it is no model folder; name a new or empty one";
+            return Err(Error::file(path, what));
+        }
+        // Better to learn now than after the training that nothing can be written here.
+        tempfile::Builder::new().prefix(".candle-recurrent-").tempfile_in(path).map_err(fail)?;
+        Ok(Self { path: path.into() })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Layers and recipe.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn config(&self) -> Result<Config> {
+        Config::load(self.path.join(CONFIG_FILE))
+    }
+
+    /// The weights, checked against `config`.
+    ///
+    /// # Errors
+    /// Where there are none, or as [`Weights::load`].
+    pub fn weights(&self, config: &ModelConfig, device: &Device) -> Result<Weights> {
+        let path = self.path.join(WEIGHTS_FILE);
+        if !path.exists() {
+            return Err(Error::file(
+                path,
+                "is missing: the folder holds a configuration but no trained weights",
+            ));
+        }
+        Weights::load(config, path, device)
+    }
+
+    /// The vocabulary; none where the folder has no `tokenizer.json`.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`].
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        let path = self.path.join(TOKENIZER_FILE);
+        path.exists().then(|| Tokenizer::load(path)).transpose()
+    }
+
+    /// The figures of every epoch.
+    ///
+    /// # Errors
+    /// As [`History::load`].
+    pub fn history(&self) -> Result<History> {
+        History::load(self.path.join(HISTORY_FILE))
+    }
+
+    /// The whole, ready for prediction.
+    ///
+    /// # Errors
+    /// As the parts.
+    pub fn load(&self, device: &Device) -> Result<Checkpoint> {
+        let config = self.config()?;
+        let model = Model::new(&config.model, self.weights(&config.model, device)?.frozen())?;
+        Ok(Checkpoint { config, model, tokenizer: self.tokenizer()? })
+    }
+
+    /// Writes one file of the folder, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        write_atomic(self.path.join(name), bytes.as_ref())
+    }
+
+    /// Removes one file of the folder, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes `config.json` and, from the same figures, the model card.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn save_config(&self, config: &Config) -> Result<()> {
+        self.write(CONFIG_FILE, config.to_json()?)?;
+        self.write(CARD_FILE, card(config)?)
+    }
+
+    /// Writes `model.safetensors` with its metadata: format, model, epoch and val_loss. The same weights of the same
+    /// epoch give the same bytes.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn save_weights(&self, model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<()> {
+        let metadata = BTreeMap::from([
+            ("format", "candle-recurrent".to_string()),
+            ("model", model.to_string()),
+            ("epoch", epoch.epoch.to_string()),
+            ("val_loss", epoch.val_loss.to_string()),
+        ]);
+        self.write(WEIGHTS_FILE, to_safetensors(weights, &metadata)?)
+    }
+
+    /// Writes `tokenizer.json`.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn save_tokenizer(&self, tokenizer: &Tokenizer) -> Result<()> {
+        self.write(TOKENIZER_FILE, tokenizer.to_json()?)
+    }
+
+    /// Writes `history.csv`.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn save_history(&self, history: &History) -> Result<()> {
+        self.write(HISTORY_FILE, history.to_csv())
+    }
+
+    /// Writes the loss curves, `loss.svg` and `loss.png`, under the title `title`.
+    ///
+    /// # Errors
+    /// As [`write_atomic`] and [`crate::plot::loss`].
+    #[cfg(feature = "plot")]
+    pub fn save_pictures(&self, title: &str, history: &History) -> Result<()> {
+        let picture = crate::plot::loss(title, history)?;
+        self.write(SVG_FILE, picture.svg())?;
+        self.write(PNG_FILE, picture.png()?)
+    }
+}

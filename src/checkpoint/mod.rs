@@ -1,0 +1,29 @@
+//! The model folder: what a training run leaves behind and everything else reads.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `config.json` | the layers, the training recipe, and what the run came to ([`Config`]) |
+//! | `model.safetensors` | the best epoch's weights, by Keras's names; metadata: format, model, epoch, val_loss |
+//! | `tokenizer.json` | the vocabulary, in the Hugging Face format |
+//! | `history.csv` | the figures of every epoch |
+//! | `loss.svg`, `loss.png` | the loss curves |
+//! | `README.md` | a model card for the Hugging Face Hub |
+//!
+//! Every file is written under a temporary name beside its place and renamed: a reader never sees half a file.
+
+mod card;
+mod config;
+mod file;
+mod folder;
+mod tensors;
+
+pub use card::card;
+#[cfg(feature = "cli")]
+pub(crate) use card::recurrent_in_words;
+pub use config::{Config, Recipe, Results};
+pub use file::write_atomic;
+pub use folder::{
+    CARD_FILE, CONFIG_FILE, Checkpoint, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE,
+    WEIGHTS_FILE,
+};
+pub use tensors::to_safetensors;

@@ -1,0 +1,49 @@
+//! What `train all` ends with: a table of the runs, and their validation losses in one picture.
+
+use super::output::table;
+use super::run_folder::{RUNS, first_free};
+use super::train::Report;
+use crate::checkpoint::write_atomic;
+use crate::plot;
+use crate::train::History;
+use std::path::{Path, PathBuf};
+
+/// The table of the runs.
+pub(super) fn comparison_table(reports: &[Report]) -> String {
+    let header = ["name", "params", "best epoch", "val_loss", "val_acc", "test_loss", "test_acc", "seconds"];
+    let mut rows = vec![header.map(String::from).to_vec()];
+    rows.extend(reports.iter().map(|report| {
+        let figure = |value: f64| format!("{value:.4}");
+        vec![
+            report.model.clone(),
+            report.params.to_string(),
+            format!("{} of {}", report.best_epoch, report.epochs),
+            figure(report.best_val_loss),
+            figure(report.best_val_accuracy),
+            figure(report.test_loss),
+            figure(report.test_accuracy),
+            format!("{:.1}", report.seconds),
+        ]
+    }));
+    table(&rows)
+}
+
+/// Draws the comparison as SVG and PNG into `out`, or beside the other runs under a name that is free; the path of the
+/// PNG.
+pub(super) fn save_comparison(
+    runs: &[(String, History)],
+    data: &str,
+    out: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
+    let picture = plot::comparison(&format!("validation loss on {data}"), runs)?;
+    let stem = match out {
+        Some(out) => out.join("comparison"),
+        None => first_free(Path::new(RUNS), "comparison", |stem| {
+            !stem.with_extension("png").exists() && !stem.with_extension("svg").exists()
+        }),
+    };
+    write_atomic(stem.with_extension("svg"), picture.svg().as_bytes())?;
+    let path = stem.with_extension("png");
+    write_atomic(&path, &picture.png()?)?;
+    Ok(path)
+}

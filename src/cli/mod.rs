@@ -1,0 +1,127 @@
+//! The command line: one file a subcommand. Arguments are parsed and checked whole into plain settings before any file
+//! is touched; then one call into the library, and a report. Nothing else in this crate prints.
+//!
+//! Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
+//! 130 interrupted.
+
+mod comparison;
+mod device;
+mod evaluate;
+mod interrupt;
+mod list;
+mod model;
+mod output;
+mod plot;
+mod predict;
+mod recorder;
+mod run_folder;
+mod summary;
+mod train;
+mod values;
+
+use clap::{Parser, Subcommand};
+use output::Output;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  candle-recurrent list
+  candle-recurrent predict lstm \"I expected to hate it, but it is lovely\"
+  candle-recurrent train lstm
+  candle-recurrent train all --data imdb
+  candle-recurrent evaluate runs/lstm --data imdb
+  candle-recurrent plot runs/lstm runs/gru --out comparison.png";
+
+/// Recurrent text classifiers, Keras's way, without Python: train them, keep the best checkpoint, look at the loss
+/// curves, evaluate, and classify text
+#[derive(Parser)]
+#[command(name = "candle-recurrent", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+    Predict(predict::Args),
+    Summary(summary::Args),
+    List(list::Args),
+    Plot(plot::Args),
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Interrupted,
+}
+
+/// Runs the command line `args` (the program's name first) and gives its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut output = Output::stdout();
+    let result = match Cli::try_parse_from(args) {
+        Ok(cli) => cli.command.run(&mut output),
+        Err(error) => Err(error.into()),
+    };
+    let result = result.and_then(|outcome| {
+        output.flush()?;
+        Ok(outcome)
+    });
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(error) => report(&error),
+    }
+}
+
+impl Command {
+    fn run(self, output: &mut Output) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Train(args) => train::run(&args.settings()?, output),
+            Self::Evaluate(args) => evaluate::run(&args, output),
+            Self::Predict(args) => predict::run(&args, output),
+            Self::Summary(args) => summary::run(&args, output),
+            Self::List(args) => list::run(&args, output),
+            Self::Plot(args) => plot::run(&args, output),
+        }
+    }
+}
+
+/// Says on one line what went wrong, and gives the exit code for it.
+fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        if !error.use_stderr() {
+            // Help and version. Where standard output is closed there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            let _ = error.print();
+            return ExitCode::from(2);
+        }
+        output::message(&usage_line(&error.render().to_string()));
+        return ExitCode::from(2);
+    }
+    // Whoever reads the output has had enough, as in `candle-recurrent … | head`.
+    if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let line = format!("error: {error:#}");
+    output::message(&line.split_whitespace().collect::<Vec<_>>().join(" "));
+    ExitCode::FAILURE
+}
+
+/// clap's message on one line: what is wrong and its tip, without the usage.
+fn usage_line(rendered: &str) -> String {
+    let lines = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let line = lines.fold(String::new(), |line, part| match line.as_str() {
+        "" => part.to_string(),
+        before if before.ends_with(':') => format!("{line} {part}"),
+        _ => format!("{line}; {part}"),
+    });
+    format!("{line} (see --help)")
+}

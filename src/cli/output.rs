@@ -1,0 +1,72 @@
+//! Standard output for results, standard error for everything else.
+
+use serde::Serialize;
+use std::io::{self, Stdout, Write};
+
+/// Standard output, line by line, so that a reader sees each line when it is there.
+pub(super) struct Output(Stdout);
+
+impl Output {
+    pub(super) fn stdout() -> Self {
+        Self(io::stdout())
+    }
+
+    /// Writes a line.
+    pub(super) fn line(&mut self, text: impl std::fmt::Display) -> anyhow::Result<()> {
+        writeln!(self.0, "{text}").map_err(fail)
+    }
+
+    /// Writes one JSON value.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        self.line(serde_json::to_string_pretty(value)?)
+    }
+
+    /// Hands everything to the system.
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        self.0.flush().map_err(fail)
+    }
+}
+
+/// Keeps the kind of error, so that a closed pipe is still known as one.
+fn fail(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => anyhow::anyhow!("standard output cannot be written: {error}"),
+    }
+}
+
+/// Writes a line to standard error; where that is closed, to nobody.
+pub(super) fn message(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A table with aligned columns: numbers (judged by the last row) to the right, words to the left.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let is_number = |cell: &String| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit());
+    let right: Vec<bool> = rows.last().map(|row| row.iter().map(is_number).collect()).unwrap_or_default();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).zip(&right).map(|((cell, &width), right)| match right {
+            false => format!("{cell:<width$}"),
+            true => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let row = |cells: [&str; 2]| cells.map(String::from).to_vec();
+        let rows = [row(["name", "loss"]), row(["gru", "0.43"]), row(["simple-rnn", "0.5"])];
+        assert_eq!(table(&rows), "name        loss\ngru         0.43\nsimple-rnn   0.5");
+    }
+}

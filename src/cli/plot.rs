@@ -1,0 +1,76 @@
+//! `plot`: pictures of runs that are done.
+
+use super::model::ModelSource;
+use super::{Outcome, Output, values};
+use crate::checkpoint::write_atomic;
+use crate::plot::{self, Picture};
+use crate::train::History;
+use std::path::{Path, PathBuf};
+
+/// Draw the loss curves of one run, or compare the validation loss of several
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  candle-recurrent plot runs/lstm --out lstm.png
+  candle-recurrent plot runs/lstm runs/gru runs/stacked-lstm --out comparison.svg
+  candle-recurrent plot lstm gru --out zoo.png
+  candle-recurrent plot old/history.csv --out old.svg")]
+pub(super) struct Args {
+    /// Run folders, history.csv files, or names of the zoo
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<String>,
+    /// Where the picture goes: a name that ends in .svg or .png
+    #[arg(long, value_name = "FILE", value_parser = values::picture)]
+    out: PathBuf,
+    /// Print one JSON value: out, runs [{name, best_epoch, best_val_loss}]
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let mut runs = Vec::new();
+    for argument in &args.runs {
+        runs.push((title(argument), history(argument)?));
+    }
+    let picture = match &runs[..] {
+        [(name, history)] => plot::loss(name, history)?,
+        _ => plot::comparison("validation loss", &runs)?,
+    };
+    save(&picture, &args.out)?;
+    if args.json {
+        let runs = runs.iter().filter_map(|(name, history)| {
+            let best = history.best()?;
+            Some(
+                serde_json::json!({ "name": name, "best_epoch": best.epoch, "best_val_loss": best.val_loss }),
+            )
+        });
+        output.json(
+            &serde_json::json!({ "out": args.out.to_string_lossy(), "runs": runs.collect::<Vec<_>>() }),
+        )?;
+    } else {
+        output.line(format_args!("drawn: {}", args.out.display()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn history(argument: &str) -> anyhow::Result<History> {
+    let path = Path::new(argument);
+    if path.is_file() && path.extension().is_some_and(|extension| extension == "csv") {
+        return Ok(History::load(path)?);
+    }
+    ModelSource::find(argument)?.history()
+}
+
+/// The last part of a path that says something: `runs/lstm/history.csv` is `lstm`.
+fn title(argument: &str) -> String {
+    let path = Path::new(argument);
+    let path = if path.ends_with("history.csv") { path.parent().unwrap_or(path) } else { path };
+    path.file_name().map_or_else(|| argument.to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Writes a picture in the form that the file's name asks for.
+pub(super) fn save(picture: &Picture, path: &Path) -> anyhow::Result<()> {
+    let png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    let bytes = if png { picture.png()? } else { picture.svg().into_bytes() };
+    Ok(write_atomic(path, &bytes)?)
+}

@@ -1,0 +1,118 @@
+//! The observer of a run: shows it, and writes the model folder as it goes, so that a crash loses nothing.
+
+use super::interrupt;
+use crate::Result;
+use crate::checkpoint::{Config, ModelFolder, Results, SVG_FILE, TOKENIZER_FILE};
+use crate::plot;
+use crate::text::Tokenizer;
+use crate::train::progress::Progress;
+use crate::train::{Batch, Epoch, History, Observer, Snapshot};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// Writes a run to its folder. After the first epoch the folder is complete.
+pub(super) struct Recorder<'a> {
+    folder: &'a ModelFolder,
+    config: Config,
+    tokenizer: Option<&'a Tokenizer>,
+    data: &'a str,
+    seed: u64,
+    progress: Progress,
+    start: Instant,
+    history: History,
+    complete: bool,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(
+        folder: &'a ModelFolder,
+        config: &Config,
+        tokenizer: Option<&'a Tokenizer>,
+        data: &'a str,
+        seed: u64,
+        quiet: bool,
+    ) -> Self {
+        let config = Config { results: None, ..config.clone() };
+        let (progress, start) = (Progress::stderr(quiet), Instant::now());
+        let history = History::default();
+        Self { folder, config, tokenizer, data, seed, progress, start, history, complete: false }
+    }
+
+    /// The run's epochs so far.
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The run's figures so far; none before the first epoch is done.
+    pub(super) fn results(&self, test: Option<crate::train::Evaluation>) -> Option<Results> {
+        let best = self.history.best()?;
+        Some(Results {
+            data: self.data.to_string(),
+            seed: self.seed,
+            epochs: self.history.epochs.len(),
+            best_epoch: best.epoch,
+            val_loss: best.val_loss,
+            val_accuracy: best.val_accuracy,
+            test_loss: test.map(|test| test.loss),
+            test_accuracy: test.map(|test| test.accuracy),
+            seconds: self.start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Writes the last figures and pictures. Does nothing where no epoch was done.
+    pub(super) fn finish(&mut self, results: Option<Results>) -> Result<()> {
+        if !self.complete {
+            return Ok(());
+        }
+        self.config.results = results;
+        self.folder.save_config(&self.config)?;
+        self.folder.save_history(&self.history)?;
+        self.folder.save_pictures(&self.title(), &self.history)
+    }
+
+    fn title(&self) -> String {
+        format!("{} on {}", self.config.model.name, self.data)
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn on_epoch_begin(&mut self, epoch: usize, epochs: usize, batches: usize) -> Result<()> {
+        self.progress.on_epoch_begin(epoch, epochs, batches)
+    }
+
+    fn on_batch(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
+        if interrupt::requested() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.progress.on_batch(batch)
+    }
+
+    fn on_epoch(&mut self, history: &History) -> Result<ControlFlow<()>> {
+        self.history = history.clone();
+        if self.complete {
+            self.folder.save_history(history)?;
+        }
+        self.progress.on_epoch(history)
+    }
+
+    fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot) -> Result<()> {
+        self.config.results = self.results(None);
+        if !self.complete && self.tokenizer.is_none() {
+            // Where an older model lies in the folder, its vocabulary must not be taken for this one's.
+            self.folder.remove(TOKENIZER_FILE)?;
+        }
+        self.folder.save_weights(&self.config.model.name, epoch, weights)?;
+        self.folder.save_config(&self.config)?;
+        self.folder.save_history(&self.history)?;
+        if self.complete {
+            // The PNG takes longer to draw than a short epoch to train: it follows at the end.
+            return self.folder.write(SVG_FILE, plot::loss(&self.title(), &self.history)?.svg());
+        }
+        if let Some(tokenizer) = self.tokenizer {
+            self.folder.save_tokenizer(tokenizer)?;
+        }
+        self.folder.save_pictures(&self.title(), &self.history)?;
+        self.complete = true;
+        Ok(())
+    }
+}

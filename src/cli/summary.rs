@@ -1,0 +1,28 @@
+//! `summary`: the table that Keras prints.
+
+use super::model::ModelSource;
+use super::{Outcome, Output};
+
+/// Print a model's layers, output shapes and parameters, as Keras does
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  candle-recurrent summary stacked-lstm
+  candle-recurrent summary runs/lstm --json
+  candle-recurrent summary my-model/config.json")]
+pub(super) struct Args {
+    /// A name of the zoo (see `list`), a model folder, or a config.json
+    model: String,
+    /// Print one JSON value: layers [{name, class_name, output_shape, params}], total_params
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    let summary = ModelSource::find(&args.model)?.config()?.model.summary()?;
+    match args.json {
+        true => output.json(&summary)?,
+        false => output.line(summary.to_string().trim_end())?,
+    }
+    Ok(Outcome::Done)
+}

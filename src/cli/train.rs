@@ -1,0 +1,374 @@
+//! `train`: from a recipe and reviews to a model folder.
+
+use super::comparison::{comparison_table, save_comparison};
+use super::device::{DeviceName, set_threads, status};
+use super::model::{Init, ModelSource};
+use super::output::message;
+use super::recorder::Recorder;
+use super::{Outcome, Output, interrupt, run_folder, values};
+use crate::checkpoint::{Config, ModelFolder};
+use crate::data::{self, Source, Splits};
+use crate::model::{Model, Weights};
+use crate::text::Tokenizer;
+use crate::train::{FitConfig, History, RmsProp, Stop, evaluate, fit};
+use crate::zoo;
+use candle_core::Device;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Train a model, keep its best checkpoint, and measure it on the test reviews
+///
+/// The recipe is the model's own (`models/NAME/config.json` for the zoo) unless an option says otherwise. Training
+/// stops when the validation loss has not improved for --patience epochs; the weights of the best epoch are written as
+/// soon as they are found. Ctrl-C stops after the current batch and keeps them. The same seed gives the same weights,
+/// bit for bit, whatever --threads says.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  candle-recurrent train                          lstm on the built-in reviews, to runs/lstm
+  candle-recurrent train all --data imdb          the chapter's five models, compared
+  candle-recurrent train gru --epochs 20 --learning-rate 1e-3 --out my-gru
+  candle-recurrent train my-model/config.json --data aclImdb
+  candle-recurrent train lstm --init runs/lstm --data imdb")]
+pub(super) struct Args {
+    /// A name of the zoo (see `list`), a config.json, a model folder (its layers and recipe, not its weights: see
+    /// --init), or all for the whole zoo
+    #[arg(default_value = "lstm")]
+    model: String,
+    /// builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
+    /// folder, or a folder of the Hub's Parquet files
+    #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
+    data: Source,
+    /// Draws initial weights, shuffles and dropout masks
+    #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true)]
+    seed: u64,
+    /// Draws the split into training and validation reviews, as scikit-learn's random_state
+    #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true)]
+    split_seed: u32,
+    /// The most epochs [default: the recipe's, 100 in the zoo]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
+    epochs: Option<usize>,
+    /// Reviews a step [default: the recipe's, 64 in the zoo]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
+    batch_size: Option<usize>,
+    /// RMSprop's step size [default: the recipe's, 0.0001 in the zoo]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = values::rate)]
+    learning_rate: Option<f64>,
+    /// Epochs without a better validation loss before training stops [default: the recipe's, 3 in the zoo]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    patience: Option<usize>,
+    /// Token ids are below this: 4 fixed ones and the most frequent words [default: the recipe's, 500 in the zoo]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::vocab_size)]
+    vocab_size: Option<usize>,
+    /// Token ids in a review: longer ones lose their beginning, shorter ones are padded in front [default: the
+    /// recipe's, 100 in the zoo]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::max_len)]
+    max_len: Option<usize>,
+    /// The part of the training reviews kept for validation [default: the recipe's, 0.2 in the zoo]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = values::fraction)]
+    validation_split: Option<f64>,
+    /// The run's folder; an older model in it is replaced. With all: the folder of the five runs' folders [default:
+    /// runs/NAME, or runs/NAME-2 and so on, so that no run replaces another]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Start from these weights, a model folder or a .safetensors with the model's shapes; the vocabulary beside them
+    /// is used too
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Give the training reviews in the same order every epoch
+    #[arg(long)]
+    no_shuffle: bool,
+    /// Threads of the CPU; changes speed, not the result [default: one a core]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
+    threads: Option<usize>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceName,
+    /// No progress and no messages on the way
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print one JSON value: model, data, epochs, best_epoch, best_val_loss, best_val_accuracy, test_loss,
+    /// test_accuracy, seconds, folder; with all, a list of them
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to train: everything the command line says, checked.
+pub(super) struct Settings {
+    models: Vec<String>,
+    all: bool,
+    args: Args,
+}
+
+impl Args {
+    /// Checks what clap cannot: options that do not go together.
+    pub(super) fn settings(self) -> Result<Settings, clap::Error> {
+        let all = self.model == "all";
+        if all && self.init.is_some() {
+            let what = "--init goes with one model, not with `all`: its weights fit one architecture only";
+            return Err(super::Cli::command().error(ErrorKind::ArgumentConflict, what));
+        }
+        let models = match all {
+            true => zoo::names().map(String::from).collect(),
+            false => vec![self.model.clone()],
+        };
+        Ok(Settings { models, all, args: self })
+    }
+}
+
+impl Settings {
+    /// The model's own configuration with the command line's changes.
+    fn config(&self, model: &str) -> anyhow::Result<Config> {
+        let mut config = ModelSource::find(model)?.config()?;
+        if config.model.vocab_size().is_none() {
+            anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
+        }
+        let args = &self.args;
+        let recipe = &mut config.recipe;
+        recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
+        recipe.batch_size = args.batch_size.unwrap_or(recipe.batch_size);
+        recipe.patience = args.patience.unwrap_or(recipe.patience);
+        recipe.validation_split = args.validation_split.unwrap_or(recipe.validation_split);
+        recipe.optimizer.learning_rate = args.learning_rate.unwrap_or(recipe.optimizer.learning_rate);
+        let vocab_size = args.vocab_size.unwrap_or(recipe.vocab_size);
+        let max_len = args.max_len.unwrap_or(recipe.max_len);
+        config.set_text_shape(vocab_size, max_len);
+        config.results = None;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn data_options(&self, config: &Config) -> data::Options {
+        data::Options {
+            split_seed: self.args.split_seed,
+            seed: self.args.seed,
+            ..config.recipe.data_options()
+        }
+    }
+}
+
+/// What a run came to, with the keys of `--json`.
+#[derive(Serialize)]
+pub(super) struct Report {
+    pub(super) model: String,
+    pub(super) data: String,
+    pub(super) epochs: usize,
+    pub(super) best_epoch: usize,
+    pub(super) best_val_loss: f64,
+    pub(super) best_val_accuracy: f64,
+    pub(super) test_loss: f64,
+    pub(super) test_accuracy: f64,
+    pub(super) seconds: f64,
+    pub(super) folder: String,
+    #[serde(skip)]
+    pub(super) params: usize,
+    #[serde(skip)]
+    test_samples: usize,
+    #[serde(skip)]
+    history: History,
+}
+
+pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
+    let args = &settings.args;
+    let device = args.device.open()?;
+    // All configurations are read and checked before the first training begins.
+    let configs =
+        settings.models.iter().map(|model| settings.config(model)).collect::<Result<Vec<_>, _>>()?;
+    let init = args.init.as_deref().map(Init::find).transpose()?;
+    set_threads(args.threads)?;
+
+    let mut loaded: Option<(data::Options, Splits)> = None;
+    let mut reports = Vec::new();
+    for config in &configs {
+        let weights = match &init {
+            Some(init) => Weights::load(&config.model, &init.weights, &device)?,
+            None => Weights::init(&config.model, args.seed, &device)?,
+        };
+        let options = settings.data_options(config);
+        let splits = match loaded.take().filter(|(of, _)| *of == options) {
+            Some((_, splits)) => splits,
+            None => {
+                let tokenizer = init.as_ref().and_then(|init| init.tokenizer.as_ref());
+                data::load(&args.data, &options, tokenizer, &mut status(args.quiet))?
+            }
+        };
+        let (_, splits) = loaded.insert((options, splits));
+        let out = match (&args.out, settings.all) {
+            (Some(out), true) => Some(out.join(&config.model.name)),
+            (out, _) => out.clone(),
+        };
+        let folder = run_folder::create(out.as_deref(), &config.model.name)?;
+        interrupt::listen()?;
+        let run = Run { args, config, splits, folder: &folder, device: &device };
+        match run.train(&weights) {
+            Ok(Some(report)) => reports.push(report),
+            Ok(None) => return Ok(Outcome::Interrupted),
+            Err(error) => {
+                run_folder::remove_if_empty(&folder);
+                return Err(error);
+            }
+        }
+    }
+    report(settings, &reports, output)?;
+    Ok(Outcome::Done)
+}
+
+/// One model's training.
+struct Run<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    splits: &'a Splits,
+    folder: &'a ModelFolder,
+    device: &'a Device,
+}
+
+impl Run<'_> {
+    /// Trains and writes the folder; `None` where Ctrl-C ended it.
+    fn train(&self, weights: &Weights) -> anyhow::Result<Option<Report>> {
+        let Self { args, config, splits, folder, device } = *self;
+        let summary = config.model.summary()?;
+        if !args.quiet {
+            message(&format!(
+                "{}: {} parameters; {}: {} training, {} validation and {} test reviews; seed {}; to {}",
+                config.model.name,
+                summary.total_params,
+                splits.name,
+                splits.train.len(),
+                splits.validation.len(),
+                splits.test.len(),
+                args.seed,
+                folder.path().display()
+            ));
+        }
+        let model = Model::new(&config.model, weights.var_builder())?;
+        let frozen = Model::new(&config.model, weights.frozen())?;
+        let variables = weights.iter().map(|(name, variable)| (name.to_string(), variable.clone())).collect();
+        let mut optimizer = RmsProp::new(variables, config.recipe.optimizer.clone())?;
+        let fit_config = FitConfig { shuffle: !args.no_shuffle, ..config.recipe.fit_config(args.seed) };
+        let data = data_name(&args.data);
+        let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
+        let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.quiet);
+        let outcome = fit(
+            &model,
+            &frozen,
+            &mut optimizer,
+            &splits.train,
+            &splits.validation,
+            &fit_config,
+            &mut recorder,
+        );
+        let results = recorder.results(None);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // What is kept gets its pictures and figures; the error that ended the run is the one to tell.
+                let _ = recorder.finish(results);
+                return Err(error.into());
+            }
+        };
+        let Some(results) = results else {
+            run_folder::remove_if_empty(folder);
+            message("interrupted before the first epoch was done: nothing is kept");
+            return Ok(None);
+        };
+        if outcome.stop == Stop::Interrupted {
+            recorder.finish(Some(results.clone()))?;
+            message(&format!(
+                "interrupted: the best epoch so far ({} of {}, val_loss {:.4}) is kept in {}",
+                results.best_epoch,
+                results.epochs,
+                results.val_loss,
+                folder.path().display()
+            ));
+            return Ok(None);
+        }
+        // The best weights are back in the model.
+        let test = evaluate(&frozen, &splits.test, 1024, device)?;
+        let results = crate::checkpoint::Results {
+            test_loss: Some(test.loss),
+            test_accuracy: Some(test.accuracy),
+            ..results
+        };
+        recorder.finish(Some(results.clone()))?;
+        Ok(Some(Report {
+            model: config.model.name.clone(),
+            data: splits.name.clone(),
+            epochs: results.epochs,
+            best_epoch: results.best_epoch,
+            best_val_loss: results.val_loss,
+            best_val_accuracy: results.val_accuracy,
+            test_loss: test.loss,
+            test_accuracy: test.accuracy,
+            seconds: results.seconds,
+            folder: folder.path().display().to_string(),
+            params: summary.total_params,
+            test_samples: test.samples,
+            history: recorder.history().clone(),
+        }))
+    }
+}
+
+/// What the model card calls the data: no more of a path than its last part.
+fn data_name(source: &Source) -> String {
+    match source {
+        Source::Path(path) => match path.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => "data".into(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyhow::Result<()> {
+    let args = &settings.args;
+    let picture = match settings.all {
+        true => {
+            let runs: Vec<_> = reports.iter().map(|run| (run.model.clone(), run.history.clone())).collect();
+            Some(save_comparison(&runs, &data_name(&args.data), args.out.as_deref())?)
+        }
+        false => None,
+    };
+    match (args.json, settings.all, reports) {
+        (true, false, [report]) => return output.json(report),
+        (true, ..) => return output.json(&reports),
+        (false, true, _) => output.line(comparison_table(reports))?,
+        (false, ..) => {}
+    }
+    if let (false, [report]) = (settings.all, reports) {
+        output.line(format_args!(
+            "{} on {}: best epoch {} of {}, val_loss {:.4}, val_accuracy {:.4}, {:.1} s",
+            report.model,
+            report.data,
+            report.best_epoch,
+            report.epochs,
+            report.best_val_loss,
+            report.best_val_accuracy,
+            report.seconds
+        ))?;
+        output.line(format_args!(
+            "test: loss {:.4}, accuracy {:.4} ({} reviews)",
+            report.test_loss, report.test_accuracy, report.test_samples
+        ))?;
+        output.line(format_args!("folder: {}", report.folder))?;
+    }
+    if let Some(picture) = &picture {
+        let folders: Vec<&str> = reports.iter().map(|report| report.folder.as_str()).collect();
+        output.line(format_args!("folders: {}", folders.join(", ")))?;
+        output.line(format_args!("picture: {}", picture.display()))?;
+    }
+    let best = reports.iter().min_by(|a, b| a.best_val_loss.total_cmp(&b.best_val_loss));
+    if let Some(best) = best {
+        output.line(format_args!("next: {}", next_command(Path::new(&best.folder))))?;
+    }
+    Ok(())
+}
+
+/// What to type next.
+fn next_command(folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '\\' | ':');
+    let folder = if folder.chars().all(plain) { folder } else { format!("'{folder}'") };
+    format!("candle-recurrent predict {folder} \"I expected to hate it, but it is lovely\"")
+}

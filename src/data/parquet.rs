@@ -1,0 +1,126 @@
+//! Reviews in Parquet files with the columns `text` and `label`, as the Hugging Face Hub keeps them.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use parquet::column::reader::{ColumnReader, get_typed_column_reader};
+use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+
+use super::texts::Texts;
+use crate::{Error, Result};
+
+/// Reads `files`, one after the other.
+pub fn read(files: &[PathBuf]) -> Result<Texts> {
+    let mut reviews = Texts::default();
+    for file in files {
+        // The parquet crate panics on some damaged files (version 60, definition levels of a wrong length).
+        let read = quietly(|| read_file(file, &mut reviews));
+        read.unwrap_or_else(|| Err("damaged; download or copy it again".into()))
+            .map_err(|what| Error::file(file, what))?;
+    }
+    Ok(reviews)
+}
+
+/// What `work` returns, or nothing where it panics. The panic's message is not printed: the caller says what is wrong.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let other = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                other(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(work)).ok();
+    QUIET.set(false);
+    result
+}
+
+fn read_file(path: &Path, reviews: &mut Texts) -> std::result::Result<(), String> {
+    let damaged = |error: &dyn std::fmt::Display| {
+        format!("not a readable Parquet file ({error}); download or copy it again")
+    };
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let reader = SerializedFileReader::new(file).map_err(|error| damaged(&error))?;
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let column = |name: &str| {
+        let columns = schema.columns();
+        let found = columns.iter().position(|column| column.path().string() == name);
+        found.filter(|&index| columns[index].max_rep_level() == 0).ok_or_else(|| {
+            let names: Vec<String> = columns.iter().take(8).map(|column| column.path().string()).collect();
+            format!("has no column {name}; expected text and label, found {}", names.join(", "))
+        })
+    };
+    let (text, label) = (column("text")?, column("label")?);
+    for index in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(index).map_err(|error| damaged(&error))?;
+        let labels = match group.get_column_reader(label).map_err(|error| damaged(&error))? {
+            ColumnReader::Int64ColumnReader(_) => values::<Int64Type>(group.as_ref(), label)?,
+            ColumnReader::Int32ColumnReader(_) => {
+                values::<Int32Type>(group.as_ref(), label)?.into_iter().map(i64::from).collect()
+            }
+            _ => return Err("column label does not hold whole numbers".into()),
+        };
+        let texts = match group.get_column_reader(text).map_err(|error| damaged(&error))? {
+            ColumnReader::ByteArrayColumnReader(_) => values::<ByteArrayType>(group.as_ref(), text)?,
+            _ => return Err("column text does not hold text".into()),
+        };
+        if texts.len() != labels.len() {
+            return Err(format!("{} texts but {} labels", texts.len(), labels.len()));
+        }
+        for (text, label) in texts.iter().zip(labels) {
+            let label = u8::try_from(label).ok().filter(|&label| label <= 1).ok_or_else(|| {
+                format!(
+                    "label {label}, expected 0 (negative) or 1 (positive); unlabelled reviews cannot be used"
+                )
+            })?;
+            reviews.texts.push(text.as_utf8().map_err(|_| "a text is not UTF-8")?.into());
+            reviews.labels.push(label);
+        }
+    }
+    Ok(())
+}
+
+/// All values of a column of a row group; none may be missing.
+fn values<T: DataType>(group: &dyn RowGroupReader, index: usize) -> std::result::Result<Vec<T::T>, String> {
+    let damaged =
+        |error: parquet::errors::ParquetError| format!("damaged ({error}); download or copy it again");
+    let column = group.metadata().column(index).column_descr_ptr();
+    let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| "a negative number of rows")?;
+    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(index).map_err(damaged)?);
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let optional = column.max_def_level() > 0;
+    while values.len() < rows {
+        let levels = optional.then_some(&mut levels);
+        let (records, read, _) = reader
+            .read_records((rows - values.len()).min(4096), levels, None, &mut values)
+            .map_err(damaged)?;
+        if read < records {
+            return Err(format!("a row has no {}", column.name()));
+        }
+        if records == 0 {
+            return Err(format!("{rows} rows promised, {} found", values.len()));
+        }
+    }
+    Ok(values)
+}
+
+/// The files of one half, `train` or `test`, in `folder`: `train-*.parquet`, sorted by name.
+pub fn files(folder: &Path, half: &str) -> Vec<PathBuf> {
+    let matches = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let rest = name.strip_prefix(half).and_then(|rest| rest.strip_suffix(".parquet"));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| matches(path)).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,20 @@
+//! Training: [`fit`] and [`evaluate`], [`RmsProp`], the loss, callbacks that decide, and the history of a run.
+//!
+//! `fit` serves any module that gives one logit a sample ([`Trainable`]), not only the models of this crate. Whatever
+//! is to be written or shown goes through the caller's [`Observer`].
+
+mod callbacks;
+mod fit;
+mod history;
+mod loss;
+#[cfg(feature = "cli")]
+pub mod progress;
+mod rmsprop;
+
+pub use callbacks::{EarlyStopping, ModelCheckpoint, Monitor, Verdict};
+pub use fit::{
+    Batch, Evaluation, FitConfig, Observer, Outcome, Silent, Snapshot, Stop, Trainable, evaluate, fit,
+};
+pub use history::{Epoch, History};
+pub use loss::{BatchLoss, batch_loss, binary_crossentropy};
+pub use rmsprop::{RmsProp, RmsPropConfig};

@@ -1,0 +1,142 @@
+//! The named models of the Keras chapter, built into the program: their architectures and recipes
+//! (`models/NAME/config.json`), and the weights and vocabularies they were trained to.
+
+use crate::checkpoint::{Checkpoint, Config};
+use crate::model::{Model, ModelConfig, Weights};
+use crate::text::Tokenizer;
+use crate::train::History;
+use crate::{Error, Result};
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+
+/// A model of the zoo: a folder under `models/`, embedded.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    config: &'static str,
+    trained: Option<Trained>,
+}
+
+/// What training added to the folder.
+#[derive(Debug)]
+struct Trained {
+    weights: &'static [u8],
+    tokenizer: &'static str,
+    history: &'static str,
+}
+
+/// A file of a model's folder, as a path for `include_str!`.
+macro_rules! file {
+    ($name:literal, $file:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/models/", $name, "/", $file)
+    };
+}
+
+#[allow(unused_macro_rules)]
+macro_rules! entry {
+    ($name:literal) => {
+        Entry { name: $name, config: include_str!(file!($name, "config.json")), trained: None }
+    };
+    ($name:literal, trained) => {
+        Entry {
+            name: $name,
+            config: include_str!(file!($name, "config.json")),
+            trained: Some(Trained {
+                weights: include_bytes!(file!($name, "model.safetensors")),
+                tokenizer: include_str!(file!($name, "tokenizer.json")),
+                history: include_str!(file!($name, "history.csv")),
+            }),
+        }
+    };
+}
+
+static ENTRIES: [Entry; 5] =
+    [entry!("simple-rnn"), entry!("lstm"), entry!("dropout-lstm"), entry!("stacked-lstm"), entry!("gru")];
+
+/// All models, in the chapter's order.
+pub fn entries() -> &'static [Entry] {
+    &ENTRIES
+}
+
+/// The models' names, in the chapter's order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|entry| entry.name)
+}
+
+/// The model of this name.
+///
+/// # Errors
+/// [`Error::Argument`] for a name that is not in the zoo, with the nearest one that is.
+pub fn get(name: &str) -> Result<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let all: Vec<&str> = names().collect();
+        let hint = match crate::nearest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the zoo has {}", all.join(", ")),
+        };
+        Error::argument("model", format!("`{name}` is neither in the zoo nor a file or folder; {hint}"))
+    })
+}
+
+impl Entry {
+    /// Layers and recipe.
+    ///
+    /// # Errors
+    /// None for a zoo that passes its tests.
+    pub fn config(&self) -> Result<Config> {
+        Config::from_json(self.config, &self.origin("config.json"))
+    }
+
+    /// Whether weights are embedded.
+    pub fn is_trained(&self) -> bool {
+        self.trained.is_some()
+    }
+
+    /// The weights, checked against `config`.
+    ///
+    /// # Errors
+    /// Where none are embedded, or they do not fit `config`.
+    pub fn weights(&self, config: &ModelConfig, device: &Device) -> Result<Weights> {
+        Weights::from_bytes(config, self.trained()?.weights, &self.origin("model.safetensors"), device)
+    }
+
+    /// The vocabulary that the weights belong to.
+    ///
+    /// # Errors
+    /// Where none is embedded.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        Tokenizer::from_bytes(self.trained()?.tokenizer)
+    }
+
+    /// The figures of every epoch of the training.
+    ///
+    /// # Errors
+    /// Where none are embedded.
+    pub fn history(&self) -> Result<History> {
+        History::from_csv(self.trained()?.history, &self.origin("history.csv"))
+    }
+
+    /// The whole, ready for prediction.
+    ///
+    /// # Errors
+    /// Where no weights are embedded.
+    pub fn load(&self, device: &Device) -> Result<Checkpoint> {
+        let config = self.config()?;
+        let model = Model::new(&config.model, self.weights(&config.model, device)?.frozen())?;
+        Ok(Checkpoint { config, model, tokenizer: Some(self.tokenizer()?) })
+    }
+
+    fn trained(&self) -> Result<&Trained> {
+        self.trained.as_ref().ok_or_else(|| {
+            let what =
+                "this build holds no trained weights for it; train it and name the run's folder instead";
+            Error::argument(self.name, what)
+        })
+    }
+
+    /// How messages name an embedded file.
+    fn origin(&self, file: &str) -> PathBuf {
+        Path::new("models").join(self.name).join(file)
+    }
+}

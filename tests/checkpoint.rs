@@ -1,0 +1,265 @@
+//! The model folder, its files, and the zoo.
+
+use candle_core::{Device, Tensor};
+use candle_recurrent::checkpoint::{Config, ModelFolder, Results, card, to_safetensors, write_atomic};
+use candle_recurrent::model::Weights;
+use candle_recurrent::text::Tokenizer;
+use candle_recurrent::train::{Epoch, History};
+use candle_recurrent::{Result, zoo};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+fn error<T>(result: Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("this should have failed"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn epoch(epoch: usize, val_loss: f64) -> Epoch {
+    Epoch { epoch, loss: 0.5, accuracy: 0.7, val_loss, val_accuracy: 0.75, seconds: 0.25 }
+}
+
+fn results() -> Results {
+    Results {
+        data: "imdb.npz".into(),
+        seed: 42,
+        epochs: 5,
+        best_epoch: 2,
+        val_loss: 0.4368,
+        val_accuracy: 0.7944,
+        test_loss: Some(0.4401),
+        test_accuracy: Some(0.7931),
+        seconds: 12.5,
+    }
+}
+
+/// Names, all parameters, and those of the recurrent layers (the chapter's table).
+#[test]
+fn the_zoo_counts_its_parameters_as_keras_does() -> Result<()> {
+    let expected: [(&str, usize, &[usize]); 5] = [
+        ("simple-rnn", 8209, &[200]),
+        ("lstm", 8809, &[800]),
+        ("dropout-lstm", 8809, &[800]),
+        ("stacked-lstm", 9353, &[800, 544]),
+        ("gru", 8633, &[624]),
+    ];
+    assert_eq!(zoo::names().collect::<Vec<_>>(), expected.map(|(name, ..)| name));
+    for (name, total, recurrent) in expected {
+        let config = zoo::get(name)?.config()?;
+        assert_eq!(config.model.name, name);
+        let summary = config.model.summary()?;
+        assert_eq!(summary.total_params, total, "{name}");
+        let layers = summary.layers[1..].iter().filter(|layer| layer.class_name != "Dense");
+        assert_eq!(layers.map(|layer| layer.params).collect::<Vec<_>>(), recurrent, "{name}");
+        let recipe = config.recipe;
+        assert_eq!((recipe.vocab_size, recipe.max_len, recipe.batch_size), (500, 100, 64));
+        assert_eq!((recipe.epochs, recipe.patience, recipe.optimizer.learning_rate), (100, 3, 1e-4));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_model_is_answered_with_the_nearest() {
+    assert!(error(zoo::get("stacked_lstm")).contains("did you mean `stacked-lstm`?"));
+    assert!(error(zoo::get("transformer-xl")).contains("simple-rnn, lstm, dropout-lstm, stacked-lstm, gru"));
+}
+
+/// What is trained works out of the box; what is not says what to do.
+#[test]
+fn every_model_of_the_zoo_loads_or_says_that_it_is_not_trained() -> Result<()> {
+    for entry in zoo::entries() {
+        if entry.is_trained() {
+            let checkpoint = entry.load(&Device::Cpu)?;
+            let words = checkpoint.tokenizer.map(|tokenizer| tokenizer.vocab_size());
+            assert!(words.is_some_and(|words| words <= checkpoint.config.recipe.vocab_size));
+            let best = entry.history()?.best().map(|best| best.epoch);
+            assert_eq!(checkpoint.config.results.map(|results| results.best_epoch), best, "{}", entry.name);
+        } else {
+            assert!(error(entry.load(&Device::Cpu)).contains("train it"), "{}", entry.name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folder_gives_back_what_was_written() -> Result<()> {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = ModelFolder::create(parent.path().join("deep/model"))?;
+    let mut config = zoo::get("gru")?.config()?;
+    config.set_text_shape(7, 5);
+    config.results = Some(results());
+    let weights = Weights::init(&config.model, 3, &Device::Cpu)?;
+    let history = History { epochs: vec![epoch(1, 0.6), epoch(2, 0.4368)] };
+    let tokenizer = Tokenizer::from_words(["film", "good", "bad"], 7)?;
+    folder.save_weights("gru", &history.epochs[1], &weights.snapshot()?)?;
+    folder.save_config(&config)?;
+    folder.save_history(&history)?;
+    folder.save_tokenizer(&tokenizer)?;
+
+    let folder = ModelFolder::open(folder.path())?;
+    assert_eq!(folder.config()?, config);
+    assert_eq!(folder.history()?, history);
+    let loaded = folder.weights(&config.model, &Device::Cpu)?;
+    for ((name, before), (_, after)) in weights.iter().zip(loaded.iter()) {
+        assert_eq!(before.flatten_all()?.to_vec1::<f32>()?, after.flatten_all()?.to_vec1::<f32>()?, "{name}");
+    }
+    let checkpoint = folder.load(&Device::Cpu)?;
+    assert_eq!(checkpoint.model.config(), &config.model);
+    let read = checkpoint.tokenizer.expect("a tokenizer");
+    assert_eq!(read.encode("Good film!")?, tokenizer.encode("Good film!")?);
+    // No temporary file is left.
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
+    Ok(())
+}
+
+#[test]
+fn the_bytes_of_weights_depend_on_nothing_else() -> Result<()> {
+    let config = zoo::get("lstm")?.config()?;
+    let weights = Weights::init(&config.model, 1, &Device::Cpu)?.snapshot()?;
+    let pairs = [("format", "x"), ("model", "lstm"), ("epoch", "9"), ("val_loss", "0.5")];
+    let metadata = |pairs: Vec<(&'static str, &str)>| -> BTreeMap<&str, String> {
+        pairs.into_iter().map(|(key, value)| (key, value.to_string())).collect()
+    };
+    let bytes = to_safetensors(&weights, &metadata(pairs.to_vec()))?;
+    let reversed = to_safetensors(&weights, &metadata(pairs.into_iter().rev().collect()))?;
+    assert_eq!(bytes, reversed);
+    // The format's own crate reads them: the tensors and the metadata.
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+    let read = header.metadata().as_ref().expect("metadata");
+    assert_eq!(read.get("val_loss").map(String::as_str), Some("0.5"));
+    assert_eq!(read.len(), 4);
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    assert_eq!(file.len(), weights.len());
+    for (name, tensor) in &weights {
+        let view = file.tensor(name).expect("the tensor");
+        assert_eq!(view.shape(), tensor.dims());
+        let values = Tensor::from_raw_buffer(view.data(), tensor.dtype(), tensor.dims(), &Device::Cpu)?;
+        assert_eq!(
+            values.flatten_all()?.to_vec1::<f32>()?,
+            tensor.flatten_all()?.to_vec1::<f32>()?,
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+/// Types of different widths stay aligned, whatever their names.
+#[test]
+fn the_widest_types_come_first() -> Result<()> {
+    let device = &Device::Cpu;
+    let tensors = BTreeMap::from([
+        ("a".to_string(), Tensor::new(&[1u8, 2, 3], device)?),
+        ("b".to_string(), Tensor::new(&[1f64, 2.0], device)?),
+        ("c".to_string(), Tensor::new(&[1f32], device)?),
+    ]);
+    let bytes = to_safetensors(&tensors, &BTreeMap::new())?;
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    assert_eq!(file.tensor("b").expect("b").data(), [1f64.to_le_bytes(), 2f64.to_le_bytes()].concat());
+    assert_eq!(file.tensor("c").expect("c").data(), 1f32.to_le_bytes());
+    assert_eq!(file.tensor("a").expect("a").data(), [1, 2, 3]);
+    let start = |name: &str| {
+        let data = file.tensor(name).expect("a tensor").data().as_ptr() as usize;
+        data - bytes.as_ptr() as usize
+    };
+    assert!(start("b") % 8 == 0 && start("c") % 4 == 0);
+    Ok(())
+}
+
+#[test]
+fn files_are_replaced_whole_or_not_at_all() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("history.csv");
+    write_atomic(&path, b"old")?;
+    write_atomic(&path, b"new")?;
+    assert_eq!(fs::read(&path).expect("the file"), b"new");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(&path).expect("the file").permissions().mode();
+        // 0644, but for what the umask takes away.
+        assert_eq!(mode & 0o600, 0o600);
+        assert_eq!(mode & 0o111, 0);
+        let plain = folder.path().join("plain");
+        fs::write(&plain, b"").expect("a file");
+        let umasked = fs::metadata(&plain).expect("the file").permissions().mode() & 0o644;
+        assert_eq!(mode & 0o777, umasked);
+    }
+    fs::create_dir(folder.path().join("taken")).expect("a folder");
+    assert!(error(write_atomic(folder.path().join("taken"), b"x")).contains("it is a folder"));
+    let missing = error(write_atomic(folder.path().join("no/file"), b"x"));
+    assert!(
+        missing.ends_with("no/file: cannot be written: No such file or directory") || cfg!(windows),
+        "{missing}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), if cfg!(unix) { 3 } else { 2 });
+    Ok(())
+}
+
+#[test]
+fn a_folder_of_other_things_is_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("thesis.tex"), "years of work").expect("a file");
+    assert!(error(ModelFolder::create(folder.path())).contains("no model folder"));
+    assert!(error(ModelFolder::open(folder.path())).contains("no config.json"));
+    assert!(error(ModelFolder::open(folder.path().join("none"))).contains("no such folder"));
+    assert!(error(ModelFolder::create(folder.path().join("thesis.tex"))).contains("cannot be used"));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_recipe_takes_from_the_model_what_it_leaves_out() -> Result<()> {
+    let model = r#"{"name": "m", "layers": [
+        {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 40], "dtype": "int32"}},
+        {"class_name": "Embedding", "config": {"name": "embedding", "input_dim": 300, "output_dim": 4}},
+        {"class_name": "GRU", "config": {"name": "gru", "units": 3}},
+        {"class_name": "Dense", "config": {"name": "dense", "units": 1, "activation": "sigmoid"}}]}"#;
+    let config = Config::from_json(&format!(r#"{{"model": {model}}}"#), Path::new("c.json"))?;
+    assert_eq!((config.recipe.vocab_size, config.recipe.max_len, config.recipe.epochs), (300, 40, 100));
+    let read = Config::from_json(&config.to_json()?, Path::new("c.json"))?;
+    assert_eq!(read, config);
+    for (recipe, message) in [
+        (r#"{"vocab_size": 500}"#, "recipe.vocab_size: 500, but the Embedding's input_dim is 300"),
+        (r#"{"max_len": 0}"#, "recipe.max_len: 0"),
+        (r#"{"batch_size": 0}"#, "recipe.batch_size: 0"),
+        (r#"{"validation_split": 1.5}"#, "recipe.validation_split: 1.5"),
+        (r#"{"optimizer": {"learning_rate": -1.0}}"#, "learning_rate"),
+        (r#"{"batchsize": 3}"#, "batchsize"),
+    ] {
+        let json = format!(r#"{{"model": {model}, "recipe": {recipe}}}"#);
+        let said = error(Config::from_json(&json, Path::new("c.json")));
+        assert!(said.starts_with("c.json: ") && said.contains(message), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_card_has_the_front_matter_of_the_hub() -> Result<()> {
+    let mut config = zoo::get("stacked-lstm")?.config()?;
+    let untrained = card(&config)?;
+    assert!(untrained.starts_with("---\nlicense:\n- mit\n- apache-2.0\nlibrary_name: candle\n"));
+    assert!(!untrained.contains("model-index"));
+    config.results = Some(results());
+    let text = card(&config)?;
+    let front =
+        text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).expect("front matter").0;
+    for line in [
+        "pipeline_tag: text-classification",
+        "datasets:\n- stanfordnlp/imdb",
+        "metrics:\n- accuracy",
+        "model-index:\n- name: \"stacked-lstm\"",
+        "      type: \"stanfordnlp/imdb\"",
+        "    - type: accuracy\n      value: 0.7931",
+        "- lstm",
+    ] {
+        assert!(front.contains(line), "{line} is not in:\n{front}");
+    }
+    assert_eq!(front.matches("- lstm\n").count(), 1);
+    for line in
+        ["| validation loss | 0.4368 |", "| best epoch | 2 of 5 |", "Total params: 9,353", "dropout 0.3"]
+    {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    Ok(())
+}
