@@ -51,6 +51,11 @@ impl Writer {
 
     fn review(&mut self, positive: bool) -> String {
         self.text.clear();
+        if self.chance(12) {
+            // Somebody of few words.
+            self.opinion(positive, [45, 30, 20, 5]);
+            return std::mem::take(&mut self.text);
+        }
         for (sentences, percent) in [(SEEN, 45), (STORY, 60)] {
             if self.chance(percent) {
                 self.sentence(sentences, positive);

@@ -34,6 +34,8 @@ pub const PLAIN: &[&str] = &[
     "In the end I thought it was {very} +.",
     "The {person} is + and so is the {part}.",
     "You will remember the + {part} for a long time.",
+    "Simply +.",
+    "A {very} + {film}!",
 ];
 
 /// The opinion is the opposite of the word.
@@ -50,6 +52,8 @@ pub const NEGATED: &[&str] = &[
     "I cannot say that the {part} was -.",
     "The {part} is not - and the {person} is not - either.",
     "It is anything but a - {film}.",
+    "Not - at all.",
+    "Not a - {film}.",
 ];
 
 /// Expectation first, outcome last.

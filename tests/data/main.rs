@@ -439,23 +439,23 @@ fn the_builtin_corpus_is_always_the_same() {
         (0..set.len()).map(|row| set.row(row).iter().filter(|&&id| id > 1).count()).collect()
     };
     for set in [&splits.train, &splits.validation, &splits.test] {
-        assert!(lengths(set).iter().all(|length| (15..=90).contains(length)));
+        assert!(lengths(set).iter().all(|length| (2..=90).contains(length)));
         assert!(!set.ids().contains(&2), "every word is in the vocabulary");
         let share = set.positives() as f64 / set.len() as f64;
         assert!((0.48..0.52).contains(&share), "{share}");
     }
-    // Reviews differ: hardly any comes twice.
+    // Reviews differ: only the shortest come twice.
     let distinct: std::collections::HashSet<&[u32]> = (0..5_000).map(|row| splits.test.row(row)).collect();
-    assert!(distinct.len() > 4_950, "{}", distinct.len());
+    assert!(distinct.len() > 4_700, "{}", distinct.len());
     let other = Options { seed: 7, ..Options::default() };
     assert_eq!(load(&Source::Builtin, &other, Some(&tokenizer), &mut |_| {}).unwrap().test, splits.test);
     assert_eq!(load_test(&Source::Builtin, &other, None, &mut |_| {}).unwrap(), splits.test);
 }
 
 const BUILTIN_SUMS: [&str; 3] = [
-    "91b364194f8bab0ecf7b89ce8cf970de99d25140da1e7705449e3f5e0932950c",
-    "730326ca5cf34ccde96a855f8d7db7f13a9f3f3d9b1e227bf62f7cacb59ba7c3",
-    "ddbe9b103b7a9c1b3c3c0c68201b45cdf020f9ef76834ee0d16bcde47c7e6490",
+    "91af33b45d98a49c722e215264efa2eeda89bc078200690df000e8ef3d7c34d6",
+    "2f4d44659ecd18adaac0930188b42b69eba9e3d350fdac3db8d358b60019f23c",
+    "3df3c508364c481db0141eb3de026e0d14777a050acd1a62f66046ca2dfa2c50",
 ];
 
 /// Counting words is not enough: logistic regression on the counts stays between 65 and 80 % on the test reviews.
