@@ -15,12 +15,6 @@ pub struct Entry {
     /// Its name.
     pub name: &'static str,
     config: &'static str,
-    trained: Option<Trained>,
-}
-
-/// What training added to the folder.
-#[derive(Debug)]
-struct Trained {
     weights: &'static [u8],
     tokenizer: &'static str,
     history: &'static str,
@@ -33,20 +27,14 @@ macro_rules! file {
     };
 }
 
-#[allow(unused_macro_rules)]
 macro_rules! entry {
     ($name:literal) => {
-        Entry { name: $name, config: include_str!(file!($name, "config.json")), trained: None }
-    };
-    ($name:literal, trained) => {
         Entry {
             name: $name,
             config: include_str!(file!($name, "config.json")),
-            trained: Some(Trained {
-                weights: include_bytes!(file!($name, "model.safetensors")),
-                tokenizer: include_str!(file!($name, "tokenizer.json")),
-                history: include_str!(file!($name, "history.csv")),
-            }),
+            weights: include_bytes!(file!($name, "model.safetensors")),
+            tokenizer: include_str!(file!($name, "tokenizer.json")),
+            history: include_str!(file!($name, "history.csv")),
         }
     };
 }
@@ -88,51 +76,38 @@ impl Entry {
         Config::from_json(self.config, &self.origin("config.json"))
     }
 
-    /// Whether weights are embedded.
-    pub fn is_trained(&self) -> bool {
-        self.trained.is_some()
-    }
-
     /// The weights, checked against `config`.
     ///
     /// # Errors
-    /// Where none are embedded, or they do not fit `config`.
+    /// If they do not fit `config`.
     pub fn weights(&self, config: &ModelConfig, device: &Device) -> Result<Weights> {
-        Weights::from_bytes(config, self.trained()?.weights, &self.origin("model.safetensors"), device)
+        Weights::from_bytes(config, self.weights, &self.origin("model.safetensors"), device)
     }
 
     /// The vocabulary that the weights belong to.
     ///
     /// # Errors
-    /// Where none is embedded.
+    /// None for a zoo that passes its tests.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        Tokenizer::from_bytes(self.trained()?.tokenizer)
+        Tokenizer::from_bytes(self.tokenizer)
     }
 
     /// The figures of every epoch of the training.
     ///
     /// # Errors
-    /// Where none are embedded.
+    /// None for a zoo that passes its tests.
     pub fn history(&self) -> Result<History> {
-        History::from_csv(self.trained()?.history, &self.origin("history.csv"))
+        History::from_csv(self.history, &self.origin("history.csv"))
     }
 
     /// The whole, ready for prediction.
     ///
     /// # Errors
-    /// Where no weights are embedded.
+    /// None for a zoo that passes its tests.
     pub fn load(&self, device: &Device) -> Result<Checkpoint> {
         let config = self.config()?;
         let model = Model::new(&config.model, self.weights(&config.model, device)?.frozen())?;
         Ok(Checkpoint { config, model, tokenizer: Some(self.tokenizer()?) })
-    }
-
-    fn trained(&self) -> Result<&Trained> {
-        self.trained.as_ref().ok_or_else(|| {
-            let what =
-                "this build holds no trained weights for it; train it and name the run's folder instead";
-            Error::argument(self.name, what)
-        })
     }
 
     /// How messages name an embedded file.

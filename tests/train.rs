@@ -174,7 +174,7 @@ fn fit_takes_kerass_course() -> Result<()> {
         epochs: 5,
         batch_size: 8,
         validation_batch_size: 5,
-        shuffle: false,
+        shuffle: Shuffle::Never,
         ..Default::default()
     };
     let mut log = Log::default();
@@ -208,7 +208,7 @@ fn fit_takes_kerass_course() -> Result<()> {
 
 #[test]
 fn one_seed_gives_one_course() -> Result<()> {
-    let run = |seed: u64, shuffle: bool| -> Result<(Vec<f32>, Vec<u64>)> {
+    let run = |seed: u64, shuffle: Shuffle| -> Result<(Vec<f32>, Vec<u64>)> {
         let Case { model, train, validation } = case()?;
         let seeds = std::cell::RefCell::new(Vec::new());
         let tracked = |xs: &Tensor, mode: Mode| {
@@ -222,17 +222,18 @@ fn one_seed_gives_one_course() -> Result<()> {
         fit(&tracked, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
         Ok((model.weights()?, seeds.into_inner()))
     };
-    let (weights, seeds) = run(1, true)?;
-    assert_eq!(run(1, true)?, (weights.clone(), seeds.clone()));
-    assert_ne!(run(2, true)?.0, weights);
-    assert_ne!(run(1, false)?.0, weights);
+    let (weights, seeds) = run(1, Shuffle::EveryEpoch)?;
+    assert_eq!(run(1, Shuffle::EveryEpoch)?, (weights.clone(), seeds.clone()));
+    assert_ne!(run(2, Shuffle::EveryEpoch)?.0, weights);
+    assert_ne!(run(1, Shuffle::Never)?.0, weights);
+    assert_ne!(run(1, Shuffle::Once)?.0, weights);
     // Every batch of every epoch has dropout masks of its own.
     let distinct: std::collections::BTreeSet<_> = seeds.iter().collect();
     assert_eq!((seeds.len(), distinct.len()), (9, 9));
     Ok(())
 }
 
-/// Every epoch sees every row once, in another order.
+/// Every epoch sees every row once, in a drawn order: one for all epochs, or one for each.
 #[test]
 fn epochs_are_shuffled() -> Result<()> {
     let Case { model, .. } = case()?;
@@ -244,16 +245,18 @@ fn epochs_are_shuffled() -> Result<()> {
         seen.borrow_mut().extend(xs.i_first_column()?);
         model.logits(xs, mode)
     };
-    let config = FitConfig { epochs: 2, batch_size: 8, ..Default::default() };
-    fit(&tracked, &model.frozen(), &mut model.optimizer(1e-4)?, &train, &train, &config, &mut Silent)?;
-    let seen = seen.into_inner();
-    let (first, second) = seen.split_at(50);
-    assert_ne!(first, second);
-    for epoch in [first, second] {
-        assert_ne!(epoch, (0..rows).collect::<Vec<_>>());
-        let mut sorted = epoch.to_vec();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..rows).collect::<Vec<_>>());
+    for shuffle in [Shuffle::Once, Shuffle::EveryEpoch] {
+        let config = FitConfig { epochs: 2, batch_size: 8, shuffle, ..Default::default() };
+        fit(&tracked, &model.frozen(), &mut model.optimizer(1e-4)?, &train, &train, &config, &mut Silent)?;
+        let seen = seen.take();
+        let (first, second) = seen.split_at(50);
+        assert_eq!(first == second, shuffle == Shuffle::Once);
+        for epoch in [first, second] {
+            assert_ne!(epoch, (0..rows).collect::<Vec<_>>());
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..rows).collect::<Vec<_>>());
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ Examples:
   candle-recurrent list
   candle-recurrent list --json")]
 pub(super) struct Args {
-    /// Print one JSON value: a list of {name, layers, params, trained, results}
+    /// Print one JSON value: a list of {name, layers, params, results}
     #[arg(long)]
     json: bool,
 }
@@ -23,7 +23,6 @@ struct Row {
     name: &'static str,
     layers: Vec<String>,
     params: usize,
-    trained: bool,
     results: Option<Results>,
 }
 
@@ -35,7 +34,6 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             name: entry.name,
             layers: config.model.layers.iter().filter_map(|layer| recurrent_in_words(&layer.class)).collect(),
             params: config.model.summary()?.total_params,
-            trained: entry.is_trained(),
             results: config.results,
         });
     }
@@ -46,7 +44,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let header = ["name", "recurrent layers", "params", "val_loss", "test_acc", "trained on"];
     let mut lines = vec![header.map(String::from).to_vec()];
     for row in rows {
-        let results = row.results.filter(|_| row.trained);
+        let results = row.results;
         let figure = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.4}"));
         lines.push(vec![
             row.name.into(),

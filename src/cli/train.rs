@@ -10,7 +10,7 @@ use crate::checkpoint::{Config, ModelFolder};
 use crate::data::{self, Source, Splits};
 use crate::model::{Model, Weights};
 use crate::text::Tokenizer;
-use crate::train::{FitConfig, History, RmsProp, Stop, evaluate, fit};
+use crate::train::{FitConfig, History, RmsProp, Shuffle, Stop, evaluate, fit};
 use crate::zoo;
 use candle_core::Device;
 use clap::CommandFactory;
@@ -77,9 +77,13 @@ pub(super) struct Args {
     /// is used too
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// Give the training reviews in the same order every epoch
+    /// Leave the training reviews in their own order (else one is drawn from the seed and kept for every epoch, as Keras
+    /// does after set_random_seed)
     #[arg(long)]
     no_shuffle: bool,
+    /// Draw another order every epoch, as Keras does without a seed
+    #[arg(long, conflicts_with = "no_shuffle")]
+    reshuffle: bool,
     /// Threads of the CPU; changes speed, not the result [default: one a core]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     threads: Option<usize>,
@@ -246,7 +250,12 @@ impl Run<'_> {
         let frozen = Model::new(&config.model, weights.frozen())?;
         let variables = weights.iter().map(|(name, variable)| (name.to_string(), variable.clone())).collect();
         let mut optimizer = RmsProp::new(variables, config.recipe.optimizer.clone())?;
-        let fit_config = FitConfig { shuffle: !args.no_shuffle, ..config.recipe.fit_config(args.seed) };
+        let shuffle = match (args.no_shuffle, args.reshuffle) {
+            (true, _) => Shuffle::Never,
+            (_, true) => Shuffle::EveryEpoch,
+            _ => Shuffle::Once,
+        };
+        let fit_config = FitConfig { shuffle, ..config.recipe.fit_config(args.seed) };
         let data = data_name(&args.data);
         let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
         let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.quiet);

@@ -12,6 +12,11 @@ impl RandomState {
         Self(Mt::new(seed))
     }
 
+    /// The generator of `numpy.random.RandomState([…])`.
+    pub fn from_key(key: &[u32]) -> Self {
+        Self(Mt::new_with_key(key.iter().copied()))
+    }
+
     /// A number in 0..=`max`: draws are masked to the next power of two and repeated while they are above `max`
     /// (`random_interval` in NumPy's `legacy-distributions.c`).
     fn interval(&mut self, max: u32) -> u32 {
@@ -50,4 +55,15 @@ pub fn train_test_split(n: u32, fraction: f64, seed: u32) -> (Vec<u32>, Vec<u32>
     let count = (fraction * f64::from(n)).ceil().clamp(0.0, f64::from(n)) as usize;
     let train = test.split_off(count);
     (train, test)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_numpys() {
+        // numpy.random.RandomState([42, 0, 1]).permutation(10)
+        assert_eq!(RandomState::from_key(&[42, 0, 1]).permutation(10), [5, 7, 0, 2, 3, 1, 6, 4, 9, 8]);
+    }
 }

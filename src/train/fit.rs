@@ -1,7 +1,7 @@
 //! The training loop and evaluation.
 
 use super::{EarlyStopping, Epoch, History, ModelCheckpoint, RmsProp, batch_loss};
-use crate::data::Dataset;
+use crate::data::{Dataset, RandomState};
 use crate::model::Model;
 use crate::nn::{Mode, random::Stream};
 use crate::{Error, Result};
@@ -41,6 +41,20 @@ impl<F: Fn(&Tensor, Mode) -> Result<Tensor>> Trainable for F {
     }
 }
 
+/// In which order an epoch sees the training rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shuffle {
+    /// Their own.
+    Never,
+    /// One random order, drawn from the seed and kept for every epoch: what Keras does on TensorFlow after
+    /// `keras.utils.set_random_seed`, since the seeded shuffle starts again with each epoch's iterator. Loss curves are
+    /// smoother, and early stopping depends more on the order drawn.
+    #[default]
+    Once,
+    /// Another random order every epoch: what Keras does without a seed.
+    EveryEpoch,
+}
+
 /// How to train. The defaults are the zoo's recipe, with neither early stopping nor a choice of epochs to keep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitConfig {
@@ -50,8 +64,8 @@ pub struct FitConfig {
     pub batch_size: usize,
     /// Reviews a step in validation; 1024. It changes speed and memory only.
     pub validation_batch_size: usize,
-    /// Whether every epoch sees the training data in an order of its own.
-    pub shuffle: bool,
+    /// The order of the training rows; one for all epochs.
+    pub shuffle: Shuffle,
     /// Draws the orders and the dropout masks; 42.
     pub seed: u64,
     /// When to stop before the last epoch.
@@ -66,7 +80,7 @@ impl Default for FitConfig {
             epochs: 100,
             batch_size: 64,
             validation_batch_size: 1024,
-            shuffle: true,
+            shuffle: Shuffle::default(),
             seed: 42,
             early_stopping: None,
             checkpoint: ModelCheckpoint::default(),
@@ -172,9 +186,9 @@ pub struct Evaluation {
 /// Trains `model`, whose variables `optimizer` holds; `frozen` is the same model over detached tensors of the same
 /// storage, for validation without a graph (`model` itself works too, at the cost of the graph).
 ///
-/// As in Keras, every epoch is shuffled anew, the partial batch is kept, an epoch's figures are weighted by batch size
-/// and are those of the moving weights; validation data is never shuffled. The order of an epoch depends on the seed
-/// and the epoch alone, the dropout of a batch on the seed, the epoch and the batch alone.
+/// As in Keras, training rows are shuffled (see [`Shuffle`]), the partial batch is kept, an epoch's figures are weighted
+/// by batch size and are those of the moving weights; validation data is never shuffled. The order of an epoch depends
+/// on the seed and the epoch alone, the dropout of a batch on the seed, the epoch and the batch alone.
 ///
 /// Where [`EarlyStopping::restore_best_weights`] is set, the best epoch's weights are back in the model however the
 /// run ends, also after an error or an interruption.
@@ -331,13 +345,16 @@ struct Run<'a, T: ?Sized, F: ?Sized> {
 impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
     /// All epochs; `best` receives what is to be restored at the end.
     fn epochs(&mut self, observer: &mut dyn Observer, best: &mut Option<(usize, Snapshot)>) -> Result<Stop> {
-        let mut order: Vec<u32> = (0..self.train.len() as u32).collect();
+        let rows = self.train.len() as u32;
+        let mut order: Vec<u32> = (0..rows).collect();
         let batches = self.train.len().div_ceil(self.config.batch_size);
         for epoch in 1..=self.config.epochs {
             let start = Instant::now();
             observer.on_epoch_begin(epoch, self.config.epochs, batches)?;
-            if self.config.shuffle {
-                shuffle(&mut order, self.config.seed, epoch);
+            match self.config.shuffle {
+                Shuffle::Never => {}
+                Shuffle::Once if epoch > 1 => {}
+                Shuffle::Once | Shuffle::EveryEpoch => order = shuffled(rows, self.config.seed, epoch),
             }
             let Some(sums) = self.epoch(epoch, &order, observer)? else { return Ok(Stop::Interrupted) };
             let batch_size = self.config.validation_batch_size;
@@ -412,17 +429,10 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
     }
 }
 
-/// The order of an epoch: Fisher-Yates from the rows' own order.
-fn shuffle(order: &mut [u32], seed: u64, epoch: usize) {
-    let mut stream = Stream::named(seed, &format!("shuffle/{epoch}"));
-    for (index, row) in order.iter_mut().enumerate() {
-        *row = index as u32;
-    }
-    for last in (1..order.len()).rev() {
-        order.swap(last, stream.below(last as u32 + 1) as usize);
-    }
+/// The order of an epoch, `n` rows: in NumPy `RandomState([seed % 2**32, seed >> 32, epoch]).permutation(n)`.
+fn shuffled(n: u32, seed: u64, epoch: usize) -> Vec<u32> {
+    RandomState::from_key(&[seed as u32, (seed >> 32) as u32, epoch as u32]).permutation(n)
 }
-
 fn finite(loss: f64, epoch: usize) -> Result<()> {
     match loss.is_finite() {
         true => Ok(()),

@@ -13,7 +13,8 @@ mod rmsprop;
 
 pub use callbacks::{EarlyStopping, ModelCheckpoint, Monitor, Verdict};
 pub use fit::{
-    Batch, Evaluation, FitConfig, Observer, Outcome, Silent, Snapshot, Stop, Trainable, evaluate, fit,
+    Batch, Evaluation, FitConfig, Observer, Outcome, Shuffle, Silent, Snapshot, Stop, Trainable, evaluate,
+    fit,
 };
 pub use history::{Epoch, History};
 pub use loss::{BatchLoss, batch_loss, binary_crossentropy};
