@@ -101,3 +101,74 @@ pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let y = floats(simd, simd.or_u32s(bits(simd, abs(simd, y)), sign));
     select(simd, simd.equal_f32s(x, x), y, x)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::isa::dispatch;
+    use pulp::WithSimd;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Function {
+        Exp,
+        Sigmoid,
+        Tanh,
+    }
+
+    struct Apply<'a>(Function, &'a mut [f32]);
+
+    impl WithSimd for Apply<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            for v in S::as_mut_simd_f32s(self.1).0 {
+                *v = match self.0 {
+                    Function::Exp => exp(simd, *v),
+                    Function::Sigmoid => sigmoid(simd, *v),
+                    Function::Tanh => tanh(simd, *v),
+                };
+            }
+        }
+    }
+
+    fn exact(function: Function, x: f32) -> f32 {
+        let x = f64::from(x);
+        (match function {
+            Function::Exp => libm::exp(x),
+            Function::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
+            Function::Tanh => libm::tanh(x),
+        }) as f32
+    }
+
+    /// Floats in order as integers in order.
+    fn rank(x: f32) -> i64 {
+        let bits = i64::from(x.to_bits() & 0x7fff_ffff);
+        if x.is_sign_negative() { -bits } else { bits }
+    }
+
+    #[test]
+    fn functions_are_within_2_ulp_of_the_correctly_rounded_value() {
+        // Every 1021st float, of both signs, subnormals and infinities included.
+        let all: Vec<f32> =
+            (0..=0x7f80_0000u32).step_by(1021).chain([0x7f80_0000]).map(f32::from_bits).collect();
+        let mut xs: Vec<f32> = all.iter().flat_map(|&x| [x, -x]).collect();
+        xs.resize(xs.len().next_multiple_of(64), 0.0);
+        for function in [Function::Exp, Function::Sigmoid, Function::Tanh] {
+            let mut ys = xs.clone();
+            dispatch(Apply(function, &mut ys));
+            let apart = |(&x, &y): (&f32, &f32)| ((rank(y) - rank(exact(function, x))).abs(), x.to_bits());
+            let (worst, at) = xs.iter().zip(&ys).map(apart).max().unwrap_or_default();
+            assert!(worst <= 2, "{function:?}: {worst} ulp at {}", f32::from_bits(at));
+        }
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        for function in [Function::Exp, Function::Sigmoid, Function::Tanh] {
+            let mut values = vec![f32::NAN; 64];
+            dispatch(Apply(function, &mut values));
+            assert!(values.iter().all(|y| y.is_nan()), "{function:?}");
+        }
+    }
+}

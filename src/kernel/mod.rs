@@ -19,6 +19,7 @@ mod gru;
 mod isa;
 mod lanes;
 mod lstm;
+mod masks;
 mod math;
 mod pass;
 mod simple_rnn;
