@@ -48,7 +48,7 @@ pub enum Error {
     Network(String),
     /// Training produced a loss that is not a finite number.
     #[error(
-        "the loss became {loss} in epoch {epoch}: try a smaller --learning-rate; the best checkpoint so far is kept"
+        "the loss became {loss} in epoch {epoch}: try a smaller learning rate; what was saved before stays"
     )]
     Diverged {
         /// The loss, NaN or infinite.

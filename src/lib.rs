@@ -10,7 +10,8 @@ pub mod cli;
 pub mod data;
 #[cfg(feature = "hub")]
 pub mod hub;
-pub mod kernel;
+mod kernel;
+pub use kernel::instruction_set;
 pub mod model;
 pub mod nn;
 #[cfg(feature = "plot")]

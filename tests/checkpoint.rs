@@ -115,12 +115,11 @@ fn the_bytes_of_weights_depend_on_nothing_else() -> Result<()> {
     let config = zoo::get("lstm")?.config()?;
     let weights = Weights::init(&config.model, 1, &Device::Cpu)?.snapshot()?;
     let pairs = [("format", "x"), ("model", "lstm"), ("epoch", "9"), ("val_loss", "0.5")];
-    let metadata = |pairs: Vec<(&'static str, &str)>| -> BTreeMap<&str, String> {
-        pairs.into_iter().map(|(key, value)| (key, value.to_string())).collect()
-    };
-    let bytes = to_safetensors(&weights, &metadata(pairs.to_vec()))?;
-    let reversed = to_safetensors(&weights, &metadata(pairs.into_iter().rev().collect()))?;
-    assert_eq!(bytes, reversed);
+    let metadata = BTreeMap::from(pairs.map(|(key, value)| (key, value.to_string())));
+    let bytes = to_safetensors(&weights, &metadata)?;
+    // The header is this text on every machine and in every run: names in order.
+    let start = r#"{"__metadata__":{"epoch":"9","format":"x","model":"lstm","val_loss":"0.5"},"dense.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"dense.kernel":"#;
+    assert!(bytes[8..].starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&bytes[8..300]));
     // The format's own crate reads them: the tensors and the metadata.
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
     let read = header.metadata().as_ref().expect("metadata");

@@ -153,6 +153,11 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.model.variables()?;
         self.recipe.check()?;
+        if let Some(layer) = self.model.layers.iter().find(|layer| layer.class.is_stateful()) {
+            let what =
+                "a classifier of separate texts cannot be stateful: each text begins anew; set it to false";
+            return Err(Error::layer(layer.name.as_str(), what));
+        }
         let shapes = [
             (
                 "recipe.vocab_size",
@@ -189,6 +194,10 @@ impl Recipe {
             if value == 0 {
                 return Err(Error::argument(field, "0, expected at least 1"));
             }
+        }
+        if self.max_len > data::MAX_LEN {
+            let what = format!("{}, expected at most {}", self.max_len, data::MAX_LEN);
+            return Err(Error::argument("recipe.max_len", what));
         }
         if !(self.validation_split > 0.0 && self.validation_split < 1.0) {
             let what = format!("{}, expected a number between 0 and 1", self.validation_split);

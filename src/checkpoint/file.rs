@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path`: first to a temporary file in the same folder, then by renaming it, so that an older file
 /// stays as it is until the new one is complete. The new file is readable by everyone (mode 0644, less the umask).
@@ -10,7 +10,28 @@ use std::path::Path;
 /// # Errors
 /// [`Error::File`] where the folder is missing or not writable, or the disk is full; nothing is left behind then.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
+    stage(path.as_ref(), bytes)?.rename()
+}
+
+/// A file that is whole on the disk under a temporary name.
+pub(super) struct Staged {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Gives the file its name.
+    pub(super) fn rename(self) -> Result<()> {
+        let path = self.path;
+        self.file
+            .persist(&path)
+            .map_err(|error| Error::file(&path, format!("cannot be written: {}", cause(&error.error))))?;
+        Ok(())
+    }
+}
+
+/// Writes `bytes` beside `path` under a temporary name.
+pub(super) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
     let fail = |error: std::io::Error| Error::file(path, format!("cannot be written: {}", cause(&error)));
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -30,8 +51,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(fail)?;
     // A full disk may show only here, and a rename must not overtake the data.
     file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(())
+    Ok(Staged { file, path: path.to_path_buf() })
 }
 
 /// The system's own words, without the temporary file's name or the error's number.

@@ -1,6 +1,6 @@
 //! Reading and writing a model folder.
 
-use super::file::cause;
+use super::file::{Staged, cause, stage};
 use super::{Config, card, to_safetensors, write_atomic};
 use crate::model::{Model, ModelConfig, Weights};
 use crate::text::Tokenizer;
@@ -141,6 +141,36 @@ impl ModelFolder {
         write_atomic(self.path.join(name), bytes.as_ref())
     }
 
+    /// Writes the files of a model that belong together: all are on the disk before the first gets its name, so a full
+    /// disk leaves an older model as it was. An older vocabulary is removed where there is no new one.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn save(
+        &self,
+        config: &Config,
+        epoch: &Epoch,
+        weights: &BTreeMap<String, Tensor>,
+        tokenizer: Option<&Tokenizer>,
+        history: &History,
+    ) -> Result<()> {
+        let mut files = vec![
+            (CONFIG_FILE, config.to_json()?.into_bytes()),
+            (CARD_FILE, card(config)?.into_bytes()),
+            (HISTORY_FILE, history.to_csv().into_bytes()),
+        ];
+        if let Some(tokenizer) = tokenizer {
+            files.push((TOKENIZER_FILE, tokenizer.to_json()?.into_bytes()));
+        }
+        files.push((WEIGHTS_FILE, weights_file(&config.model.name, epoch, weights)?));
+        let staged = files.into_iter().map(|(name, bytes)| stage(&self.path.join(name), &bytes));
+        let staged = staged.collect::<Result<Vec<_>>>()?;
+        if tokenizer.is_none() {
+            self.remove(TOKENIZER_FILE)?;
+        }
+        staged.into_iter().try_for_each(Staged::rename)
+    }
+
     /// Removes one file of the folder, if it is there.
     ///
     /// # Errors
@@ -168,13 +198,7 @@ impl ModelFolder {
     /// # Errors
     /// As [`write_atomic`].
     pub fn save_weights(&self, model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<()> {
-        let metadata = BTreeMap::from([
-            ("format", "candle-recurrent".to_string()),
-            ("model", model.to_string()),
-            ("epoch", epoch.epoch.to_string()),
-            ("val_loss", epoch.val_loss.to_string()),
-        ]);
-        self.write(WEIGHTS_FILE, to_safetensors(weights, &metadata)?)
+        self.write(WEIGHTS_FILE, weights_file(model, epoch, weights)?)
     }
 
     /// Writes `tokenizer.json`.
@@ -203,4 +227,15 @@ impl ModelFolder {
         self.write(SVG_FILE, picture.svg())?;
         self.write(PNG_FILE, picture.png()?)
     }
+}
+
+/// The bytes of `model.safetensors`.
+fn weights_file(model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let metadata = BTreeMap::from([
+        ("format", "candle-recurrent".to_string()),
+        ("model", model.to_string()),
+        ("epoch", epoch.epoch.to_string()),
+        ("val_loss", epoch.val_loss.to_string()),
+    ]);
+    to_safetensors(weights, &metadata)
 }

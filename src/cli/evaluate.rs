@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 1024, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     batch_size: usize,
     /// Threads of the CPU; changes speed, not the result [default: one a core]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]

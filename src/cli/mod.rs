@@ -13,6 +13,7 @@ mod model;
 mod output;
 mod plot;
 mod predict;
+mod progress;
 mod recorder;
 mod run_folder;
 mod summary;
@@ -109,7 +110,10 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    let line = format!("error: {error:#}");
+    let text = format!("error: {error:#}");
+    // With RUST_BACKTRACE, Candle's errors carry their backtrace in their text.
+    let line =
+        text.lines().take_while(|line| !line.trim_start().starts_with("0: ")).collect::<Vec<_>>().join(" ");
     output::message(&line.split_whitespace().collect::<Vec<_>>().join(" "));
     ExitCode::FAILURE
 }

@@ -82,7 +82,10 @@ impl Init {
         use crate::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
         let weights = if path.is_dir() { path.join(WEIGHTS_FILE) } else { path.to_path_buf() };
         if !weights.is_file() {
-            anyhow::bail!("--init {}: there is no such file", weights.display());
+            anyhow::bail!(
+                "--init {}: there is no such file; give a model folder or a .safetensors",
+                weights.display()
+            );
         }
         let tokenizer = weights.with_file_name(TOKENIZER_FILE);
         // Only the vocabulary of a model belongs to weights; a stray file of that name does not.

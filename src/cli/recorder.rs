@@ -1,11 +1,11 @@
 //! The observer of a run: shows it, and writes the model folder as it goes, so that a crash loses nothing.
 
 use super::interrupt;
+use super::progress::Progress;
 use crate::Result;
-use crate::checkpoint::{Config, ModelFolder, Results, SVG_FILE, TOKENIZER_FILE};
+use crate::checkpoint::{Config, ModelFolder, Results, SVG_FILE};
 use crate::plot;
 use crate::text::Tokenizer;
-use crate::train::progress::Progress;
 use crate::train::{Batch, Epoch, History, Observer, Snapshot};
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -97,19 +97,10 @@ impl Observer for Recorder<'_> {
 
     fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot) -> Result<()> {
         self.config.results = self.results(None);
-        if !self.complete && self.tokenizer.is_none() {
-            // Where an older model lies in the folder, its vocabulary must not be taken for this one's.
-            self.folder.remove(TOKENIZER_FILE)?;
-        }
-        self.folder.save_weights(&self.config.model.name, epoch, weights)?;
-        self.folder.save_config(&self.config)?;
-        self.folder.save_history(&self.history)?;
+        self.folder.save(&self.config, epoch, weights, self.tokenizer, &self.history)?;
         if self.complete {
             // The PNG takes longer to draw than a short epoch to train: it follows at the end.
             return self.folder.write(SVG_FILE, plot::loss(&self.title(), &self.history)?.svg());
-        }
-        if let Some(tokenizer) = self.tokenizer {
-            self.folder.save_tokenizer(tokenizer)?;
         }
         self.folder.save_pictures(&self.title(), &self.history)?;
         self.complete = true;

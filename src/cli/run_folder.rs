@@ -18,17 +18,22 @@ pub(super) fn first_free(root: &Path, stem: &str, free: impl Fn(&Path) -> bool) 
 pub(super) fn create(out: Option<&Path>, name: &str) -> anyhow::Result<ModelFolder> {
     let path = match out {
         Some(out) => out.to_path_buf(),
-        None => first_free(Path::new(RUNS), &file_name(name), is_free),
+        None => {
+            let root = Path::new(RUNS);
+            let fail = |path: &Path, e| anyhow::anyhow!("{}: cannot be made: {e}", path.display());
+            std::fs::create_dir_all(root).map_err(|e| fail(root, e))?;
+            loop {
+                // Making it claims it: of two runs that start together, one gets the next number.
+                let path = first_free(root, &file_name(name), |path| path.symlink_metadata().is_err());
+                match std::fs::create_dir(&path) {
+                    Ok(()) => break path,
+                    Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                    Err(e) => return Err(fail(&path, e)),
+                }
+            }
+        }
     };
     Ok(ModelFolder::create(path)?)
-}
-
-/// Whether nothing lies there, or an empty folder.
-fn is_free(path: &Path) -> bool {
-    match std::fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(_) => path.symlink_metadata().is_err(),
-    }
 }
 
 /// A model's name as a file name.

@@ -6,7 +6,7 @@ use super::model::{Init, ModelSource};
 use super::output::message;
 use super::recorder::Recorder;
 use super::{Outcome, Output, interrupt, run_folder, values};
-use crate::checkpoint::{Config, ModelFolder};
+use crate::checkpoint::{Config, ModelFolder, TOKENIZER_FILE};
 use crate::data::{self, Source, Splits};
 use crate::model::{Model, Weights};
 use crate::text::Tokenizer;
@@ -31,7 +31,7 @@ Examples:
   candle-recurrent train all --data imdb          the chapter's five models, compared
   candle-recurrent train gru --epochs 20 --learning-rate 1e-3 --out my-gru
   candle-recurrent train my-model/config.json --data aclImdb
-  candle-recurrent train lstm --init runs/lstm --data imdb")]
+  candle-recurrent train lstm --init runs/lstm")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a config.json, a model folder (its layers and recipe, not its weights: see
     /// --init), or all for the whole zoo
@@ -85,7 +85,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "no_shuffle")]
     reshuffle: bool,
     /// Threads of the CPU; changes speed, not the result [default: one a core]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
@@ -129,6 +129,7 @@ impl Settings {
         if config.model.vocab_size().is_none() {
             anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
         }
+        config.model.check_binary_classifier()?;
         let args = &self.args;
         let recipe = &mut config.recipe;
         recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
@@ -145,11 +146,7 @@ impl Settings {
     }
 
     fn data_options(&self, config: &Config) -> data::Options {
-        data::Options {
-            split_seed: self.args.split_seed,
-            seed: self.args.seed,
-            ..config.recipe.data_options()
-        }
+        data::Options { split_seed: self.args.split_seed, ..config.recipe.data_options() }
     }
 }
 
@@ -376,8 +373,15 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
 
 /// What to type next.
 fn next_command(folder: &Path) -> String {
+    let reads_text = folder.join(TOKENIZER_FILE).is_file();
     let folder = folder.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '\\' | ':');
     let folder = if folder.chars().all(plain) { folder } else { format!("'{folder}'") };
+    if !reads_text {
+        return format!(
+            "candle-recurrent evaluate {folder} (it has no tokenizer.json, so it cannot read text: Keras's \
+             imdb_word_index.json was not beside the data)"
+        );
+    }
     format!("candle-recurrent predict {folder} \"I expected to hate it, but it is lovely\"")
 }

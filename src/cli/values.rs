@@ -11,6 +11,14 @@ pub(super) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of threads.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("give a whole number from 1 to 1024".into()),
+    }
+}
+
 /// The size of a vocabulary.
 pub(super) fn vocab_size(text: &str) -> Result<usize, String> {
     match text.parse::<u32>() {

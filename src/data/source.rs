@@ -44,6 +44,9 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// The most ids that a row may have.
+pub const MAX_LEN: usize = 1 << 20;
+
 /// How reviews become data sets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -55,13 +58,11 @@ pub struct Options {
     pub validation_split: f64,
     /// The seed of scikit-learn's split into training and validation reviews.
     pub split_seed: u32,
-    /// The seed of the run. No data set depends on it; the built-in corpus has a seed of its own.
-    pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { vocab_size: 500, max_len: 100, validation_split: 0.2, split_seed: 42, seed: 42 }
+        Self { vocab_size: 500, max_len: 100, validation_split: 0.2, split_seed: 42 }
     }
 }
 
@@ -69,8 +70,8 @@ impl Options {
     /// Checks the figures, and that the ids of a given tokenizer stay below `vocab_size`.
     fn check(&self, tokenizer: Option<&Tokenizer>) -> Result<()> {
         let wrong = |argument, what| Err(Error::argument(argument, what));
-        if self.max_len == 0 || self.max_len > 1 << 20 {
-            return wrong("--max-len", format!("{}, expected 1 to {}", self.max_len, 1 << 20));
+        if self.max_len == 0 || self.max_len > MAX_LEN {
+            return wrong("--max-len", format!("{}, expected 1 to {MAX_LEN}", self.max_len));
         }
         if !(self.validation_split > 0.0 && self.validation_split < 1.0) {
             let what = format!("{}, expected a number between 0 and 1", self.validation_split);
@@ -137,10 +138,8 @@ pub fn load(
             let (train, test) = rayon::join(|| npz_half(&path, "train"), || npz_half(&path, "test"));
             let (train, test) = (train?, test?);
             let order = imdb::shuffle(count(train.1.len())?, count(test.1.len())?);
-            let tokenizer = match tokenizer {
-                Some(tokenizer) => Some(tokenizer.clone()),
-                None => npz_tokenizer(&path, options.vocab_size)?,
-            };
+            // The file's ids are Keras's: no vocabulary but Keras's belongs to them.
+            let tokenizer = npz_tokenizer(&path, options.vocab_size)?;
             (npz_dataset(&train, &order.0, options)?, npz_dataset(&test, &order.1, options)?, tokenizer)
         }
         found => {
@@ -232,8 +231,19 @@ fn npz_half(path: &Path, half: &str) -> Result<(Rows, Vec<u8>)> {
 
 /// The data set of one half of an `imdb.npz`, in `order`.
 fn npz_dataset((rows, labels): &(Rows, Vec<u8>), order: &[u32], options: &Options) -> Result<Dataset> {
+    check_table(order.len(), options.max_len)?;
     let ids = imdb::table(rows, order, options.vocab_size, options.max_len);
     Dataset::new(ids, order.iter().map(|&row| labels[row as usize]).collect(), options.max_len)
+}
+
+/// Refuses a table of ids that no machine should be asked for: beyond 2³², 16 GiB.
+pub(super) fn check_table(rows: usize, max_len: usize) -> Result<()> {
+    if rows.saturating_mul(max_len) > 1 << 32 {
+        let what =
+            format!("{max_len} for {rows} reviews would take {} GiB", rows.saturating_mul(max_len) >> 28);
+        return Err(Error::argument("--max-len", what));
+    }
+    Ok(())
 }
 
 /// The tokenizer of an `imdb.npz`: from `imdb_word_index.json` beside it, else from Keras's cache.

@@ -35,6 +35,7 @@ impl Texts {
         known: &Vocabulary,
         max_len: usize,
     ) -> Result<Dataset> {
+        super::source::check_table(order.len(), max_len)?;
         let mut ids = vec![0; order.len() * max_len];
         ids.par_chunks_mut(max_len.max(1)).zip(order).try_for_each(|(out, &row)| {
             let text = &self.texts[row as usize];

@@ -91,7 +91,7 @@ impl Activation {
                 for v in values {
                     let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(std::slice::from_mut(v));
                     for x in lanes {
-                        *x = x.max(0.0) + (-x.abs()).exp().ln_1p();
+                        *x = x.max(0.0) + libm::log1pf(libm::expf(-x.abs()));
                     }
                 }
             }

@@ -3,8 +3,8 @@
 use pulp::{Scalar256b, Simd, WithSimd};
 use std::sync::OnceLock;
 
-/// How to run a kernel. [`instruction_set`] names it; the environment variable `CANDLE_RECURRENT_SIMD` (`portable`,
-/// `avx2` or `avx512`) asks for another than the best, for reports of bugs.
+/// How to run a kernel. [`instruction_set`] names it; the environment variable `CANDLE_RECURRENT_SIMD` (`portable`
+/// or `avx2`) asks for less than the best, for reports of bugs.
 #[derive(Clone, Copy)]
 enum Isa {
     Portable,

@@ -24,7 +24,7 @@ mod math;
 mod pass;
 mod simple_rnn;
 
-pub use activation::Activation;
-pub use cell::Kind;
-pub use isa::{instruction_set, lanes};
-pub use pass::{Dropout, Gradients, Input, Layer, Saved, backward, forward};
+pub(crate) use activation::Activation;
+pub(crate) use cell::Kind;
+pub use isa::instruction_set;
+pub(crate) use pass::{Dropout, Input, Layer, Saved, backward, forward};

@@ -38,13 +38,6 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// The number of weights: kernel (F, G·u), recurrent kernel (u, G·u), bias (rows, G·u), one after another.
-    pub fn weights(&self) -> usize {
-        let width = self.kind.gates() * self.units;
-        let bias = if self.use_bias { self.kind.bias_rows() } else { 0 };
-        (self.features + self.units + bias) * width
-    }
-
     /// Output steps: T or 1.
     pub fn steps_out(&self, time: usize) -> usize {
         if self.return_sequences { time } else { 1 }

@@ -1,7 +1,7 @@
 //! A model as data: the layer list, in Keras's class and field names.
 
 use crate::nn::{
-    DenseConfig, DropoutConfig, EmbeddingConfig, GruConfig, LstmConfig, SimpleRnnConfig, Variable,
+    Activation, DenseConfig, DropoutConfig, EmbeddingConfig, GruConfig, LstmConfig, SimpleRnnConfig, Variable,
 };
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,16 @@ impl Class {
         }
     }
 
+    /// Whether the layer carries its state from batch to batch.
+    pub fn is_stateful(&self) -> bool {
+        match self {
+            Self::SimpleRNN(config) => config.stateful,
+            Self::LSTM(config) => config.stateful,
+            Self::GRU(config) => config.stateful,
+            Self::InputLayer(_) | Self::Embedding(_) | Self::Dropout(_) | Self::Dense(_) => false,
+        }
+    }
+
     fn check(&self) -> std::result::Result<(), String> {
         match self {
             Self::InputLayer(input) => match input.batch_shape.len() {
@@ -191,6 +201,9 @@ impl Class {
     }
 }
 
+/// The most numbers that a variable may have: 8 GiB of them.
+const MAX_VARIABLE: usize = 1 << 31;
+
 /// A shape as Keras prints it: `(None, 100, 16)`.
 pub(super) fn show(shape: &[Option<usize>]) -> String {
     let axes: Vec<String> =
@@ -250,12 +263,15 @@ impl ModelConfig {
             };
             let output_shape = layer.class.output_shape(&input).map_err(fail)?;
             shape = Some(output_shape.clone());
-            placed.push(Placed {
-                layer,
-                input_dim,
-                output_shape,
-                variables: layer.class.variables(input_dim),
-            });
+            let variables = layer.class.variables(input_dim);
+            for variable in &variables {
+                let len = variable.shape.iter().try_fold(1usize, |len, &axis| len.checked_mul(axis));
+                if len.is_none_or(|len| len > MAX_VARIABLE) {
+                    let (name, shape) = (variable.name, &variable.shape);
+                    return Err(fail(format!("its {name} {shape:?} would have more than 2^31 numbers")));
+                }
+            }
+            placed.push(Placed { layer, input_dim, output_shape, variables });
         }
         if placed.iter().all(|placed| matches!(placed.layer.class, Class::InputLayer(_))) {
             return Err(Error::layer(self.name.as_str(), "a model needs at least one layer"));
@@ -285,6 +301,31 @@ impl ModelConfig {
             Class::Embedding(config) => Some(config.input_dim),
             _ => None,
         })
+    }
+
+    /// Checks that the model ends as [`Model::logits`](super::Model::logits) and training need it.
+    ///
+    /// # Errors
+    /// If the last layer is no Dense of one unit with a sigmoid.
+    pub fn check_binary_classifier(&self) -> Result<()> {
+        let placed = self.place()?;
+        let Some(last) = placed.last() else { return Ok(()) };
+        let fail = |what: &str| Err(Error::layer(last.layer.name.as_str(), what));
+        match &last.layer.class {
+            Class::Dense(dense) if dense.units == 1 && dense.activation == Activation::Sigmoid => {}
+            _ => {
+                return fail(
+                    "a binary classifier must end with a Dense layer of 1 unit and activation sigmoid",
+                );
+            }
+        }
+        match last.output_shape.len() {
+            2 => Ok(()),
+            _ => fail(
+                "gives one value a step where a classifier gives one a text: set return_sequences to false in the last \
+                 recurrent layer",
+            ),
+        }
     }
 
     /// The length of a sequence, where the model fixes it.

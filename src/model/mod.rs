@@ -103,10 +103,10 @@ impl Model {
             {
                 Ok(dense.linear(&self.run(before, xs, mode)?)?)
             }
-            _ => Err(Error::layer(
-                self.config.layers.last().map_or("?", |layer| &layer.name),
-                "a binary classifier must end with a Dense layer of 1 unit and activation sigmoid",
-            )),
+            _ => {
+                self.config.check_binary_classifier()?;
+                Err(Error::layer(self.config.name.as_str(), "it is no binary classifier"))
+            }
         }
     }
 

@@ -72,7 +72,10 @@ impl Weights {
                 fail(format!("the variable `{name}` {shape:?} of the model `{}` is missing", config.name))
             })?;
             if view.shape() != shape {
-                return Err(Error::Shape { name, expected: shape, found: view.shape().to_vec() });
+                let (needed, found) = (&shape, view.shape());
+                return Err(fail(format!(
+                    "variable `{name}`: the model needs shape {needed:?}, the file holds {found:?}"
+                )));
             }
             let dtype =
                 DType::try_from(view.dtype()).ok().filter(|dtype| dtype.is_float()).ok_or_else(|| {

@@ -41,7 +41,7 @@ impl DenseConfig {
 
     /// Says what is wrong with the configuration, if anything is.
     pub(crate) fn check(&self) -> std::result::Result<(), String> {
-        if self.units == 0 { Err("units must be at least 1".into()) } else { Ok(()) }
+        super::check_units(self.units)
     }
 }
 

@@ -125,9 +125,12 @@ impl Embedding {
             DType::U32 => ids.contiguous()?,
             DType::U8 | DType::I64 => {
                 if ids.dtype() == DType::I64 && ids.elem_count() > 0 {
-                    let smallest = ids.flatten_all()?.min(0)?.to_scalar::<i64>()?;
-                    if smallest < 0 {
-                        bail!("token id {smallest}: ids run from 0 to {}", self.config.input_dim - 1)
+                    // In i64, since the cast would wrap.
+                    let flat = ids.flatten_all()?;
+                    for id in [flat.min(0)?.to_scalar::<i64>()?, flat.max(0)?.to_scalar::<i64>()?] {
+                        if id < 0 || id >= i64::from(u32::MAX) {
+                            bail!("token id {id}: ids run from 0 to {}", self.config.input_dim - 1)
+                        }
                     }
                 }
                 ids.to_dtype(DType::U32)?.contiguous()?

@@ -52,3 +52,14 @@ pub enum Mode {
         seed: u64,
     },
 }
+
+/// The most units a layer may have; what is beyond is a mistake, and its products would overflow.
+const MAX_UNITS: usize = 1 << 24;
+
+fn check_units(units: usize) -> Result<(), String> {
+    match units {
+        0 => Err("units must be at least 1".into()),
+        1..=MAX_UNITS => Ok(()),
+        _ => Err(format!("units must be at most {MAX_UNITS}, not {units}")),
+    }
+}

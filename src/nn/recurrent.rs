@@ -46,9 +46,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Says what is wrong with the configuration, if anything is.
     pub fn check(&self) -> std::result::Result<(), String> {
-        if self.units == 0 {
-            return Err("units must be at least 1".into());
-        }
+        super::check_units(self.units)?;
         for (name, rate) in [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)] {
             if !(0.0..=1.0).contains(&rate) {
                 return Err(format!("{name} must be between 0 and 1, not {rate}"));
@@ -166,7 +164,8 @@ impl Recurrent {
         })
     }
 
-    pub fn forward(&self, source: Source<'_>, call: Call<'_>) -> Result<Output> {
+    /// Says what does not fit, if anything does not; gives the batch's size.
+    fn check(&self, source: Source<'_>, call: Call<'_>) -> Result<usize> {
         let (batch, time, features) = source.shape()?;
         if features != self.input_dim {
             bail!("layer {}: built for {} input features, given {features}", self.name, self.input_dim)
@@ -182,6 +181,11 @@ impl Recurrent {
         {
             bail!("layer {}: mask {:?} does not fit the input's ({batch}, {time})", self.name, mask.dims())
         }
+        Ok(batch)
+    }
+
+    pub fn forward(&self, source: Source<'_>, call: Call<'_>) -> Result<Output> {
+        let batch = self.check(source, call)?;
         let states = self.initial_states(batch, call, source.values())?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
         let output = match self.kernel_layer(source.values()) {
@@ -202,8 +206,9 @@ impl Recurrent {
 
     /// The tensor path on any device, whatever the kernels could do: their oracle.
     pub fn forward_steps(&self, xs: &Tensor, call: Call<'_>) -> Result<Output> {
-        let states = self.initial_states(xs.dim(0)?, call, xs)?;
-        let (input_dropout, recurrent_dropout) = self.draw_masks(xs.dim(0)?, call.mode);
+        let batch = self.check(Source::Features(xs), call)?;
+        let states = self.initial_states(batch, call, xs)?;
+        let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
         let output = steps::run(self, xs, call.mask, &states, input_dropout, recurrent_dropout)?;
         self.carry(&output);
         Ok(output)

@@ -7,8 +7,6 @@ mod callbacks;
 mod fit;
 mod history;
 mod loss;
-#[cfg(feature = "cli")]
-pub mod progress;
 mod rmsprop;
 
 pub use callbacks::{EarlyStopping, ModelCheckpoint, Monitor, Verdict};

@@ -1,7 +1,7 @@
 //! Progress on standard error, in the form that people know from Keras.
 
-use super::{Batch, Epoch, History, Observer};
 use crate::Result;
+use crate::train::{Batch, Epoch, History, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -43,16 +43,6 @@ impl Progress {
 }
 
 impl<W: Write> Progress<W> {
-    /// One plain line an epoch to `out`.
-    pub fn lines(out: W) -> Self {
-        Self::new(Form::Lines, out)
-    }
-
-    /// A bar on `target`, and the line of each finished epoch to `out`.
-    pub fn bar(target: ProgressDrawTarget, out: W) -> Self {
-        Self::new(Form::bar(target), out)
-    }
-
     fn new(form: Form, out: W) -> Self {
         Self {
             form,
@@ -223,7 +213,7 @@ mod tests {
     #[test]
     fn one_plain_line_an_epoch() -> Result<()> {
         let mut out = Vec::new();
-        let mut progress = Progress::lines(&mut out);
+        let mut progress = Progress::new(Form::Lines, &mut out);
         let epoch =
             Epoch { epoch: 1, loss: 0.7, accuracy: 0.5, val_loss: 0.69, val_accuracy: 0.51, seconds: 2.0 };
         progress.on_epoch_begin(1, 9, 4)?;
