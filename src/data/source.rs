@@ -156,10 +156,11 @@ pub fn load(
     Ok(Splits { name: source.to_string(), train, validation, test, tokenizer })
 }
 
-/// Reads a source's test reviews only; the same rows as [`load`] gives.
+/// Reads a source's test reviews only; the same rows as [`load`] gives. Reviews as text need the `tokenizer` of the
+/// model that is to read them.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`], and for text without a tokenizer.
 pub fn load_test(
     source: &Source,
     options: &Options,
@@ -174,7 +175,14 @@ pub fn load_test(
             let (_, order) = imdb::shuffle(count(train)?, count(test.1.len())?);
             npz_dataset(&test, &order, options)?
         }
-        found => Reviews::read(&found, options, tokenizer)?.dataset(false, options)?,
+        found => {
+            let Some(tokenizer) = tokenizer else {
+                let what =
+                    format!("{source} holds text, and the model has no tokenizer.json to read it with");
+                return Err(Error::Data(what));
+            };
+            Reviews::read(&found, options, Some(tokenizer))?.dataset(false, options)?
+        }
     };
     check_test(&test, source)?;
     Ok(test)

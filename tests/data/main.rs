@@ -444,7 +444,9 @@ fn the_builtin_corpus_is_always_the_same() {
     assert!(distinct.len() > 4_700, "{}", distinct.len());
     let options = Options::default();
     assert_eq!(load(&Source::Builtin, &options, Some(&tokenizer), &mut |_| {}).unwrap().test, splits.test);
-    assert_eq!(load_test(&Source::Builtin, &options, None, &mut |_| {}).unwrap(), splits.test);
+    assert_eq!(load_test(&Source::Builtin, &options, Some(&tokenizer), &mut |_| {}).unwrap(), splits.test);
+    let error = load_test(&Source::Builtin, &options, None, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("no tokenizer.json"), "{error}");
 }
 
 const BUILTIN_SUMS: [&str; 3] = [
