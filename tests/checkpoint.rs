@@ -89,10 +89,7 @@ fn a_folder_gives_back_what_was_written() -> Result<()> {
     let weights = Weights::init(&config.model, 3, &Device::Cpu)?;
     let history = History { epochs: vec![epoch(1, 0.6), epoch(2, 0.4368)] };
     let tokenizer = Tokenizer::from_words(["film", "good", "bad"], 7)?;
-    folder.save_weights("gru", &history.epochs[1], &weights.snapshot()?)?;
-    folder.save_config(&config)?;
-    folder.save_history(&history)?;
-    folder.save_tokenizer(&tokenizer)?;
+    folder.save(&config, &history.epochs[1], &weights.snapshot()?, Some(&tokenizer), &history)?;
 
     let folder = ModelFolder::open(folder.path())?;
     assert_eq!(folder.config()?, config);

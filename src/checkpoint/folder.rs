@@ -192,23 +192,6 @@ impl ModelFolder {
         self.write(CARD_FILE, card(config)?)
     }
 
-    /// Writes `model.safetensors` with its metadata: format, model, epoch and val_loss. The same weights of the same
-    /// epoch give the same bytes.
-    ///
-    /// # Errors
-    /// As [`write_atomic`].
-    pub fn save_weights(&self, model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.write(WEIGHTS_FILE, weights_file(model, epoch, weights)?)
-    }
-
-    /// Writes `tokenizer.json`.
-    ///
-    /// # Errors
-    /// As [`write_atomic`].
-    pub fn save_tokenizer(&self, tokenizer: &Tokenizer) -> Result<()> {
-        self.write(TOKENIZER_FILE, tokenizer.to_json()?)
-    }
-
     /// Writes `history.csv`.
     ///
     /// # Errors
@@ -229,7 +212,8 @@ impl ModelFolder {
     }
 }
 
-/// The bytes of `model.safetensors`.
+/// `model.safetensors` with its metadata: format, model, epoch and val_loss. The same weights of the same epoch give the
+/// same bytes.
 fn weights_file(model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
     let metadata = BTreeMap::from([
         ("format", "candle-recurrent".to_string()),

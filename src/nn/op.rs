@@ -27,7 +27,7 @@ pub(super) fn run(
         Source::Rows { embedding, ids } => {
             let (batch, time) = ids.dims2()?;
             let ids = ids.flatten_all()?.to_vec1::<u32>()?;
-            (embedding.stacked()?, batch, time, Some((embedding.clone(), ids)))
+            (embedding.stacked()?.contiguous()?, batch, time, Some((embedding.clone(), ids)))
         }
     };
     let mask = mask.map(|mask| mask.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()).transpose()?;
