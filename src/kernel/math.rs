@@ -82,9 +82,16 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);
-    let e = exp(simd, simd.sub_f32s(simd.splat_f32s(-0.0), abs(simd, x)));
+    // e⁻ˡˣˡ, first 2⁶⁴ times as large, so that the exponent can be added in place; the product then rounds once, into
+    // the subnormal numbers too.
+    let negated = floats(simd, simd.or_u32s(bits(simd, x), simd.splat_u32s(0x8000_0000)));
+    let (n, r) = reduce(simd, simd.max_f32s(negated, simd.splat_f32s(-104.0)));
+    let power = simd.wrapping_dyn_shl_u32s(simd.add_u32s(n, simd.splat_u32s(64)), simd.splat_u32s(23));
+    let e = simd.add_u32s(bits(simd, simd.add_f32s(expm1_small(simd, r), one)), power);
+    let e = simd.mul_f32s(floats(simd, e), simd.splat_f32s(1.0 / 18_446_744_073_709_551_616.0));
     let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
-    simd.div_f32s(select(simd, negative, e, one), simd.add_f32s(one, e))
+    let y = simd.div_f32s(select(simd, negative, e, one), simd.add_f32s(one, e));
+    select(simd, simd.equal_f32s(x, x), y, x)
 }
 
 /// The hyperbolic tangent, by e⁻²ˡˣˡ - 1 so that nothing cancels near 0.

@@ -27,6 +27,7 @@ mod op;
 pub mod random;
 mod recurrent;
 mod simple_rnn;
+mod small_product;
 mod steps;
 
 pub use activation::Activation;

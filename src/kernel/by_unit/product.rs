@@ -12,7 +12,11 @@ const VECTORS: usize = 2;
 /// How many of `left` rows the next tile takes: tiles as equal as can be.
 #[inline(always)]
 fn next_rows(left: usize) -> usize {
-    left.div_ceil(left.div_ceil(ROWS))
+    match left {
+        0..=ROWS => left,
+        7..=12 => left.div_ceil(2),
+        _ => ROWS,
+    }
 }
 
 /// A matrix in panels: for each pair of column vectors its rows one after another, in *segments* of as many rows each.
