@@ -76,8 +76,8 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Packed { vectors, segments, k, .. } = *self.weights;
-        debug_assert!(self.columns.len() == vectors && self.segments.len() == segments);
+        self.check::<S>();
+        let Packed { vectors, k, .. } = *self.weights;
         let mut vector = 0;
         while vector + VECTORS <= vectors {
             self.panel::<S, 2>(simd, vector);
@@ -89,7 +89,29 @@ impl WithSimd for Product<'_> {
     }
 }
 
+/// The largest of `starts` and what lies `count - 1` strides beyond.
+#[inline(always)]
+fn last(starts: &[usize], count: usize, stride: usize) -> usize {
+    let mut largest = 0;
+    for &start in starts {
+        largest = largest.max(start);
+    }
+    largest + (count - 1) * stride
+}
+
 impl Product<'_> {
+    /// Makes sure that the tiles stay within the slices: they read and write without looking.
+    #[inline(always)]
+    fn check<S: Simd>(&self) {
+        let Packed { vectors, segments, k, .. } = *self.weights;
+        assert!(self.columns.len() == vectors && self.segments.len() == segments);
+        assert!(self.weights.floats.len() >= segments * k * vectors * S::F32_LANES);
+        if self.rows > 0 {
+            assert!(last(self.columns, self.rows, self.out_stride) < self.out.len() / S::F32_LANES);
+            assert!(last(self.segments, self.rows, self.a_stride) + k <= self.a.len());
+        }
+    }
+
     #[inline(always)]
     fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
         let rows = self.weights.segments * self.weights.k;
@@ -119,32 +141,36 @@ impl Product<'_> {
         panel: &[[S::f32s; N]],
     ) {
         let k = self.weights.k;
-        let out = S::as_mut_simd_f32s(self.out).0;
+        let out = S::as_mut_simd_f32s(self.out).0.as_mut_ptr();
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
-        for m in 0..M {
+        // SAFETY: `check` has made sure that each of the rows from `row` on, of which there are M more, has its columns
+        // within `out` and its segments within `a`. `panel` is as long as the segments together.
+        unsafe {
             for n in 0..N {
-                sums[m][n] = out[self.columns[vector + n] + (row + m) * self.out_stride];
-            }
-        }
-        for s in 0..self.segments.len() {
-            let mut a = [&self.a[..0]; M];
-            for m in 0..M {
-                a[m] = &self.a[self.segments[s] + (row + m) * self.a_stride..][..k];
-            }
-            let panel = &panel[s * k..][..k];
-            for i in 0..k {
-                let weights = panel[i];
+                let column = out.add(self.columns[vector + n] + row * self.out_stride);
                 for m in 0..M {
-                    let x = simd.splat_f32s(a[m][i]);
-                    for n in 0..N {
-                        sums[m][n] = simd.mul_add_e_f32s(x, weights[n], sums[m][n]);
+                    sums[m][n] = column.add(m * self.out_stride).read();
+                }
+            }
+            let mut weights = panel.as_ptr();
+            for s in 0..self.segments.len() {
+                let a = self.a.as_ptr().add(self.segments[s] + row * self.a_stride);
+                for i in 0..k {
+                    let right = weights.read();
+                    weights = weights.add(1);
+                    for m in 0..M {
+                        let x = simd.splat_f32s(a.add(m * self.a_stride + i).read());
+                        for n in 0..N {
+                            sums[m][n] = simd.mul_add_e_f32s(x, right[n], sums[m][n]);
+                        }
                     }
                 }
             }
-        }
-        for m in 0..M {
             for n in 0..N {
-                out[self.columns[vector + n] + (row + m) * self.out_stride] = sums[m][n];
+                let column = out.add(self.columns[vector + n] + row * self.out_stride);
+                for m in 0..M {
+                    column.add(m * self.out_stride).write(sums[m][n]);
+                }
             }
         }
     }
@@ -174,6 +200,7 @@ impl WithSimd for Outer<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
+        self.check::<S>();
         let vectors = self.columns.len();
         let mut vector = 0;
         while vector + VECTORS <= vectors {
@@ -187,6 +214,20 @@ impl WithSimd for Outer<'_> {
 }
 
 impl Outer<'_> {
+    /// Makes sure that the tiles stay within the slices: they read and write without looking.
+    #[inline(always)]
+    fn check<S: Simd>(&self) {
+        if self.k > 0 {
+            assert!((self.k - 1) * self.out_stride + self.columns.len() <= self.out.len() / S::F32_LANES);
+        }
+        if self.steps > 0 && self.rows > 0 {
+            let row = (self.steps - 1) * self.a_step + (self.rows - 1) * self.a_stride;
+            assert!(row + self.k <= self.a.len());
+            let step = (self.steps - 1) * self.d_step;
+            assert!(step + last(self.columns, self.rows, self.d_stride) < self.d.len() / S::F32_LANES);
+        }
+    }
+
     #[inline(always)]
     fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
         let mut k = 0;
@@ -207,7 +248,7 @@ impl Outer<'_> {
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, vector: usize, k: usize) {
         let out = S::as_mut_simd_f32s(self.out).0;
-        let d = S::as_simd_f32s(self.d).0;
+        let d = S::as_simd_f32s(self.d).0.as_ptr();
         let mut columns = [0; N];
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         for n in 0..N {
@@ -218,16 +259,20 @@ impl Outer<'_> {
         }
         for step in 0..self.steps {
             for row in 0..self.rows {
-                let a = &self.a[step * self.a_step + row * self.a_stride + k..][..M];
-                let at = step * self.d_step + row * self.d_stride;
-                let mut right = [simd.splat_f32s(0.0); N];
-                for n in 0..N {
-                    right[n] = d[at + columns[n]];
-                }
-                for m in 0..M {
-                    let x = simd.splat_f32s(a[m]);
+                // SAFETY: `check` has made sure that each row of each step has its columns within `d` and its k floats,
+                // of which these are M, within `a`.
+                unsafe {
+                    let a = self.a.as_ptr().add(step * self.a_step + row * self.a_stride + k);
+                    let d = d.add(step * self.d_step + row * self.d_stride);
+                    let mut right = [simd.splat_f32s(0.0); N];
                     for n in 0..N {
-                        sums[m][n] = simd.mul_add_e_f32s(x, right[n], sums[m][n]);
+                        right[n] = d.add(columns[n]).read();
+                    }
+                    for m in 0..M {
+                        let x = simd.splat_f32s(a.add(m).read());
+                        for n in 0..N {
+                            sums[m][n] = simd.mul_add_e_f32s(x, right[n], sums[m][n]);
+                        }
                     }
                 }
             }
