@@ -3,7 +3,7 @@
 use super::forward::shows;
 use super::net::{BlockMasks, Net, Shape, Weights, multiply};
 use super::product::{Outer, Product};
-use super::{Block, MAX_ROWS, Plan, Saved, block_rows, table};
+use super::{Block, LARGE, MAX_ROWS, Plan, Saved, block_rows, table};
 use crate::kernel::buffer::Buffer;
 use crate::kernel::cell::{Cell, Factor, Kind, SCRATCH};
 use crate::kernel::gru::Gru;
@@ -16,8 +16,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
-/// Steps whose outer products are summed in one go: their gradients are still in the cache.
-const STEPS: usize = 4;
+/// Steps whose outer products are summed in one go: their gradients are still in the cache. Where the sums themselves
+/// are large, more steps, so that they are read and written less often.
+fn steps_together(layer: &Layer) -> usize {
+    if layer.units < LARGE { 4 } else { 8 }
+}
 
 /// As [`backward`](crate::kernel::backward).
 pub(in crate::kernel) fn backward(
@@ -286,10 +289,11 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         let mut memory = std::mem::replace(&mut self.memory, Buffer::new(0));
         let (states, slots, inputs) = plan.cut(&mut memory);
 
+        let together = steps_together(layer);
         let x_width = features.next_multiple_of(shape.lanes);
         let x_columns: Vec<usize> = (0..x_width / shape.lanes).collect();
         let mut working = Buffer::new(
-            plan.state + SCRATCH * slot + 2 * rows * x_width + STEPS * rows * padded.max(features),
+            plan.state + SCRATCH * slot + 2 * rows * x_width + together * rows * padded.max(features),
         );
         let (gradient, rest) = working.split_at_mut(plan.state);
         let (scratch, rest) = rest.split_at_mut(SCRATCH * slot);
@@ -366,8 +370,8 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                 self.store_dx(step, dx, x_width);
             }
             self.by_step(simd, step, slots_here, dx, x_width);
-            if step % STEPS == 0 {
-                let steps = STEPS.min(time - step);
+            if step % together == 0 {
+                let steps = together.min(time - step);
                 self.outer(
                     simd,
                     &net,

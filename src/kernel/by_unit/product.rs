@@ -6,6 +6,8 @@ use pulp::{Simd, WithSimd};
 
 /// Rows of a tile at most. Six rows of two vectors are twelve sums, which the sixteen registers of AVX2 hold.
 const ROWS: usize = 6;
+/// Floats between rows from which their columns are far apart.
+const FAR: usize = 64;
 /// Vectors of a tile at most.
 const VECTORS: usize = 2;
 
@@ -201,14 +203,19 @@ impl WithSimd for Outer<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         self.check::<S>();
+        // Columns far apart in memory compete for the same places of the cache. Where many tiles read them, they are
+        // first brought together.
+        let gathers = self.d_stride * S::F32_LANES > FAR && self.k > 2 * ROWS;
+        let mut panel =
+            Buffer::new(if gathers { self.steps * self.rows * VECTORS * S::F32_LANES } else { 0 });
         let vectors = self.columns.len();
         let mut vector = 0;
         while vector + VECTORS <= vectors {
-            self.panel::<S, 2>(simd, vector);
+            self.panel::<S, 2>(simd, vector, &mut panel);
             vector += VECTORS;
         }
         if vector < vectors {
-            self.panel::<S, 1>(simd, vector);
+            self.panel::<S, 1>(simd, vector, &mut panel);
         }
     }
 }
@@ -229,30 +236,54 @@ impl Outer<'_> {
     }
 
     #[inline(always)]
-    fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
+    fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize, panel: &mut [f32]) {
+        let mut source = Columns { d: self.d, step: self.d_step, stride: self.d_stride, starts: [0; N] };
+        for n in 0..N {
+            source.starts[n] = self.columns[vector + n];
+        }
+        if !panel.is_empty() {
+            let d = S::as_simd_f32s(self.d).0;
+            let gathered = pulp::as_arrays_mut::<N, _>(S::as_mut_simd_f32s(panel).0).0;
+            for step in 0..self.steps {
+                for row in 0..self.rows {
+                    for n in 0..N {
+                        gathered[step * self.rows + row][n] =
+                            d[source.starts[n] + step * self.d_step + row * self.d_stride];
+                    }
+                }
+            }
+            source = Columns { d: panel, step: self.rows * N, stride: N, starts: [0; N] };
+            for n in 0..N {
+                source.starts[n] = n;
+            }
+        }
         let mut k = 0;
         while k < self.k {
             let count = next_rows(self.k - k);
             match count {
-                6 => self.tile::<S, 6, N>(simd, vector, k),
-                5 => self.tile::<S, 5, N>(simd, vector, k),
-                4 => self.tile::<S, 4, N>(simd, vector, k),
-                3 => self.tile::<S, 3, N>(simd, vector, k),
-                2 => self.tile::<S, 2, N>(simd, vector, k),
-                _ => self.tile::<S, 1, N>(simd, vector, k),
+                6 => self.tile::<S, 6, N>(simd, vector, k, source),
+                5 => self.tile::<S, 5, N>(simd, vector, k, source),
+                4 => self.tile::<S, 4, N>(simd, vector, k, source),
+                3 => self.tile::<S, 3, N>(simd, vector, k, source),
+                2 => self.tile::<S, 2, N>(simd, vector, k, source),
+                _ => self.tile::<S, 1, N>(simd, vector, k, source),
             }
             k += count;
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, vector: usize, k: usize) {
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        vector: usize,
+        k: usize,
+        source: Columns<'_, N>,
+    ) {
         let out = S::as_mut_simd_f32s(self.out).0;
-        let d = S::as_simd_f32s(self.d).0.as_ptr();
-        let mut columns = [0; N];
+        let d = S::as_simd_f32s(source.d).0.as_ptr();
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         for n in 0..N {
-            columns[n] = self.columns[vector + n];
             for m in 0..M {
                 sums[m][n] = out[(k + m) * self.out_stride + vector + n];
             }
@@ -260,13 +291,13 @@ impl Outer<'_> {
         for step in 0..self.steps {
             for row in 0..self.rows {
                 // SAFETY: `check` has made sure that each row of each step has its columns within `d` and its k floats,
-                // of which these are M, within `a`.
+                // of which these are M, within `a`. A gathered panel has N vectors for each.
                 unsafe {
                     let a = self.a.as_ptr().add(step * self.a_step + row * self.a_stride + k);
-                    let d = d.add(step * self.d_step + row * self.d_stride);
+                    let d = d.add(step * source.step + row * source.stride);
                     let mut right = [simd.splat_f32s(0.0); N];
                     for n in 0..N {
-                        right[n] = d.add(columns[n]).read();
+                        right[n] = d.add(source.starts[n]).read();
                     }
                     for m in 0..M {
                         let x = simd.splat_f32s(a.add(m).read());
@@ -283,4 +314,13 @@ impl Outer<'_> {
             }
         }
     }
+}
+
+/// Where the columns of a panel stand, in vectors.
+#[derive(Clone, Copy)]
+struct Columns<'a, const N: usize> {
+    d: &'a [f32],
+    step: usize,
+    stride: usize,
+    starts: [usize; N],
 }
