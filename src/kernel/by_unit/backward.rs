@@ -48,8 +48,7 @@ struct Sums {
     recurrent: usize,
     /// (F, G · padded); with a projected table (V, G · padded), the gradient of the projection.
     kernel: usize,
-    /// (V, F) in whole vectors, with a projected table whose gradient's squares are wanted: the table's gradient, and
-    /// its squares.
+    /// (V, F) in whole vectors, where tokens' gradients are summed by row of the table: the sums, and the sums of squares.
     table: usize,
 }
 
@@ -81,9 +80,7 @@ fn run<C: Cell + Sync>(
     let packed = Weights::backward(shape, layer, input, weights, C::PARTS, want_x);
     let projected = table::projected(layer, input);
     let table_width = features.next_multiple_of(shape.lanes);
-    // Where tokens' gradients are summed by row of the table. Without squares, those of a projected table follow from
-    // the gradient of its projection.
-    let by_row = table::short(layer, input).filter(|table| want_x && (table.squares || projected.is_none()));
+    let by_row = table::short(layer, input).filter(|_| want_x);
     let width = shape.gates * shape.padded();
     let sums = Sums {
         bias: C::SLOTS * shape.padded(),
@@ -91,7 +88,7 @@ fn run<C: Cell + Sync>(
         kernel: projected.map_or(features, |table| table.vocabulary) * width,
         table: by_row.map_or(0, |table| table.vocabulary * table_width),
     };
-    let by_token = want_x && by_row.is_none() && projected.is_none();
+    let by_token = want_x && by_row.is_none();
     let mut d_x = vec![0.0; if by_token { input.batch * time * features } else { 0 }];
     let mut d_states = vec![0.0; input.batch * layer.kind.states() * units];
     let rows = block_rows(layer);
@@ -168,16 +165,11 @@ fn run<C: Cell + Sync>(
             unpad(shape, &sum, d_kernel);
         }
     }
-    gradients.x = match (input.rows, by_row, projected) {
-        _ if !want_x => vec![],
-        (None, ..) => d_x,
-        (_, Some(table), _) if table.squares => narrow(table_width, features, &[&*d_table, &*d_squares]),
-        (_, Some(_), _) => narrow(table_width, features, &[&*d_table]),
-        (_, _, Some(table)) => {
-            let table = project_back(shape, layer, &packed, &table, kernel, table_width);
-            narrow(table_width, features, &[&table])
-        }
-        (Some(rows), ..) => scatter(&rows, features, &d_x),
+    gradients.x = match (input.rows, by_row) {
+        (_, Some(table)) if table.squares => narrow(table_width, features, &[&*d_table, &*d_squares]),
+        (_, Some(_)) => narrow(table_width, features, &[&*d_table]),
+        (Some(rows), None) if want_x => scatter(&rows, features, &d_x),
+        _ => d_x,
     };
     gradients
 }
@@ -216,34 +208,6 @@ fn narrow(width: usize, features: usize, arrays: &[&[f32]]) -> Vec<f32> {
         narrow.extend_from_slice(&row[..features]);
     }
     narrow
-}
-
-/// The gradient of the table from that of its projection, (V, `table_width`).
-fn project_back(
-    shape: Shape,
-    layer: &Layer,
-    packed: &Weights,
-    rows: &Rows<'_>,
-    d_projected: &[f32],
-    table_width: usize,
-) -> Buffer {
-    let mut table = Buffer::zeros(rows.vocabulary * table_width);
-    let columns: Vec<usize> = (0..table_width / shape.lanes).collect();
-    let segments: Vec<usize> = (0..shape.gates).map(|gate| gate * shape.padded()).collect();
-    dispatch_for(
-        layer.units,
-        Product {
-            out: &mut table,
-            columns: &columns,
-            out_stride: columns.len(),
-            rows: rows.vocabulary,
-            a: d_projected,
-            segments: &segments,
-            a_stride: shape.gates * shape.padded(),
-            weights: &packed.kernel[0],
-        },
-    );
-    table
 }
 
 struct Backward<'a, C> {
