@@ -127,7 +127,7 @@ impl Stepper {
             Layer::Lstm(lstm) => lstm.call(self.xs.as_tensor(), call)?.output,
             Layer::Gru(gru) => gru.call(self.xs.as_tensor(), call)?.output,
         };
-        let loss = output.sqr()?.mean_all()?;
+        let loss = output.sqr()?.sum_all()?;
         let grads = loss.backward()?;
         self.optimizer.step(&grads)?;
         if grads.get(self.xs.as_tensor()).is_none() {

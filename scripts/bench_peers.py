@@ -120,8 +120,8 @@ class Bench:
         line = {"work": work, "ours": ours, "peer": peer, "name": peer_name, "wanted": wanted, "ratio": ratio,
                 "note": note}
         self.summary.append(line)
-        print(f"{work} / {peer_name}: {show(ours)} against {show(peer)}, {ratio:.1f}x (at least {wanted}x) {note}",
-              file=sys.stderr)
+        least = f", at least {wanted}x" if wanted else ""
+        print(f"{work} / {peer_name}: {show(ours)} against {show(peer)}, {ratio:.1f}x{least} {note}", file=sys.stderr)
 
     def section(self, text):
         self.sections.append(text.strip())

@@ -44,7 +44,8 @@ def epoch(bench):
     losses = []
     for model, peers in EPOCHS.items():
         names = ["ours", *present(bench, peers)]
-        begun = {name: bench.peers[name].ask("first", model=model, batches=first)["loss"] for name in names}
+        begun = {name: [bench.peers[name].ask("first", model=model, batches=batches)["loss"] for batches in (1, first)]
+                 for name in names}
         jobs = {name: lambda name=name: bench.peers[name].ask("epoch", model=model, batches=shares.get(name))
                 for name in names}
         answers = bench.round_robin(jobs)
@@ -54,19 +55,20 @@ def epoch(bench):
             times[name] = median([answer["seconds"] for answer in answers[name]]) * BATCHES / batches
             whole = batches >= BATCHES
             valid = bench.peers[name].ask("validate", model=model) if whole else None
-            losses.append([model, NAMES[name], f"{begun[name]:.6f}", batches * bench.rounds,
+            losses.append([model, NAMES[name], *(f"{loss:.6f}" for loss in begun[name]), batches * bench.rounds,
                            f"{answers[name][-1]['loss']:.4f}" if whole else "",
                            f"{valid['loss']:.4f}" if whole else "", f"{valid['accuracy']:.4f}" if whole else ""])
         for name in names[1:]:
             batches = shares.get(name) or BATCHES
             note = "" if batches >= BATCHES else f"{batches} batches, scaled"
             bench.compare(f"epoch of `{model}`", times["ours"], times[name], NAMES[name], peers[name], note)
-    head = ["model", "by", f"loss of the first {first} batches", "batches trained", "loss of the last epoch", "val_loss",
+    head = ["model", "by", "loss of the first batch", f"of the first {first}", "batches trained", "loss of the last epoch", "val_loss",
             "val_accuracy"]
     bench.section("### Losses after the timed epochs\n\nEverybody began with the same weights and saw the same batches in "
                   "the same order. RMSprop: ours and Keras's have epsilon inside the root and square an embedding's "
                   "gradient slice by slice; PyTorch's, burn's and the one written for candle-nn (which has none) have "
-                  "epsilon outside it and square the sum. With dropout the masks are everybody's own.\n\n"
+                  "epsilon outside it and square the sum; so the first batch has the same loss for all, and later ones differ "
+                  "in the last digits. With dropout the masks are everybody's own.\n\n"
                   + table(head, losses))
 
 
@@ -88,8 +90,8 @@ def step(bench):
             bench.compare(f"training step, {kind.upper()}, units = inputs = {units}", ours, theirs, "PyTorch",
                           sizes.get(units))
             losses.append([kind.upper(), units, 1 + steps * bench.rounds,
-                           *(f"{answers[name][-1]['loss']:.6f}" for name in names)])
-    bench.section("### Losses after the timed steps\n\nThe mean square of the last output, which each step lowers.\n\n"
+                           *(f"{answers[name][-1]['loss']:.4f}" for name in names)])
+    bench.section("### Losses after the timed steps\n\nThe sum of the squares of the last output, which each step lowers.\n\n"
                   + table(["layer", "units", "steps", "this crate", "PyTorch"], losses))
 
 

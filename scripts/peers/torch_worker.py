@@ -147,7 +147,7 @@ class Torch(Worker):
             rmsprop.zero_grad()
             x.grad = None
             output, _ = layer(x)
-            loss = output[:, -1].square().mean()
+            loss = output[:, -1].square().sum()
             loss.backward()
             rmsprop.step()
             value = loss.item()
