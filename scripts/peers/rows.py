@@ -62,8 +62,8 @@ def epoch(bench):
             batches = shares.get(name) or BATCHES
             note = "" if batches >= BATCHES else f"{batches} batches, scaled"
             bench.compare(f"epoch of `{model}`", times["ours"], times[name], NAMES[name], peers[name], note)
-    head = ["model", "by", "loss of the first batch", f"of the first {first}", "batches trained", "loss of the last epoch", "val_loss",
-            "val_accuracy"]
+    head = ["model", "by", "loss of the first batch", f"of the first {first}", "batches trained", "loss of the last epoch",
+            "val_loss", "val_accuracy"]
     bench.section("### Losses after the timed epochs\n\nEverybody began with the same weights and saw the same batches in "
                   "the same order. RMSprop: ours and Keras's have epsilon inside the root and square an embedding's "
                   "gradient slice by slice; PyTorch's, burn's and the one written for candle-nn (which has none) have "

@@ -115,7 +115,8 @@ impl Peer for Burn {
         let (start, mut total) = (Instant::now(), 0.0);
         for (ids, labels) in rows.batches(BATCH) {
             let classifier = model.classifier.take().ok_or("the model is lost")?;
-            let loss = model.loss.forward(classifier.logits(self.ids(ids, labels.len())), self.labels(labels));
+            let loss =
+                model.loss.forward(classifier.logits(self.ids(ids, labels.len())), self.labels(labels));
             let grads = GradientsParams::from_grads(loss.backward(), &classifier);
             model.classifier = Some(model.optimizer.step(1e-4, classifier, grads));
             total += f64::from(loss.into_scalar::<f32>()) * labels.len() as f64;
@@ -131,7 +132,8 @@ impl Peer for Burn {
             let loss = model.loss.forward(logits.clone(), self.labels(labels)).into_scalar::<f32>();
             total += f64::from(loss) * labels.len() as f64;
             let logits: Vec<f32> = logits.into_data().to_vec().map_err(|error| format!("{error:?}"))?;
-            right += logits.iter().zip(labels).filter(|&(&logit, &label)| (logit > 0.0) == (label > 0.5)).count();
+            right +=
+                logits.iter().zip(labels).filter(|&(&logit, &label)| (logit > 0.0) == (label > 0.5)).count();
         }
         Ok((total / rows.labels.len() as f64, right as f64 / rows.labels.len() as f64))
     }

@@ -76,7 +76,8 @@ impl Peer for Candle {
         };
         let (embeddings, dense) = (var(tensor("embedding.embeddings")?)?, var(tensor("dense.kernel")?.t()?)?);
         let dense = Linear::new(dense, Some(var(tensor("dense.bias")?)?));
-        let (kernel, recurrent) = (tensor(&format!("{kind}.kernel"))?.t()?, tensor(&format!("{kind}.recurrent_kernel"))?.t()?);
+        let (kernel, recurrent) =
+            (tensor(&format!("{kind}.kernel"))?.t()?, tensor(&format!("{kind}.recurrent_kernel"))?.t()?);
         let bias = tensor(&format!("{kind}.bias"))?;
         let units = recurrent.dim(1)?;
         let parts = match kind {
@@ -120,7 +121,8 @@ impl Peer for Candle {
             let logits = model.logits(ids, labels.len())?.detach();
             total += f64::from(loss(&logits, labels)?.to_scalar::<f32>()?) * labels.len() as f64;
             let logits = logits.to_vec1::<f32>()?;
-            right += logits.iter().zip(labels).filter(|&(&logit, &label)| (logit > 0.0) == (label > 0.5)).count();
+            right +=
+                logits.iter().zip(labels).filter(|&(&logit, &label)| (logit > 0.0) == (label > 0.5)).count();
         }
         Ok((total / rows.labels.len() as f64, right as f64 / rows.labels.len() as f64))
     }

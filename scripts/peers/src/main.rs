@@ -29,7 +29,11 @@ impl Rows {
 
     fn first(&self, batches: usize) -> Self {
         let rows = self.labels.len().min(batches * BATCH);
-        Self { ids: self.ids[..rows * self.time].to_vec(), labels: self.labels[..rows].to_vec(), time: self.time }
+        Self {
+            ids: self.ids[..rows * self.time].to_vec(),
+            labels: self.labels[..rows].to_vec(),
+            time: self.time,
+        }
     }
 }
 
@@ -77,7 +81,8 @@ fn serve<P: Peer>(peer: &P, folder: &Path) -> Result<()> {
         match job["op"].as_str().unwrap_or_default() {
             "versions" => Ok(json!({"version": peer.version()})),
             "first" => {
-                let (_, loss) = peer.train(&mut peer.build(model, &weights(model))?, &train.first(batches))?;
+                let (_, loss) =
+                    peer.train(&mut peer.build(model, &weights(model))?, &train.first(batches))?;
                 models.insert(model.to_string(), peer.build(model, &weights(model))?);
                 Ok(json!({"loss": loss}))
             }
