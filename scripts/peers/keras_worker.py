@@ -71,7 +71,7 @@ class Keras(Worker):
         return {"seconds": seconds, "loss": loss}
 
     def chapter(self, model, epochs):
-        """A whole training of the chapter: the best checkpoint kept, stopped after three epochs without a better one."""
+        """A whole training: the best checkpoint kept, stopped after three epochs without a better one."""
         built, path = self.build(model), str(self.folder / f"best-{model}.keras")
         callbacks = [keras.callbacks.ModelCheckpoint(path, save_best_only=True),
                      keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)]

@@ -10,7 +10,8 @@ from pathlib import Path
 PEERS = Path(__file__).resolve().parent
 ROOT = PEERS.parent.parent
 NAMES = {"ours": "this crate", "torch": "PyTorch", "keras": "Keras on TensorFlow",
-         "candle-nn": "candle-nn `seq`, autograd", "burn": "burn, ndarray, autodiff", "burn-flex": "burn, flex, autodiff"}
+         "candle-nn": "candle-nn `seq`, autograd", "burn": "burn, ndarray, autodiff",
+         "burn-flex": "burn, flex, autodiff"}
 EPOCHS = {
     "lstm": {"torch": 10, "keras": 40, "candle-nn": 90, "burn": 500, "burn-flex": None},
     "gru": {"torch": 30, "keras": None, "candle-nn": None},
@@ -26,6 +27,10 @@ PEAK = ("import os,sys\npid=os.fork()\nif pid==0: os.execvp(sys.argv[1],sys.argv
 
 def median(values):
     return statistics.median(values)
+
+
+def count(threads):
+    return f"{threads} thread" + "s" * (threads > 1)
 
 
 def table(head, rows):
@@ -62,13 +67,14 @@ def epoch(bench):
             batches = shares.get(name) or BATCHES
             note = "" if batches >= BATCHES else f"{batches} batches, scaled"
             bench.compare(f"epoch of `{model}`", times["ours"], times[name], NAMES[name], peers[name], note)
-    head = ["model", "by", "loss of the first batch", f"of the first {first}", "batches trained", "loss of the last epoch",
-            "val_loss", "val_accuracy"]
-    bench.section("### Losses after the timed epochs\n\nEverybody began with the same weights and saw the same batches in "
-                  "the same order. RMSprop: ours and Keras's have epsilon inside the root and square an embedding's "
-                  "gradient slice by slice; PyTorch's, burn's and the one written for candle-nn (which has none) have "
-                  "epsilon outside it and square the sum; so the first batch has the same loss for all, and later ones differ "
-                  "in the last digits. With dropout the masks are everybody's own.\n\n"
+    head = ["model", "by", "loss of the first batch", f"of the first {first}", "batches trained",
+            "loss of the last epoch", "val_loss", "val_accuracy"]
+    bench.section("### Losses after the timed epochs\n\nEverybody began with the same weights and saw the same batches "
+                  "in the same order; an LSTM has one bias everywhere, as in Keras. RMSprop: ours and Keras's have "
+                  "epsilon inside the root and square an embedding's gradient slice by slice; PyTorch's, burn's and the "
+                  "one written for candle-nn (which has none) have epsilon outside it and square the sum. So the first "
+                  "batch has the same loss for all, and later ones differ in the last digits. With dropout the masks are "
+                  "everybody's own.\n\n"
                   + table(head, losses))
 
 
@@ -91,7 +97,7 @@ def step(bench):
                           sizes.get(units))
             losses.append([kind.upper(), units, 1 + steps * bench.rounds,
                            *(f"{answers[name][-1]['loss']:.4f}" for name in names)])
-    bench.section("### Losses after the timed steps\n\nThe sum of the squares of the last output, which each step lowers.\n\n"
+    bench.section("### Losses after the timed steps\n\nThe sum of the squares of the last output.\n\n"
                   + table(["layer", "units", "steps", "this crate", "PyTorch"], losses))
 
 
@@ -106,11 +112,12 @@ def evaluate(bench):
         tried = {setting: peer.ask("evaluate", batch=setting[0], threads=setting[1])["seconds"] for setting in settings}
         batch, threads = min(tried, key=tried.get)
         jobs[name] = lambda peer=peer, batch=batch, threads=threads: peer.ask("evaluate", batch=batch, threads=threads)
-        label[name] = f"batches of {batch}" + (f", {threads} threads" if threads else "")
+        label[name] = f"batches of {batch}" + (f", {count(threads)}" if threads else "")
     answers = bench.round_robin(jobs)
     times = {name: median([answer["seconds"] for answer in answers[name]]) for name in jobs}
     for name in jobs:
-        rows.append([NAMES[name], label[name], f"{answers[name][-1]['loss']:.6f}", f"{answers[name][-1]['accuracy']:.4f}"])
+        last = answers[name][-1]
+        rows.append([NAMES[name], label[name], f"{last['loss']:.6f}", f"{last['accuracy']:.4f}"])
         if name != "ours":
             bench.compare("evaluate 25,000 reviews of 100", times["ours"], times[name], NAMES[name],
                           {"torch": 4}.get(name), label[name])
@@ -127,11 +134,12 @@ def review(bench):
         jobs["torch"] = lambda: bench.peers["torch"].ask("review", calls=calls, threads=threads)
     answers = bench.round_robin(jobs)
     times = {name: median([answer["seconds"] for answer in answers[name]]) for name in jobs}
-    found = ", ".join(f"{NAMES[name]} {answers[name][-1]['probability']:.6f} in {times[name] * 1e6:.1f} µs" for name in jobs)
+    found = ", ".join(f"{NAMES[name]} {answers[name][-1]['probability']:.6f} in {times[name] * 1e6:.1f} µs"
+                      for name in jobs)
     bench.section(f"### One review\n\nProbability that the first test review is positive: {found}.")
     if "torch" in jobs:
         bench.compare("one review, weights loaded", times["ours"], times["torch"], NAMES["torch"], 10,
-                      f"inference mode, {threads} threads")
+                      f"inference mode, {count(threads)}")
 
 
 def run(command, bench):
@@ -162,9 +170,9 @@ def predict(bench):
         slow.append(run(keras, bench))
     bench.compare("`predict lstm \"…\"`, whole process", median(times), median([seconds for seconds, _ in slow]),
                   "Keras: import, load, predict", 300)
-    bench.section(f"### predict\n\nThe probability of the text: this crate {answer}, Keras {slow[-1][1].strip()}. Ours took "
-                  f"{median(times) * 1e3:.1f} ms, from {min(times) * 1e3:.1f} to {max(times) * 1e3:.1f} in {len(times)} runs "
-                  "(at most 20 wanted).")
+    bench.section(f"### predict\n\nThe probability of the text: this crate {answer}, Keras {slow[-1][1].strip()}. Ours "
+                  f"took {median(times) * 1e3:.1f} ms, from {min(times) * 1e3:.1f} to {max(times) * 1e3:.1f} in "
+                  f"{len(times)} runs (at most 20 wanted).")
 
 
 def train_all(bench):
@@ -189,14 +197,14 @@ def train_all(bench):
             each = keras.ask("fit_epoch", model=trained["model"])["seconds"]
             took, epochs, loss = each * trained["epochs"], trained["epochs"], float("nan")
         total += took
-        rows.append([trained["model"], trained["epochs"], f"{trained['seconds']:.1f} s", f"{trained['best_val_loss']:.4f}",
-                     epochs, f"{took:.1f} s", f"{loss:.4f}" if bench.args.full else ""])
+        rows.append([trained["model"], trained["epochs"], f"{trained['seconds']:.1f} s",
+                     f"{trained['best_val_loss']:.4f}", epochs, f"{took:.1f} s", f"{loss:.4f}" if bench.args.full else ""])
         print(f"  {rows[-1]}", file=sys.stderr)
     total += keras.ask("read", path=str(bench.npz))["seconds"]
     bench.compare("`train all` on IMDB, whole process" + (", 5 epochs" if bench.args.quick else ""), seconds, total,
                   f"Keras, the same models, {how}", 30)
-    bench.section("### train all\n\nKeras's time is that of its epochs with validation and of reading the data; its imports, "
-                  "checkpoints and pictures are not counted, ours are.\n\n"
+    bench.section("### train all\n\nKeras's time is that of its epochs with validation and of reading the data; its "
+                  "imports, checkpoints and pictures are not counted, ours are.\n\n"
                   + table(["model", "our epochs", "our time", "our best val_loss", "Keras's epochs", "Keras's time",
                            "Keras's best val_loss"], rows))
 
@@ -220,8 +228,8 @@ def memory(bench):
     mine, theirs = (median([size for size, _ in answers[name]]) for name in jobs)
     imported = int(answers["torch"][-1][1][-1].split()[1]) * 1024
     bench.compare("peak memory of training `lstm` on IMDB", mine, theirs, "PyTorch's process", 5)
-    bench.section(f"### Memory\n\nOf PyTorch's {theirs / 2**20:.0f} MB, {imported / 2**20:.0f} are there once it is imported; "
-                  "the rest is NumPy reading the file, the arrays, and training.")
+    bench.section(f"### Memory\n\nOf PyTorch's {theirs / 2**20:.0f} MB, {imported / 2**20:.0f} are there once it is "
+                  "imported; the rest is NumPy reading the file, the arrays, and training.")
 
 
 def read(bench):
@@ -246,10 +254,12 @@ def phases(bench):
         found = bench.peers["ours"].ask("phases", model=model)
         whole = sum(found.values())
         names = list(found)
-        rows.append([f"`{model}`", f"{whole * 1e3:.0f} ms", *(f"{100 * seconds / whole:.0f} %" for seconds in found.values())])
+        shares = [f"{100 * seconds / whole:.0f} %" for seconds in found.values()]
+        rows.append([f"`{model}`", f"{whole * 1e3:.0f} ms", *shares])
     bench.section("### Where our epoch goes\n\nThe same loop with a clock around its parts (forward and backward are "
-                  "the kernels, but for the last layer and Candle's graph).\n\n" + table(["model", "epoch", *names], rows))
+                  "the kernels, but for the last layer and Candle's graph).\n\n"
+                  + table(["model", "epoch", *names], rows))
 
 
-ROWS = {"epoch": epoch, "step": step, "evaluate": evaluate, "review": review, "predict": predict, "train-all": train_all,
-        "memory": memory, "read": read, "phases": phases}
+ROWS = {"epoch": epoch, "step": step, "evaluate": evaluate, "review": review, "predict": predict,
+        "train-all": train_all, "memory": memory, "read": read, "phases": phases}

@@ -10,13 +10,13 @@ from worker import Worker, serve
 BATCH = 64
 
 
-def lstm_weights(layer, kernel, recurrent, bias):
+def lstm_weights(kernel, recurrent, bias):
     """Keras's i, f, c, o are PyTorch's i, f, g, o."""
     return {"weight_ih_l0": kernel.T, "weight_hh_l0": recurrent.T, "bias_ih_l0": bias,
             "bias_hh_l0": np.zeros_like(bias)}
 
 
-def gru_weights(layer, kernel, recurrent, bias):
+def gru_weights(kernel, recurrent, bias):
     """Keras's z, r, h as PyTorch's r, z, n."""
     units = recurrent.shape[0]
     order = np.r_[units:2 * units, 0:units, 2 * units:3 * units]
@@ -27,8 +27,10 @@ def gru_weights(layer, kernel, recurrent, bias):
 def recurrent(kind, kernel, recurrent_kernel, bias):
     make, convert = {"lstm": (nn.LSTM, lstm_weights), "gru": (nn.GRU, gru_weights)}[kind]
     layer = make(kernel.shape[0], recurrent_kernel.shape[0], batch_first=True)
-    values = convert(layer, kernel, recurrent_kernel, bias)
+    values = convert(kernel, recurrent_kernel, bias)
     layer.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in values.items()})
+    # Keras's LSTM has one bias, its GRU two: a second one would learn as well, and their sum twice as fast.
+    layer.bias_hh_l0.requires_grad_(kind == "gru")
     return layer
 
 

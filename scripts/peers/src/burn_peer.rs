@@ -80,7 +80,7 @@ impl Peer for Burn {
             Ok(Tensor::from_data(TensorData::new(values.clone(), shape.clone()), &self.device))
         };
         let (kernel, recurrent) = (matrix("lstm.kernel")?, matrix("lstm.recurrent_kernel")?);
-        let (bias, zeros) = (vector("lstm.bias")?, vector("lstm.bias")?.zeros_like());
+        let bias = vector("lstm.bias")?;
         let ([features, _], [units, _]) = (kernel.dims(), recurrent.dims());
         let mut lstm = LstmConfig::new(features, units, true).init(&self.device);
         // Keras's i, f, c, o.
@@ -90,7 +90,8 @@ impl Peer for Burn {
             gate.input_transform.weight = Param::from_tensor(part(&kernel, features));
             gate.hidden_transform.weight = Param::from_tensor(part(&recurrent, units));
             gate.input_transform.bias = Some(Param::from_tensor(bias.clone().slice([columns.clone()])));
-            gate.hidden_transform.bias = Some(Param::from_tensor(zeros.clone().slice([columns.clone()])));
+            // Keras's LSTM has one bias; a second one would learn as well.
+            gate.hidden_transform.bias = None;
         };
         fill(&mut lstm.input_gate, 0);
         if let Some(gate) = lstm.forget_gate.as_mut() {

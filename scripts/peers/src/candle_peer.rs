@@ -81,14 +81,15 @@ impl Peer for Candle {
         let bias = tensor(&format!("{kind}.bias"))?;
         let units = recurrent.dim(1)?;
         let parts = match kind {
-            "lstm" => [kernel, recurrent, bias.clone(), bias.zeros_like()?],
+            // One bias, as in Keras: a second one would learn as well.
+            "lstm" => vec![kernel, recurrent, bias],
             // Keras's z, r, h are candle's r, z, n.
             _ => {
                 let swap = |t: Tensor| -> Result<Tensor> {
                     let gates = t.chunk(3, 0)?;
                     Ok(Tensor::cat(&[&gates[1], &gates[0], &gates[2]], 0)?)
                 };
-                [swap(kernel)?, swap(recurrent)?, swap(bias.get(0)?)?, swap(bias.get(1)?)?]
+                vec![swap(kernel)?, swap(recurrent)?, swap(bias.get(0)?)?, swap(bias.get(1)?)?]
             }
         };
         let mut tensors = HashMap::new();
@@ -98,7 +99,12 @@ impl Peer for Candle {
         let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
         let features = embeddings.dim(1)?;
         let layer = match kind {
-            "lstm" => Layer::Lstm(lstm(features, units, LSTMConfig::default(), vb)?),
+            "lstm" => Layer::Lstm(lstm(
+                features,
+                units,
+                LSTMConfig { b_hh_init: None, ..LSTMConfig::default() },
+                vb,
+            )?),
             "gru" => Layer::Gru(gru(features, units, GRUConfig::default(), vb)?),
             other => return Err(format!("no model {other}").into()),
         };
