@@ -12,5 +12,4 @@
 
 mod read;
 
-pub use read::{Kind, Loaded, kind};
-
+pub use read::{Kind, Loaded, Options, kind, load, load_config, load_with};
