@@ -10,6 +10,7 @@
 //! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`] |
 //! | `read/assign/` | arrays of the file to variables of the model |
 
+mod open;
 mod read;
 
 pub use read::{Kind, Loaded, Options, kind, load, load_config, load_with};

@@ -1,7 +1,7 @@
 //! What is masked in a block: steps that are skipped, and features and units that dropout leaves out.
 
-use super::net::{Masks, Net};
 use super::lanes::{self, Block};
+use super::net::{Masks, Net};
 use crate::kernel::cell::Part;
 use crate::kernel::pass::{Dropout, Input, Layer};
 use pulp::Simd;

@@ -5,9 +5,9 @@ use super::net::{BlockMasks, Net, Shape, Weights, multiply};
 use super::product::{Outer, Product};
 use super::{Block, Plan, Saved, block_rows, table};
 use crate::kernel::buffer::Buffer;
-use crate::kernel::cell::{Cell, Factor, Kind};
+use crate::kernel::cell::{Cell, Factor, Kind, SCRATCH};
 use crate::kernel::gru::Gru;
-use crate::kernel::isa::{dispatch_for, lanes_for};
+use crate::kernel::isa::{dispatch_for, lanes_for, outline};
 use crate::kernel::lstm::Lstm;
 use crate::kernel::pass::{Gradients, Input, Layer, Rows, scatter};
 use crate::kernel::simple_rnn::SimpleRnn;
@@ -142,20 +142,23 @@ fn run<C: Cell + Sync>(
         Some(table) => {
             let mut sum = Buffer::zeros(features * width);
             let columns: Vec<usize> = (0..width / shape.lanes).collect();
-            dispatch_for(units, Outer {
-                out: &mut sum,
-                out_stride: columns.len(),
-                a: input.x,
-                a_step: 0,
-                a_stride: features,
-                k: features,
-                d: kernel,
-                d_step: 0,
-                d_stride: columns.len(),
-                columns: &columns,
-                steps: 1,
-                rows: table.vocabulary,
-            });
+            dispatch_for(
+                units,
+                Outer {
+                    out: &mut sum,
+                    out_stride: columns.len(),
+                    a: input.x,
+                    a_step: 0,
+                    a_stride: features,
+                    k: features,
+                    d: kernel,
+                    d_step: 0,
+                    d_stride: columns.len(),
+                    columns: &columns,
+                    steps: 1,
+                    rows: table.vocabulary,
+                },
+            );
             unpad(shape, &sum, d_kernel);
         }
     }
@@ -220,16 +223,19 @@ fn project_back(
     let mut table = Buffer::zeros(rows.vocabulary * table_width);
     let columns: Vec<usize> = (0..table_width / shape.lanes).collect();
     let segments: Vec<usize> = (0..shape.gates).map(|gate| gate * shape.padded()).collect();
-    dispatch_for(layer.units, Product {
-        out: &mut table,
-        columns: &columns,
-        out_stride: columns.len(),
-        rows: rows.vocabulary,
-        a: d_projected,
-        segments: &segments,
-        a_stride: shape.gates * shape.padded(),
-        weights: &packed.kernel[0],
-    });
+    dispatch_for(
+        layer.units,
+        Product {
+            out: &mut table,
+            columns: &columns,
+            out_stride: columns.len(),
+            rows: rows.vocabulary,
+            a: d_projected,
+            segments: &segments,
+            a_stride: shape.gates * shape.padded(),
+            weights: &packed.kernel[0],
+        },
+    );
     table
 }
 
@@ -276,15 +282,17 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
 
         let x_width = features.next_multiple_of(shape.lanes);
         let x_columns: Vec<usize> = (0..x_width / shape.lanes).collect();
-        let mut working = Buffer::new(plan.state + 3 * slot + 2 * rows * x_width + STEPS * rows * padded.max(features));
+        let mut working =
+            Buffer::new(plan.state + SCRATCH * slot + 2 * rows * x_width + STEPS * rows * padded.max(features));
         let (gradient, rest) = working.split_at_mut(plan.state);
-        let (scratch, rest) = rest.split_at_mut(3 * slot);
+        let (scratch, rest) = rest.split_at_mut(SCRATCH * slot);
         let (dx, rest) = rest.split_at_mut(rows * x_width);
         let (dx_gate, masked) = rest.split_at_mut(rows * x_width);
         let gradient = S::as_mut_simd_f32s(gradient).0;
         let scratch = S::as_mut_simd_f32s(scratch).0;
         let mut after = vec![0.0; if input.mask.is_some() { plan.state } else { 0 }];
-        let first_valid: Vec<usize> = (0..rows).map(|row| first_valid(layer, input, block.first + row)).collect();
+        let first_valid: Vec<usize> =
+            (0..rows).map(|row| first_valid(layer, input, block.first + row)).collect();
 
         let row_out = layer.row_out(time);
         let d_out = &self.d_out[block.first * row_out..][..rows * row_out];
@@ -336,7 +344,16 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             }
             let wants_dx = self.d_x.is_some() || self.sums.table > 0;
             if wants_dx {
-                self.input_back(simd, &net, slots_here, dx, dx_gate, &x_columns, x_width, input_masks.as_ref());
+                self.input_back(
+                    simd,
+                    &net,
+                    slots_here,
+                    dx,
+                    dx_gate,
+                    &x_columns,
+                    x_width,
+                    input_masks.as_ref(),
+                );
             }
             if self.d_x.is_some() {
                 self.store_dx(step, dx, x_width);
@@ -344,7 +361,18 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
             self.by_step(simd, step, slots_here, dx, x_width);
             if step % STEPS == 0 {
                 let steps = STEPS.min(time - step);
-                self.outer(simd, &net, &plan, step, steps, states, slots, inputs, input_masks.as_ref(), masked);
+                self.outer(
+                    simd,
+                    &net,
+                    &plan,
+                    step,
+                    steps,
+                    states,
+                    slots,
+                    inputs,
+                    input_masks.as_ref(),
+                    masked,
+                );
             }
         }
         let gradient: &[f32] = cast_slice(gradient);
@@ -381,16 +409,19 @@ impl<C: Cell> Backward<'_, C> {
     ) {
         let (rows, features) = (self.block.rows, self.layer.features);
         let product = |out: &mut [f32], segments, weights| {
-            simd.vectorize(Product {
-                out,
-                columns,
-                out_stride: columns.len(),
-                rows,
-                a: slots,
-                segments,
-                a_stride: self.weights.shape.padded(),
-                weights,
-            });
+            outline(
+                simd,
+                Product {
+                    out,
+                    columns,
+                    out_stride: columns.len(),
+                    rows,
+                    a: slots,
+                    segments,
+                    a_stride: self.weights.shape.padded(),
+                    weights,
+                },
+            );
         };
         dx.fill(0.0);
         let segments = &net.kernel_segments;
@@ -494,32 +525,39 @@ impl<C: Cell> Backward<'_, C> {
         masked: &mut [f32],
     ) {
         let shape = self.weights.shape;
-        let (rows, features, units, padded) = (self.block.rows, self.layer.features, self.layer.units, shape.padded());
+        let (rows, features, units, padded) =
+            (self.block.rows, self.layer.features, self.layer.units, shape.padded());
         let [_, recurrent, kernel, _, _] = self.sums.cut(self.partial);
         let slots = &slots[first * plan.slots..][..steps * plan.slots];
         let out_stride = shape.gates * shape.vectors;
-        let sum = |out: &mut [f32], (a, a_step, a_stride, k): (&[f32], usize, usize, usize), columns: &[usize]| {
-            simd.vectorize(Outer {
-                out,
-                out_stride,
-                a,
-                a_step,
-                a_stride,
-                k,
-                d: slots,
-                d_step: plan.slots / shape.lanes,
-                d_stride: shape.vectors,
-                columns,
-                steps,
-                rows,
-            });
-        };
+        let sum =
+            |out: &mut [f32], (a, a_step, a_stride, k): (&[f32], usize, usize, usize), columns: &[usize]| {
+                outline(
+                    simd,
+                    Outer {
+                        out,
+                        out_stride,
+                        a,
+                        a_step,
+                        a_stride,
+                        k,
+                        d: slots,
+                        d_step: plan.slots / shape.lanes,
+                        d_stride: shape.vectors,
+                        columns,
+                        steps,
+                        rows,
+                    },
+                );
+            };
         if self.table.is_none() {
             let x = &inputs[first * plan.inputs..][..steps * plan.inputs];
             match input_masks {
                 Some(masks) if masks.per_gate => {
                     for gate in 0..shape.gates {
-                        for (to, from) in masked.chunks_exact_mut(plan.inputs).zip(x.chunks_exact(plan.inputs)) {
+                        for (to, from) in
+                            masked.chunks_exact_mut(plan.inputs).zip(x.chunks_exact(plan.inputs))
+                        {
                             for ((to, &from), &mask) in to.iter_mut().zip(from).zip(masks.of(gate)) {
                                 *to = from * mask;
                             }

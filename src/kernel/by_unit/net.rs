@@ -3,9 +3,10 @@
 use super::product::{Packed, Product};
 use crate::kernel::activation::Activation;
 use crate::kernel::cell::{Part, Products};
+use crate::kernel::isa::outline;
 use crate::kernel::pass::{Dropout, Input, Layer};
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::Simd;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use std::ops::Range;
 
 /// How a layer's units lie in vectors. Each slot has room for a whole number of vectors; the rest is padding, whose
@@ -55,7 +56,11 @@ impl Shape {
 }
 
 /// A kernel, packed as one or gate by gate.
-fn gate_by_gate(gates: Range<usize>, split: bool, mut pack: impl FnMut(Range<usize>) -> Packed) -> Vec<Packed> {
+fn gate_by_gate(
+    gates: Range<usize>,
+    split: bool,
+    mut pack: impl FnMut(Range<usize>) -> Packed,
+) -> Vec<Packed> {
     match split {
         false => vec![pack(gates)],
         true => gates.map(|gate| pack(gate..gate + 1)).collect(),
@@ -98,8 +103,7 @@ impl Weights {
             false => vec![],
         };
         let split = per_gate(input.recurrent_dropout);
-        let of_part =
-            |part| gate_by_gate(range(part), split, |gates| pack(recurrent, shape.units, gates));
+        let of_part = |part| gate_by_gate(range(part), split, |gates| pack(recurrent, shape.units, gates));
         Self { shape, kernel, recurrent: parts.iter().map(of_part).collect() }
     }
 
@@ -120,8 +124,7 @@ impl Weights {
             false => vec![],
         };
         let split = per_gate(input.recurrent_dropout);
-        let of_part =
-            |part| gate_by_gate(range(part), split, |gates| pack(recurrent, shape.units, gates));
+        let of_part = |part| gate_by_gate(range(part), split, |gates| pack(recurrent, shape.units, gates));
         Self { shape, kernel, recurrent: parts.iter().map(of_part).collect() }
     }
 }
@@ -248,16 +251,19 @@ impl<S: Simd> Products<S> for Net<'_> {
         let shape = self.weights.shape;
         let (packed, columns) = (&self.weights.recurrent[part], &self.part_columns[part]);
         let mut product = |weights, columns, a: &[S::f32s]| {
-            simd.vectorize(Product {
-                out: cast_slice_mut(slots),
-                columns,
-                out_stride: shape.vectors,
-                rows: self.rows,
-                a: cast_slice(a),
-                segments: &[0],
-                a_stride: shape.padded(),
-                weights,
-            });
+            outline(
+                simd,
+                Product {
+                    out: cast_slice_mut(slots),
+                    columns,
+                    out_stride: shape.vectors,
+                    rows: self.rows,
+                    a: cast_slice(a),
+                    segments: &[0],
+                    a_stride: shape.padded(),
+                    weights,
+                },
+            );
         };
         let Some(masks) = &self.recurrent_masks else {
             return product(&packed[0], columns, factor);
@@ -283,16 +289,19 @@ impl<S: Simd> Products<S> for Net<'_> {
         let shape = self.weights.shape;
         let (packed, segments) = (&self.weights.recurrent[part], &self.part_segments[part]);
         let product = |weights, segments, out: &mut [S::f32s]| {
-            simd.vectorize(Product {
-                out: cast_slice_mut(out),
-                columns: &self.slot_columns,
-                out_stride: shape.vectors,
-                rows: self.rows,
-                a: cast_slice(slots),
-                segments,
-                a_stride: shape.padded(),
-                weights,
-            });
+            outline(
+                simd,
+                Product {
+                    out: cast_slice_mut(out),
+                    columns: &self.slot_columns,
+                    out_stride: shape.vectors,
+                    rows: self.rows,
+                    a: cast_slice(slots),
+                    segments,
+                    a_stride: shape.padded(),
+                    weights,
+                },
+            );
         };
         let Some(masks) = &self.recurrent_masks else {
             return product(&packed[0], segments, gradient);

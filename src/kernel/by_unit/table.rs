@@ -32,16 +32,19 @@ pub(super) fn project(
         for row in out.chunks_exact_mut(start.len()) {
             row.copy_from_slice(start);
         }
-        dispatch_for(layer.units, Product {
-            rows: out.len() / start.len(),
-            out,
-            columns: &columns,
-            out_stride: start.len() / shape.lanes,
-            a: &input.x[index * CHUNK * layer.features..],
-            segments: &[0],
-            a_stride: layer.features,
-            weights: &weights.kernel[0],
-        });
+        dispatch_for(
+            layer.units,
+            Product {
+                rows: out.len() / start.len(),
+                out,
+                columns: &columns,
+                out_stride: start.len() / shape.lanes,
+                a: &input.x[index * CHUNK * layer.features..],
+                segments: &[0],
+                a_stride: layer.features,
+                weights: &weights.kernel[0],
+            },
+        );
     };
     let work = table.vocabulary * layer.features * start.len();
     let chunks = projected.par_chunks_mut(CHUNK * start.len());
