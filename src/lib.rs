@@ -12,6 +12,7 @@ pub mod data;
 pub mod hub;
 mod kernel;
 pub use kernel::instruction_set;
+pub mod keras;
 pub mod model;
 pub mod nn;
 #[cfg(feature = "plot")]

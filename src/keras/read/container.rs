@@ -1,0 +1,129 @@
+//! Which kind of file it is, by its first bytes.
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The kinds of files that hold a model or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// HDF5: Keras's `.h5` or `.weights.h5`.
+    Hdf5,
+    /// A zip archive: Keras's `.keras`.
+    Zip,
+    /// JSON: an architecture without weights.
+    Json,
+    /// `.safetensors`: weights without an architecture.
+    Safetensors,
+}
+
+/// How an HDF5 file begins.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// The kind of the file at `path`.
+///
+/// # Errors
+/// [`Error::File`] where it cannot be read, or is another kind of file: the message says which.
+pub fn kind(path: impl AsRef<Path>) -> Result<Kind> {
+    let path = path.as_ref();
+    let fail = |error: std::io::Error| Error::file(path, error);
+    let file = File::open(path).map_err(fail)?;
+    let mut start = Vec::with_capacity(2048);
+    file.take(2048).read_to_end(&mut start).map_err(fail)?;
+    sniff(&start).map_err(|what| Error::file(path, what))
+}
+
+/// The kind that the first bytes of a file (up to 2048 of them) tell.
+pub(crate) fn sniff(start: &[u8]) -> std::result::Result<Kind, String> {
+    // HDF5 allows 512, 1024, … bytes of the user's own before its signature.
+    if [0, 512, 1024].iter().any(|&at| start.get(at..).is_some_and(|rest| rest.starts_with(HDF5))) {
+        return Ok(Kind::Hdf5);
+    }
+    if start.starts_with(b"PK\x03\x04") {
+        return Ok(Kind::Zip);
+    }
+    if is_safetensors(start) {
+        return Ok(Kind::Safetensors);
+    }
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    if text.starts_with(b"{") {
+        return Ok(Kind::Json);
+    }
+    Err(foreign(start).into())
+}
+
+/// A safetensors file begins with the length of its header, and the header is a JSON object.
+fn is_safetensors(start: &[u8]) -> bool {
+    let Some((length, header)) = start.split_first_chunk::<8>() else { return false };
+    (2..=100 << 20).contains(&u64::from_le_bytes(*length)) && header.starts_with(b"{")
+}
+
+/// What to say of a file that is none of Keras's.
+fn foreign(start: &[u8]) -> &'static str {
+    match start {
+        [] => "is empty",
+        [b'P', b'K', 5, 6, ..] => "is an empty zip archive: it holds no model",
+        // Pickle protocols 2 to 5.
+        [0x80, 2..=5, ..] => {
+            "is a Python pickle (a scikit-learn, joblib or old PyTorch file?), which is not read, for it can hold code; \
+             save the model with Keras's `model.save(\"NAME.keras\")`"
+        }
+        [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', b'h', b't', ..] => {
+            "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+        }
+        [b'<', ..] => "is a web page or XML, not a model; was the download refused?",
+        [0x1f, 0x8b, ..] => "is gzip-compressed; unpack it with `gunzip` first",
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => {
+            "is a TensorFlow Lite model, from which Keras's layers cannot be read; take the model it was made of"
+        }
+        [0x0a, ..] | [0x08, ..] if is_protobuf(start) => {
+            "looks like a TensorFlow SavedModel, graph or ONNX file, which is not read; save the model with Keras's \
+             `model.save(\"NAME.keras\")`"
+        }
+        _ => {
+            "is no model that can be read: expected Keras's .keras, .h5 or .weights.h5, a model folder or a config.json \
+             (told apart by their first bytes, not by their names)"
+        }
+    }
+}
+
+/// Whether text that protocol-buffer files of models hold near their start is there.
+fn is_protobuf(start: &[u8]) -> bool {
+    [&b"tensorflow"[..], b"serve", b"pytorch", b"onnx", b"keras", b"tf2onnx", b"node"]
+        .iter()
+        .any(|word| start.windows(word.len()).any(|window| window == *word))
+        || start.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_first_bytes() {
+        assert_eq!(sniff(HDF5), Ok(Kind::Hdf5));
+        let mut with_user_block = vec![0; 512];
+        with_user_block.extend_from_slice(HDF5);
+        assert_eq!(sniff(&with_user_block), Ok(Kind::Hdf5));
+        assert_eq!(sniff(b"PK\x03\x04\x14\0"), Ok(Kind::Zip));
+        assert_eq!(sniff(b"\x40\0\0\0\0\0\0\0{\"a\""), Ok(Kind::Safetensors));
+        assert_eq!(sniff(b"\n {\"class_name\""), Ok(Kind::Json));
+    }
+
+    #[test]
+    fn other_files_are_named() {
+        let says = |start: &[u8], word: &str| {
+            let what = sniff(start).unwrap_err();
+            assert!(what.contains(word), "{what}");
+        };
+        says(b"", "empty");
+        says(b"\x80\x04\x95", "pickle");
+        says(b"\x1c\0\0\0TFL3", "Lite");
+        says(b"version https://git-lfs.github.com/spec/v1\n", "git lfs");
+        says(b"<!DOCTYPE html>", "web page");
+        says(b"\x08\x01\x12\x10tensorflow\0", "SavedModel");
+        says(b"anything else", "expected Keras's");
+    }
+}
