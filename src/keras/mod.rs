@@ -9,8 +9,10 @@
 //! | `read/hdf5.rs` | groups, attributes and arrays of an HDF5 file |
 //! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`] |
 //! | `read/assign/` | arrays of the file to variables of the model |
+//! | `layout/` | one `.safetensors` in PyTorch's and candle-nn's names |
 
+mod layout;
 mod read;
 
+pub use layout::{LaidOut, Layout};
 pub use read::{Kind, Loaded, kind};
-
