@@ -5,6 +5,7 @@
 //! 130 interrupted.
 
 mod comparison;
+mod convert;
 mod device;
 mod evaluate;
 mod interrupt;
@@ -32,6 +33,7 @@ Examples:
   candle-recurrent train lstm
   candle-recurrent train all --data imdb
   candle-recurrent evaluate runs/lstm --data imdb
+  candle-recurrent convert best-lstm-model.h5 best-lstm-model.keras
   candle-recurrent plot runs/lstm runs/gru --out comparison.png";
 
 /// Recurrent text classifiers, Keras's way, without Python: train them, keep the best checkpoint, look at the loss
@@ -49,6 +51,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Summary(summary::Args),
+    Convert(convert::Args),
     List(list::Args),
     Plot(plot::Args),
 }
@@ -85,6 +88,7 @@ impl Command {
             Self::Evaluate(args) => evaluate::run(&args, output),
             Self::Predict(args) => predict::run(&args, output),
             Self::Summary(args) => summary::run(&args, output),
+            Self::Convert(args) => convert::run(&args.settings()?, output),
             Self::List(args) => list::run(&args, output),
             Self::Plot(args) => plot::run(&args, output),
         }

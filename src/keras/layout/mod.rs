@@ -18,10 +18,13 @@
 //!
 //! A `TimeDistributed` layer is its inner layer, a nested model a module of modules.
 
+mod file;
 mod find;
 mod form;
 mod modules;
 pub(super) mod view;
+
+pub use file::weights_from_safetensors;
 
 use crate::model::ModelConfig;
 use crate::{Error, Result};
