@@ -160,9 +160,8 @@ impl Source {
             }
             zoo::get(argument)?;
         }
-        let model = Config::load(config.unwrap())?.model; // SHIM
-        let weights = keras::weights_from_safetensors(&model, &std::fs::read(path)?, path, &device)?;
-        let loaded = keras::Loaded { config: model, weights, warnings: vec![] };
+        let options = keras::Options { config: config.map(Path::to_path_buf), ..keras::Options::default() };
+        let loaded = keras::load_with(path, &options)?;
         Ok(Self {
             weights: loaded.weights.snapshot()?,
             config: untrained(loaded.config),

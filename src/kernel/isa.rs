@@ -39,16 +39,50 @@ pub(super) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     }
 }
 
-/// The number of sequences that run side by side in a block.
-pub fn lanes() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
+/// The same for a loop over so many units: eight or fewer would leave half of a vector of sixteen empty.
+pub(super) fn dispatch_for<Op: WithSimd>(units: usize, op: Op) -> Op::Output {
+    match narrower(units) {
+        true => narrow(op),
+        false => dispatch(op),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn narrow<Op: WithSimd>(op: Op) -> Op::Output {
+    match pulp::x86::V3::try_new() {
+        Some(simd) => Simd::vectorize(simd, op),
+        None => dispatch(op),
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn narrow<Op: WithSimd>(op: Op) -> Op::Output {
+    dispatch(op)
+}
+
+fn narrower(units: usize) -> bool {
+    units <= 8 && lanes() == 16
+}
+
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+/// Floats in a vector.
+pub fn lanes() -> usize {
     dispatch(Lanes)
+}
+
+/// Floats in a vector of [`dispatch_for`].
+pub(super) fn lanes_for(units: usize) -> usize {
+    dispatch_for(units, Lanes)
 }
 
 /// The name of the instruction set in use: `portable`, `avx2`, `avx512` or `neon`.

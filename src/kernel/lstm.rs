@@ -6,7 +6,7 @@
 //! c' = forget · c + i · g       h'     = o · f(c')
 //! ```
 
-use super::cell::{Cell, Factor, Net, RecurrentPart};
+use super::cell::{Cell, Factor, Part, Products};
 use pulp::Simd;
 
 /// Five slots: i, forget, g, o (then their gradients) and f(c'). The state is h, c.
@@ -14,50 +14,50 @@ pub(super) struct Lstm;
 
 impl Cell for Lstm {
     const SLOTS: usize = 5;
+    const PARTS: &'static [Part] =
+        &[Part { gates: &[(0, 0), (1, 1), (2, 2), (3, 3)], factor: Factor::PreviousState }];
 
     #[inline(always)]
-    fn forward<S: Simd>(
+    fn forward<S: Simd, P: Products<S>>(
         simd: S,
-        net: &Net<'_, S::f32s>,
-        x: &[S::f32s],
+        net: &P,
         state: &mut [S::f32s],
         slots: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
-        let u = net.units;
+        let u = net.slot();
         let (gates, squashed) = slots.split_at_mut(4 * u);
         let (h, c) = state.split_at_mut(u);
-        net.start(simd, 0, 0, gates);
-        net.input(simd, gates, x, scratch);
-        net.recurrent(simd, gates, h, 0, scratch);
-        net.recurrent_activation.apply(simd, &mut gates[..2 * u]);
-        net.activation.apply(simd, &mut gates[2 * u..3 * u]);
-        net.recurrent_activation.apply(simd, &mut gates[3 * u..]);
+        let (squash, gate) = net.activations();
+        net.recurrent(simd, 0, gates, h, scratch);
+        gate.apply(simd, &mut gates[..2 * u]);
+        squash.apply(simd, &mut gates[2 * u..3 * u]);
+        gate.apply(simd, &mut gates[3 * u..]);
         let (i, forget, g, o) = quarters(gates, u);
         for k in 0..u {
             c[k] = simd.mul_add_e_f32s(forget[k], c[k], simd.mul_f32s(i[k], g[k]));
         }
         squashed.copy_from_slice(c);
-        net.activation.apply(simd, squashed);
+        squash.apply(simd, squashed);
         for k in 0..u {
             h[k] = simd.mul_f32s(o[k], squashed[k]);
         }
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(
+    fn backward<S: Simd, P: Products<S>>(
         simd: S,
-        net: &Net<'_, S::f32s>,
+        net: &P,
         previous: &[S::f32s],
         slots: &mut [S::f32s],
         gradient: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
-        let u = net.units;
+        let u = net.slot();
         let c = &previous[u..2 * u];
         let (gates, squashed) = slots.split_at_mut(4 * u);
         let (dh, dc) = gradient.split_at_mut(u);
-        let (squash, gate) = (net.activation, net.recurrent_activation);
+        let (squash, gate) = net.activations();
         let (i, forget, g, o) = quarters(gates, u);
         for k in 0..u {
             let d_output = simd.mul_f32s(dh[k], squashed[k]);
@@ -73,11 +73,7 @@ impl Cell for Lstm {
             g[k] = simd.mul_f32s(d_candidate, squash.derivative(simd, g[k]));
             forget[k] = simd.mul_f32s(d_forget, gate.derivative(simd, forget[k]));
         }
-        net.recurrent_back(simd, dh, gates, 0, scratch);
-    }
-
-    fn recurrent_parts() -> Vec<RecurrentPart> {
-        vec![RecurrentPart { gates: 0..4, factor: Factor::PreviousState, gradient: 0 }]
+        net.recurrent_back(simd, 0, dh, gates, scratch);
     }
 }
 

@@ -86,7 +86,7 @@ impl RecurrentOp {
             batch: self.batch,
             time: self.time,
             x,
-            ids: self.rows.as_ref().map(|(_, ids)| ids.as_slice()),
+            rows: self.rows.as_ref().map(|(embedding, ids)| embedding.rows(ids)),
             mask: self.mask.as_deref(),
             states,
             input_dropout: dropout(&self.input_dropout),
@@ -174,11 +174,7 @@ impl CustomOp3 for RecurrentOp {
         let Some(gradients) = gradients else {
             bail!("a recurrent layer was asked for gradients of tensors that are not tracked")
         };
-        let d_x = match &self.rows {
-            _ if !self.want_x => None,
-            None => Some(gradients.x),
-            Some((embedding, ids)) => Some(embedding.scatter(ids, &gradients.x)),
-        };
+        let d_x = self.want_x.then_some(gradients.x);
         Ok((
             d_x.map(|d_x| Tensor::from_vec(d_x, shape, device)).transpose()?,
             Some(Tensor::from_vec(gradients.weights, weights.shape(), device)?),

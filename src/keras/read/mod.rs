@@ -1,10 +1,24 @@
 //! Reading: a file to a model's configuration and variables.
 
+mod archive;
+mod array;
+mod assign;
 mod container;
+mod dialect;
+mod hdf5;
+mod source;
 
 pub use container::{Kind, kind};
 
 use crate::model::{ModelConfig, Weights};
+use crate::{Error, Result};
+use array::Array;
+use candle_core::{Device, Tensor};
+use dialect::Translated;
+use hdf5::Hdf5;
+use source::Architecture;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// What a file held.
 #[derive(Clone, Debug)]
@@ -15,4 +29,140 @@ pub struct Loaded {
     pub weights: Weights,
     /// What a user should know though the model can be used, a line each: weights that are not finite, for example.
     pub warnings: Vec<String>,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the architecture stands, for a file of weights alone: what Keras's `to_json` gave, a `config.json` of
+    /// this crate, or another file of Keras's.
+    pub config: Option<PathBuf>,
+    /// Where the variables go.
+    pub device: Device,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { config: None, device: Device::Cpu }
+    }
+}
+
+/// Reads a model from a file of Keras's, onto the CPU: `.keras`, `.h5`, or an unpacked `.keras` folder.
+///
+/// ```no_run
+/// # fn main() -> candle_recurrent::Result<()> {
+/// let (config, weights) = candle_recurrent::keras::load("best-lstm-model.h5")?;
+/// let model = candle_recurrent::model::Model::new(&config, weights.frozen())?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::File`] in one line that names the layer and the variable: where the file is damaged or another kind of file,
+/// holds no architecture or no weights, holds Python code or a layer that is not supported, or where its arrays do not
+/// fit its layers.
+pub fn load(path: impl AsRef<Path>) -> Result<(ModelConfig, Weights)> {
+    let loaded = load_with(path, &Options::default())?;
+    Ok((loaded.config, loaded.weights))
+}
+
+/// The same with options: an architecture from another file, another device; and with what there is to warn of.
+///
+/// # Errors
+/// As [`load`], and where the file of the architecture cannot be read.
+pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
+    let path = path.as_ref();
+    let (own, weights) = source::open(path)?;
+    let architecture = match (&options.config, own) {
+        (Some(config), _) => source::architecture(config)?,
+        (None, Some(own)) => own,
+        (None, None) => return Err(Error::file(path, source::WEIGHTS_ONLY)),
+    };
+    let origin = options.config.as_deref().unwrap_or(path);
+    let (config, translated) = model_config(origin, &architecture)?;
+    let variables = config.variables().map_err(|error| within(origin, error))?;
+    let weights = match weights {
+        source::Arrays::Hdf5(file) => {
+            let file = Hdf5::open(file).map_err(|what| Error::file(path, what))?;
+            let arrays = assign::assign(&file, &translated.layers, &variables);
+            tensors(arrays.map_err(|error| within(path, error))?, &options.device)?
+        }
+        source::Arrays::Safetensors(bytes) => {
+            super::weights_from_safetensors(&config, &bytes, path, &options.device)?
+        }
+        source::Arrays::None => {
+            return Err(Error::file(
+                path,
+                "holds an architecture but no weights; it can be looked at, not run",
+            ));
+        }
+    };
+    let mut warnings = translated.warnings;
+    warnings.extend(not_finite(&weights)?);
+    Ok(Loaded { config, weights, warnings })
+}
+
+/// Reads the architecture alone: from any file that [`load`] reads, and from those that hold nothing else, such as what
+/// Keras's `to_json` gives.
+///
+/// # Errors
+/// As [`load`], for what concerns the architecture.
+pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
+    let path = path.as_ref();
+    let (config, _) = model_config(path, &source::architecture(path)?)?;
+    config.variables().map_err(|error| within(path, error))?;
+    Ok(config)
+}
+
+/// The architecture in this crate's form.
+fn model_config(origin: &Path, architecture: &Architecture) -> Result<(ModelConfig, Translated)> {
+    let translated = dialect::translate(&architecture.model, &architecture.version)
+        .map_err(|error| within(origin, error))?;
+    let config = serde_json::from_value(translated.json.clone())
+        .map_err(|error| Error::file(origin, format!("its architecture cannot be used: {error}")))?;
+    Ok((config, translated))
+}
+
+/// The error with the file's name before it.
+fn within(path: &Path, error: Error) -> Error {
+    match error {
+        Error::File { .. } => error,
+        Error::Argument { what, .. } => Error::file(path, what),
+        error => Error::file(path, error),
+    }
+}
+
+fn tensors(arrays: BTreeMap<String, Array>, device: &Device) -> Result<Weights> {
+    let tensors = arrays
+        .into_iter()
+        .map(|(name, Array { shape, values })| Ok((name, Tensor::from_vec(values, shape, device)?)))
+        .collect::<Result<Vec<_>>>()?;
+    Weights::from_tensors(tensors)
+}
+
+/// A warning where weights are not numbers.
+fn not_finite(weights: &Weights) -> Result<Option<String>> {
+    let mut broken = Vec::new();
+    for (name, variable) in weights.iter() {
+        let values = variable.as_detached_tensor().flatten_all()?.to_vec1::<f32>()?;
+        if values.iter().any(|value| !value.is_finite()) {
+            broken.push(name);
+        }
+    }
+    let shown = broken.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    Ok(match broken.len() {
+        0 => None,
+        count => Some(format!(
+            "weights that are not numbers (NaN or infinite) in {count} of {} variables ({shown}{}): training had \
+             diverged before the file was saved",
+            weights.iter().count(),
+            if count > 3 { ", …" } else { "" }
+        )),
+    })
+}
+
+/// The bytes that the parts of a file of `length` bytes may take in memory together: a small multiple, and more only
+/// where the file is small.
+fn limit(length: usize) -> usize {
+    length.saturating_mul(16).saturating_add(16 << 20)
 }

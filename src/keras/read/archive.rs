@@ -1,0 +1,99 @@
+//! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
+
+use super::limit;
+use std::io::{Cursor, Read};
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+/// The members that matter.
+pub(super) struct Members {
+    /// The architecture.
+    pub config: Vec<u8>,
+    /// Which Keras wrote it; early files have none.
+    pub metadata: Option<Vec<u8>>,
+    /// The variables, an HDF5 file.
+    pub weights: Vec<u8>,
+}
+
+/// Unpacks the archive `bytes`.
+pub(super) fn unpack(bytes: &[u8]) -> Result<Members, String> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+        format!("is not a whole zip archive ({error}); was it cut off? download or copy it again")
+    })?;
+    let names: Vec<String> =
+        archive.file_names().filter_map(|name| Some(name.ok()?.replace('\\', "/"))).collect();
+    let mut budget = limit(bytes.len());
+    let config = match find(&names, "config.json") {
+        Some(index) => member(&mut archive, index, &mut budget)?,
+        None => return Err(foreign(&names)),
+    };
+    let metadata = match find(&names, "metadata.json") {
+        Some(index) => Some(member(&mut archive, index, &mut budget)?),
+        None => None,
+    };
+    let weights = match find(&names, "model.weights.h5") {
+        Some(index) => member(&mut archive, index, &mut budget)?,
+        None if names.iter().any(|name| name.ends_with("model.weights.json")) => {
+            return Err("keeps its weights in several files, which is not read; save it again without \
+                        `max_shard_size`"
+                .into());
+        }
+        None => {
+            return Err(
+                "holds an architecture (config.json) but no weights (model.weights.h5 is missing)".into()
+            );
+        }
+    };
+    Ok(Members { config, metadata, weights })
+}
+
+/// The member `name`, at the top or in the one folder that the archive was packed from.
+fn find(names: &[String], name: &str) -> Option<usize> {
+    names.iter().position(|found| found == name).or_else(|| {
+        names.iter().position(|found| match found.split_once('/') {
+            Some((folder, rest)) => rest == name && !folder.starts_with("__MACOSX"),
+            None => false,
+        })
+    })
+}
+
+fn member(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    index: usize,
+    budget: &mut usize,
+) -> Result<Vec<u8>, String> {
+    let member = archive.by_index(index).map_err(|error| match error {
+        ZipError::UnsupportedArchive(what) => {
+            format!("a member of the zip archive cannot be unpacked: {what}")
+        }
+        error => format!("is a damaged zip archive ({error})"),
+    })?;
+    let name = member.name().map(|name| name.into_owned()).unwrap_or_default();
+    // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
+    let mut bytes = Vec::with_capacity((member.size() as usize).min(*budget).min(1 << 20));
+    member
+        .take(*budget as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("{name} is damaged ({error}); download or copy the file again"))?;
+    match budget.checked_sub(bytes.len()) {
+        Some(left) => *budget = left,
+        None => return Err(format!("{name} unpacks to far more than the file's size; it is not opened")),
+    }
+    Ok(bytes)
+}
+
+/// What to say of a zip archive that is not Keras's.
+fn foreign(names: &[String]) -> String {
+    let any = |end: &str| names.iter().any(|name| name.ends_with(end));
+    if any("data.pkl") || any("constants.pkl") {
+        "is a PyTorch file, which is not read; save its `state_dict()` as .safetensors".into()
+    } else if any("saved_model.pb") {
+        "is a zipped TensorFlow SavedModel, which is not read; save the model with Keras's `model.save(\"NAME.keras\")`"
+            .into()
+    } else if names.iter().all(|name| name.ends_with(".npy")) {
+        "is a NumPy archive of arrays, not a model; is it the input (`--input`) rather than the model?".into()
+    } else {
+        let some: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
+        format!("is a zip archive but not a .keras file: it holds no config.json (but {})", some.join(", "))
+    }
+}

@@ -1,0 +1,311 @@
+//! Functional models: which layer is called with which tensors.
+
+use super::masks::Masks;
+use super::{Context, GroupNames, Layer, LayerNames, Source, canonical};
+use crate::{Error, Result};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
+/// A tensor: of which layer, of which of its calls, which of what the call gave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Reference {
+    pub layer: String,
+    pub call: usize,
+    pub tensor: usize,
+}
+
+/// A call of a layer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Call {
+    /// The tensors that the layer is given, its input first, then initial states.
+    pub inputs: Vec<Reference>,
+    /// A mask that is given by hand.
+    pub mask: Option<Reference>,
+    /// Arguments that are no tensors.
+    pub constants: Vec<Value>,
+    /// Whether it is always called as in training.
+    pub training: bool,
+}
+
+impl Context {
+    pub fn graph(&mut self, name: &str, config: &Value) -> Result<(Value, Vec<Source>)> {
+        let list = config.get("layers").and_then(Value::as_array);
+        let list = list.ok_or_else(|| Error::layer(name, "a functional model without a list of layers"))?;
+        let mut parsed = Vec::with_capacity(list.len());
+        for value in list {
+            let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
+            let layer = text(value.get("name")).or_else(|| text(value.pointer("/config/name")));
+            let layer = layer.ok_or_else(|| Error::layer(name, "holds a layer without a name"))?;
+            let calls = calls(&layer, value.get("inbound_nodes"))?;
+            parsed.push((layer, value, calls));
+        }
+        let masks = Masks::find(&parsed);
+        let counts: HashMap<&str, usize> =
+            parsed.iter().map(|(layer, _, calls)| (layer.as_str(), calls.len())).collect();
+
+        let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
+        let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
+        let (mut translated, mut sources) = (vec![], vec![]);
+        for (layer, value, calls) in &parsed {
+            if masks.is_part(layer) {
+                continue;
+            }
+            let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+            let Layer { class: canonical_class, config, source, tail } = self.layer(value, layer)?;
+            for call in calls {
+                self.check_call(layer, canonical_class, &config, call, &masks)?;
+            }
+            let role = names.take(layer);
+            let group = format!("layers/{}", groups.next(class));
+            sources.push(Source { role: role.clone(), name: layer.clone(), group, ..source });
+            if tail.is_some() {
+                let tail_role = names.take(&format!("{role}_activation"));
+                sources.push(Source::new(&tail_role, &Value::Null));
+                tails.insert(layer, tail_role);
+            }
+            roles.insert(layer, role);
+            translated.push((layer, canonical_class, config, tail, calls));
+        }
+        let known = Known { model: name, counts, roles, tails };
+
+        let mut layers = Vec::with_capacity(translated.len());
+        for (layer, class, mut config, tail, calls) in translated {
+            let role = known.roles.get(layer.as_str()).cloned().unwrap_or_default();
+            config["name"] = role.clone().into();
+            let mut inbound = Vec::with_capacity(calls.len());
+            for call in calls {
+                let inputs = call.inputs.iter().map(|input| known.json(input)).collect::<Result<Vec<_>>>()?;
+                inbound.push(Value::Array(inputs));
+            }
+            let mut json = canonical(class, config);
+            let count = inbound.len();
+            json["inbound_nodes"] = inbound.into();
+            layers.push(json);
+            if let (Some((class, mut config)), Some(tail)) = (tail, known.tails.get(layer.as_str())) {
+                config["name"] = tail.clone().into();
+                let mut json = canonical(class, config);
+                let inbound: Vec<Value> = (0..count).map(|call| json!([[role, call, 0]])).collect();
+                json["inbound_nodes"] = inbound.into();
+                layers.push(json);
+            }
+        }
+        let ends = |key: &str| {
+            let references = ends(config.get(key).unwrap_or(&Value::Null));
+            let references = references
+                .filter(|references| !references.is_empty())
+                .ok_or_else(|| Error::layer(name, format!("its `{key}` cannot be understood")))?;
+            references.iter().map(|reference| known.json(reference)).collect::<Result<Vec<_>>>()
+        };
+        let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
+        Ok((
+            json!({ "name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs }),
+            sources,
+        ))
+    }
+
+    /// Refuses what a call asks for beyond its tensors.
+    fn check_call(
+        &mut self,
+        layer: &str,
+        class: &str,
+        config: &Value,
+        call: &Call,
+        masks: &Masks,
+    ) -> Result<()> {
+        if let Some(constant) = call.constants.first() {
+            let what = format!("is called with the constant {constant}, which is not supported");
+            return Err(Error::layer(layer, what));
+        }
+        if let Some(mask) = call.mask.as_ref().filter(|mask| !masks.is_part(&mask.layer)) {
+            let what = format!(
+                "is called with a mask of its own (from `{}`); only the masks of Embedding and Masking are supported",
+                mask.layer
+            );
+            return Err(Error::layer(layer, what));
+        }
+        if call.training {
+            let draws = |key: &str| config.get(key).and_then(Value::as_f64).unwrap_or(0.0) > 0.0;
+            match class {
+                "BatchNormalization" => {
+                    return Err(Error::layer(layer, "is called with training=True, which is not supported"));
+                }
+                "Dropout" | "SpatialDropout1D" | "GaussianNoise" => self.warn_training(layer),
+                _ if draws("dropout") || draws("recurrent_dropout") => self.warn_training(layer),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn warn_training(&mut self, layer: &str) {
+        self.warnings.push(format!(
+            "layer {layer}: is called with training=True, so Keras draws its dropout in prediction too; here it does not"
+        ));
+    }
+}
+
+/// The layers of a model.
+struct Known<'a> {
+    model: &'a str,
+    /// Calls of each layer.
+    counts: HashMap<&'a str, usize>,
+    /// Canonical names.
+    roles: HashMap<&'a str, String>,
+    /// Names of the activations that follow layers.
+    tails: HashMap<&'a str, String>,
+}
+
+impl Known<'_> {
+    fn json(&self, reference: &Reference) -> Result<Value> {
+        let Reference { layer, call, tensor } = reference;
+        let unknown = || Error::layer(self.model, format!("its layer `{layer}` is used but not there"));
+        let role = self.roles.get(layer.as_str()).ok_or_else(unknown)?;
+        let role = self.tails.get(layer.as_str()).unwrap_or(role);
+        // Nested models count their own making as a call.
+        let count = self.counts.get(layer.as_str()).copied().unwrap_or(0);
+        let call = if *call >= count { count.saturating_sub(1) } else { *call };
+        Ok(json!([role, call, tensor]))
+    }
+}
+
+/// The inputs or outputs of a model: a list of references, a single one, or an object of them.
+fn ends(value: &Value) -> Option<Vec<Reference>> {
+    match value {
+        Value::Array(list) => match reference(list) {
+            Some(reference) => Some(vec![reference]),
+            None => list.iter().map(ends).collect::<Option<Vec<_>>>().map(|ends| ends.concat()),
+        },
+        // Keras flattens objects in the order of their keys.
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            let ends: Option<Vec<_>> = keys.into_iter().map(|key| ends(map.get(key)?)).collect();
+            ends.map(|ends| ends.concat())
+        }
+        _ => None,
+    }
+}
+
+/// `["lstm", 0, 1]`.
+fn reference(list: &[Value]) -> Option<Reference> {
+    let [Value::String(layer), call, tensor, ..] = list else { return None };
+    Some(Reference {
+        layer: layer.clone(),
+        call: usize::try_from(call.as_u64()?).ok()?,
+        tensor: usize::try_from(tensor.as_u64()?).ok()?,
+    })
+}
+
+/// The calls of a layer, in either of the two forms.
+fn calls(layer: &str, nodes: Option<&Value>) -> Result<Vec<Call>> {
+    let nodes = match nodes {
+        None | Some(Value::Null) => return Ok(vec![]),
+        Some(Value::Array(nodes)) => nodes,
+        Some(_) => return Err(Error::layer(layer, "its `inbound_nodes` are no list")),
+    };
+    nodes
+        .iter()
+        .map(|node| {
+            let mut call = Call::default();
+            let read = match node {
+                Value::Object(node) => keras3(node, &mut call),
+                node => keras2(node, &mut call),
+            };
+            read.map_err(|what| Error::layer(layer, what))?;
+            Ok(call)
+        })
+        .collect()
+}
+
+/// `[["x", 0, 0, {}], …]`, the last part the arguments by name.
+fn keras2(node: &Value, call: &mut Call) -> std::result::Result<(), String> {
+    let Value::Array(list) = node else {
+        return Err("its `inbound_nodes` are in a form that is not known".into());
+    };
+    if let Some(Value::String(first)) = list.first() {
+        if first == "_CONSTANT_VALUE" {
+            call.constants.push(list.get(2).cloned().unwrap_or_default());
+        } else {
+            let found = reference(list).ok_or("its `inbound_nodes` are in a form that is not known")?;
+            call.inputs.push(found);
+        }
+        if let Some(Value::Object(arguments)) = list.get(3) {
+            named(arguments, call, &|value| match value {
+                Value::Array(list) => ends(&Value::Array(list.clone())),
+                _ => None,
+            });
+        }
+        return Ok(());
+    }
+    list.iter().try_for_each(|part| keras2(part, call))
+}
+
+/// `{"args": […], "kwargs": {…}}`, tensors as objects.
+fn keras3(node: &Map<String, Value>, call: &mut Call) -> std::result::Result<(), String> {
+    if let Some(arguments) = node.get("args") {
+        let mut position = 0;
+        let list = arguments.as_array().ok_or("its `inbound_nodes` are in a form that is not known")?;
+        for argument in list {
+            match tensors(argument) {
+                Some(found) => call.inputs.extend(found),
+                None if argument.is_null() || argument.is_boolean() && position > 0 => {}
+                None => call.constants.push(argument.clone()),
+            }
+            position += 1;
+        }
+    }
+    if let Some(Value::Object(arguments)) = node.get("kwargs") {
+        named(arguments, call, &tensors);
+    }
+    Ok(())
+}
+
+/// Arguments by name.
+fn named(
+    arguments: &Map<String, Value>,
+    call: &mut Call,
+    tensors: &dyn Fn(&Value) -> Option<Vec<Reference>>,
+) {
+    let before = call.inputs.is_empty();
+    let (mut inputs, mut states) = (vec![], vec![]);
+    for (name, value) in arguments {
+        match (name.as_str(), tensors(value)) {
+            ("mask", Some(found)) => call.mask = found.into_iter().next(),
+            ("inputs" | "sequences" | "sequence" | "x", Some(found)) if before => inputs.extend(found),
+            (_, Some(found)) => states.extend(found),
+            ("training", None) => call.training = value == &Value::Bool(true),
+            (_, None) if value.is_null() || value == &Value::Bool(false) => {}
+            (_, None) => call.constants.push(json!({ name: value })),
+        }
+    }
+    call.inputs.extend(inputs);
+    call.inputs.extend(states);
+}
+
+/// All tensors of a value of Keras 3; none if it holds something else.
+fn tensors(value: &Value) -> Option<Vec<Reference>> {
+    match value {
+        Value::Array(list) if !list.is_empty() => {
+            list.iter().map(tensors).collect::<Option<Vec<_>>>().map(|found| found.concat())
+        }
+        Value::Object(object)
+            if object.get("class_name").is_some_and(|class| class == "__keras_tensor__") =>
+        {
+            let history = object.get("config")?.get("keras_history")?.as_array()?;
+            reference(history).map(|reference| vec![reference])
+        }
+        Value::Object(object) if object.get("class_name").is_some_and(|class| class == "__tuple__") => {
+            tensors(object.get("items")?)
+        }
+        // A layer that takes an object of tensors.
+        Value::Object(object) if !object.is_empty() && !object.contains_key("class_name") => ends_of(object),
+        _ => None,
+    }
+}
+
+fn ends_of(object: &Map<String, Value>) -> Option<Vec<Reference>> {
+    let mut keys: Vec<&String> = object.keys().collect();
+    keys.sort();
+    let found: Option<Vec<_>> = keys.into_iter().map(|key| tensors(object.get(key)?)).collect();
+    found.map(|found| found.concat())
+}

@@ -1,0 +1,242 @@
+//! One layer of each class, to Keras 3's class and arguments.
+
+use super::activation::{Found, activation_arguments};
+use super::fields::{Arguments, Fields};
+use super::{Context, Layer, Source};
+use crate::Result;
+use serde_json::{Value, json};
+
+/// The classes that can be read, for the message about one that cannot.
+const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, \
+    CuDNNGRU, TimeDistributed, Dense, Conv1D, Conv2D, the poolings, BatchNormalization, LayerNormalization, \
+    Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, the dropouts and noises, Flatten, Reshape, Permute, \
+    RepeatVector, Masking, Concatenate, Add, Subtract, Multiply, Average, Maximum, Dot, Sequential and functional models";
+
+impl Context {
+    /// A layer that is not a model.
+    pub fn simple(&mut self, fields: &Fields) -> Result<Layer> {
+        let new = Arguments::new;
+        let (class, arguments): (&'static str, Arguments) = match fields.class {
+            "InputLayer" => ("InputLayer", self.input(fields)?),
+            "Embedding" => {
+                let arguments = new()
+                    .put("input_dim", Some(fields.need_count(&["input_dim"])?))
+                    .put("output_dim", Some(fields.need_count(&["output_dim"])?))
+                    .put("mask_zero", fields.flag(&["mask_zero"])?);
+                ("Embedding", arguments)
+            }
+            "Dense" | "TimeDistributedDense" => {
+                let arguments = new()
+                    .put("units", Some(fields.need_count(&["units", "output_dim"])?))
+                    .put("use_bias", fields.flag(&["use_bias", "bias"])?);
+                return self.with_activation("Dense", fields, arguments);
+            }
+            "Conv1D" | "Convolution1D" | "AtrousConvolution1D" => {
+                let arguments = self.conv1d(fields)?;
+                return self.with_activation("Conv1D", fields, arguments);
+            }
+            "Conv2D" | "Convolution2D" => {
+                let arguments = self.conv2d(fields)?;
+                return self.with_activation("Conv2D", fields, arguments);
+            }
+            "SimpleRNN" | "LSTM" | "GRU" | "CuDNNLSTM" | "CuDNNGRU" | "ConvLSTM2D" => {
+                return self.recurrent(fields);
+            }
+            "Bidirectional" => return self.bidirectional(fields),
+            "RNN" => return self.rnn(fields),
+            "TimeDistributed" => return self.time_distributed(fields),
+            class if class.contains("Pool") => self.pooling(fields)?,
+            "Concatenate" | "Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum" | "Dot"
+            | "Merge" => self.merge(fields)?,
+            "BatchNormalization"
+            | "BatchNormalizationV1"
+            | "BatchNormalizationV2"
+            | "SyncBatchNormalization" => ("BatchNormalization", batch_normalization(fields)?),
+            "LayerNormalization" => ("LayerNormalization", layer_normalization(fields)?),
+            "Dropout" => ("Dropout", new().put("rate", Some(rate(fields)?))),
+            "SpatialDropout1D" => ("SpatialDropout1D", new().put("rate", Some(rate(fields)?))),
+            "GaussianNoise" => {
+                let deviation = fields.number(&["stddev", "sigma"])?.unwrap_or(0.0);
+                ("GaussianNoise", new().put("stddev", Some(deviation)))
+            }
+            // Noise that only training has, of kinds that are not there.
+            "GaussianDropout"
+            | "AlphaDropout"
+            | "SpatialDropout2D"
+            | "SpatialDropout3D"
+            | "ActivityRegularization" => {
+                self.warnings.push(format!(
+                    "layer {}: {} acts in training only and is left out",
+                    fields.name, fields.class
+                ));
+                return Ok(self.finish("Activation", activation_arguments("linear"), fields));
+            }
+            "Activation" => match self.activation(fields, &["activation"])? {
+                Some(Found::Layer(class, config)) => return Ok(self.finish(class, config, fields)),
+                Some(Found::Named(name)) => {
+                    return Ok(self.finish("Activation", activation_arguments(name), fields));
+                }
+                None => return Err(fields.error("`activation` is missing")),
+            },
+            "ReLU" | "LeakyReLU" | "ELU" | "ThresholdedReLU" | "Softmax" => {
+                let class = fields.class;
+                match self.activation_layer(fields)? {
+                    // As a layer it keeps its class.
+                    Some(Found::Named(_)) if class == "ReLU" => ("ReLU", new()),
+                    Some(Found::Named(_)) if class == "ELU" => ("ELU", new()),
+                    Some(Found::Named(_)) => ("Softmax", new()),
+                    Some(Found::Layer(class, config)) => return Ok(self.finish(class, config, fields)),
+                    None => return Err(unknown(fields)),
+                }
+            }
+            "PReLU" => {
+                let axes = match fields.get(&["shared_axes"]) {
+                    Some(Value::Array(axes)) => Some(Value::Array(axes.clone())),
+                    Some(axis @ Value::Number(_)) => Some(json!([axis])),
+                    _ => None,
+                };
+                ("PReLU", new().put("shared_axes", axes))
+            }
+            "Flatten" => {
+                fields.channels_last()?;
+                ("Flatten", new())
+            }
+            "Reshape" => ("Reshape", new().put("target_shape", integers(fields, &["target_shape", "dims"])?)),
+            "Permute" => ("Permute", new().put("dims", integers(fields, &["dims"])?)),
+            "RepeatVector" => ("RepeatVector", new().put("n", Some(fields.need_count(&["n"])?))),
+            "Masking" => {
+                ("Masking", new().put("mask_value", Some(fields.number(&["mask_value"])?.unwrap_or(0.0))))
+            }
+            "Lambda" => {
+                return Err(fields.error(
+                    "holds Python code, which is not executed; replace it by layers of Keras and save the model again",
+                ));
+            }
+            "TFOpLambda" | "SlicingOpLambda" | "TensorFlowOpLayer" | "ClassMethod" | "InstanceMethod" => {
+                let function = fields.text(&["function"])?.unwrap_or("an operation of TensorFlow");
+                return Err(fields.error(format!(
+                    "stands for `{function}`, an operation outside any layer, which is not supported"
+                )));
+            }
+            _ => return Err(unknown(fields)),
+        };
+        Ok(self.finish(class, arguments.done(), fields))
+    }
+
+    /// A layer without others in it.
+    pub fn finish(&self, class: &'static str, config: Value, fields: &Fields) -> Layer {
+        Layer { class, config, source: Source::new(fields.name, &fields.config()), tail: None }
+    }
+
+    /// A layer whose activation may have to become a layer of its own.
+    fn with_activation(&self, class: &'static str, fields: &Fields, arguments: Arguments) -> Result<Layer> {
+        match self.activation(fields, &["activation"])? {
+            None => Ok(self.finish(class, arguments.done(), fields)),
+            Some(Found::Named(name)) => {
+                Ok(self.finish(class, arguments.put("activation", Some(name)).done(), fields))
+            }
+            Some(Found::Layer(tail, config)) => {
+                let layer = self.finish(class, arguments.done(), fields);
+                Ok(Layer { tail: Some((tail, config)), ..layer })
+            }
+        }
+    }
+
+    fn input(&self, fields: &Fields) -> Result<Arguments> {
+        let shape = input_shape(fields)?
+            .ok_or_else(|| fields.error("has no `batch_shape`: the model's input is not known"))?;
+        let dtype = input_dtype(fields);
+        Ok(Arguments::new().put("batch_shape", Some(shape)).put("dtype", dtype))
+    }
+
+    fn time_distributed(&mut self, fields: &Fields) -> Result<Layer> {
+        let inner = fields.get(&["layer"]).ok_or_else(|| fields.error("`layer` is missing"))?;
+        let Layer { class, config, source, tail } = self.layer(inner, "layer")?;
+        let config = json!({ "name": null, "layer": super::canonical(class, config) });
+        let mut layer = self.finish("TimeDistributed", config, fields);
+        layer.source.children = vec![source.in_role("layer")];
+        // What acts on each element may act on the whole sequence as well.
+        Ok(Layer { tail, ..layer })
+    }
+}
+
+/// The input's shape with the batch, where an argument gives it. Keras 2 gives it to the first layer of a Sequential.
+pub(super) fn input_shape(fields: &Fields) -> Result<Option<Value>> {
+    let wrong = || fields.error("its input shape is no list of sizes");
+    let Some(shape) = fields.get(&["batch_shape", "batch_input_shape"]) else { return Ok(None) };
+    let axes = match shape {
+        Value::Array(axes) => axes,
+        // `{"class_name": "__tuple__", "items": […]}`
+        Value::Object(object) => object.get("items").and_then(Value::as_array).ok_or_else(wrong)?,
+        _ => return Err(wrong()),
+    };
+    // A batch of fixed size is no part of what the model computes.
+    let mut shape = vec![Value::Null];
+    for axis in axes.iter().skip(1) {
+        match axis {
+            Value::Null => shape.push(Value::Null),
+            axis => shape.push(axis.as_u64().ok_or_else(wrong)?.into()),
+        }
+    }
+    Ok(Some(shape.into()))
+}
+
+/// Whether an input holds ids or features.
+pub(super) fn input_dtype(fields: &Fields) -> Option<&'static str> {
+    let dtype = fields.get(&["dtype", "input_dtype"]).and_then(Value::as_str)?;
+    Some(if dtype.contains("int") { "int32" } else { "float32" })
+}
+
+fn rate(fields: &Fields) -> Result<f64> {
+    Ok(fields.number(&["rate", "p"])?.unwrap_or(0.0))
+}
+
+fn integers(fields: &Fields, names: &[&str]) -> Result<Option<Value>> {
+    let wrong = || fields.error(format!("`{}` is no list of whole numbers", names.first().unwrap_or(&"")));
+    let list = fields.get(names).ok_or_else(wrong)?;
+    let list = match list {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    };
+    match list.iter().all(|value| value.as_i64().is_some()) {
+        true => Ok(Some(list.into())),
+        false => Err(wrong()),
+    }
+}
+
+fn batch_normalization(fields: &Fields) -> Result<Arguments> {
+    if fields.flag(&["renorm"])? == Some(true) {
+        return Err(fields.error("`renorm` is not supported"));
+    }
+    if let Some(mode @ 1..) = fields.count(&["mode"])? {
+        return Err(fields.error(format!("`mode` {mode} of Keras 1 is not supported, only 0")));
+    }
+    Ok(Arguments::new()
+        .put("axis", fields.axis(&["axis"])?)
+        .put("momentum", fields.number(&["momentum"])?)
+        .put("epsilon", fields.number(&["epsilon"])?)
+        .put("center", fields.flag(&["center"])?)
+        .put("scale", fields.flag(&["scale"])?))
+}
+
+fn layer_normalization(fields: &Fields) -> Result<Arguments> {
+    if fields.flag(&["rms_scaling"])? == Some(true) {
+        return Err(fields.error("`rms_scaling` is not supported"));
+    }
+    let axis = match fields.get(&["axis"]) {
+        Some(Value::Array(list)) if list.len() > 1 => Some(Value::Array(list.clone())),
+        _ => fields.axis(&["axis"])?.map(Value::from),
+    };
+    Ok(Arguments::new()
+        .put("axis", axis)
+        .put("epsilon", fields.number(&["epsilon"])?)
+        .put("center", fields.flag(&["center"])?)
+        .put("scale", fields.flag(&["scale"])?))
+}
+
+fn unknown(fields: &Fields) -> crate::Error {
+    crate::Error::layer(
+        fields.name,
+        format!("class `{}` is not supported; supported are {SUPPORTED}", fields.class),
+    )
+}

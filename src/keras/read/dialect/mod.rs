@@ -1,0 +1,277 @@
+//! The configurations of each Keras version, brought to one form: Keras 3's class and field names, as
+//! [`ModelConfig`](crate::model::ModelConfig) reads them.
+//!
+//! Fields without effect on the numbers (initialisers, regularisers, `trainable`, `implementation`, …) are left out;
+//! anything else that is not understood is refused, naming the layer.
+
+mod activation;
+mod convolution;
+mod fields;
+mod graph;
+mod layers;
+mod masks;
+mod merge;
+mod recurrent;
+mod sequential;
+
+use crate::{Error, Result};
+use fields::Fields;
+use serde_json::{Value, json};
+
+/// Which Keras wrote a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// 1, 2 (which includes tf.keras) or 3.
+    pub major: u32,
+    /// The version as the file gives it.
+    pub text: String,
+}
+
+impl Version {
+    /// From text such as `2.2.4-tf`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let major = text.split('.').next()?.trim().parse().ok().filter(|major| (0..=99).contains(major))?;
+        Some(Self { major, text: text.into() })
+    }
+
+    /// From the form of a configuration that does not say.
+    pub fn guess(model: &Value) -> Self {
+        let text = model.to_string();
+        let has = |key: &str| text.contains(&format!("\"{key}\""));
+        let major = match () {
+            _ if has("batch_shape") || has("__keras_tensor__") || has("compile_config") => 3,
+            _ if has("inner_activation")
+                || has("nb_filter")
+                || has("border_mode")
+                || has("W_regularizer") =>
+            {
+                1
+            }
+            _ => 2,
+        };
+        Self { major, text: format!("{major}") }
+    }
+}
+
+/// A layer as the file has it, beside its canonical form: what is needed to find its variables.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Its part of the variables' names: its name, or its role in the layer around it.
+    pub role: String,
+    /// Its name in the file.
+    pub name: String,
+    /// Its group in `model.weights.h5`, below that of the layer around it.
+    pub group: String,
+    /// Whether its variables stand in a group `cell` there.
+    pub is_cell: bool,
+    /// Whether its variables stood among the trainable ones.
+    pub trainable: bool,
+    /// The layers in it.
+    pub children: Vec<Source>,
+}
+
+/// A model brought to one form.
+#[derive(Clone, Debug)]
+pub(crate) struct Translated {
+    /// The model as `ModelConfig` reads it.
+    pub json: Value,
+    /// Its layers as the file has them.
+    pub layers: Vec<Source>,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A layer brought to one form.
+struct Layer {
+    class: &'static str,
+    /// Canonical arguments, the name among them.
+    config: Value,
+    source: Source,
+    /// A layer that must follow: an activation with parameters of its own.
+    tail: Option<(&'static str, Value)>,
+}
+
+/// What holds for a whole model while it is translated.
+struct Context {
+    major: u32,
+    warnings: Vec<String>,
+}
+
+/// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives.
+pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> {
+    let mut context = Context { major: version.major, warnings: vec![] };
+    let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
+    if class.is_empty() {
+        return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
+    }
+    let (json, layers) = context.model(class, model)?;
+    Ok(Translated { json, layers, warnings: context.warnings })
+}
+
+impl Context {
+    /// A Sequential or functional model: its canonical arguments and its layers.
+    fn model(&mut self, class: &str, model: &Value) -> Result<(Value, Vec<Source>)> {
+        let config = model.get("config").unwrap_or(&Value::Null);
+        let name = config.get("name").and_then(Value::as_str).unwrap_or("model").to_string();
+        if let Some(registered) = custom_class(model) {
+            return Err(Error::layer(
+                name,
+                format!("is of the custom class `{registered}`, whose code is not in the file"),
+            ));
+        }
+        let is_graph = config.get("input_layers").is_some();
+        match class {
+            "Sequential" => self.sequential(&name, config),
+            "Functional" | "Model" if is_graph => self.graph(&name, config),
+            _ => {
+                let what = format!(
+                    "is of the class `{class}`, whose structure is code and not in the file; only Sequential and \
+                     functional models can be read"
+                );
+                Err(Error::layer(name, what))
+            }
+        }
+    }
+
+    /// One layer. `name` is the one to use if the configuration has none.
+    fn layer(&mut self, value: &Value, name: &str) -> Result<Layer> {
+        let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+        let config = value.get("config").unwrap_or(&Value::Null);
+        let name = config.get("name").or_else(|| value.get("name")).and_then(Value::as_str).unwrap_or(name);
+        if class.is_empty() {
+            return Err(Error::layer(name, "has no `class_name`"));
+        }
+        if let Some(registered) = custom_class(value) {
+            let what = format!("is of the custom class `{registered}`, whose code is not in the file");
+            return Err(Error::layer(name, what));
+        }
+        if matches!(class, "Sequential" | "Functional" | "Model") {
+            let (mut json, children) = self.model(class, value)?;
+            json["name"] = name.into();
+            let source = Source { children, ..Source::new(name, config) };
+            let class = if class == "Sequential" { "Sequential" } else { "Functional" };
+            return Ok(Layer { class, config: json, source, tail: None });
+        }
+        let empty = serde_json::Map::new();
+        let fields = Fields::new(name, class, config.as_object().unwrap_or(&empty));
+        let mut layer = self.simple(&fields)?;
+        layer.config["name"] = name.into();
+        Ok(layer)
+    }
+}
+
+impl Source {
+    fn new(name: &str, config: &Value) -> Self {
+        Self {
+            role: name.into(),
+            name: name.into(),
+            group: String::new(),
+            is_cell: false,
+            trainable: config.get("trainable").and_then(Value::as_bool).unwrap_or(true),
+            children: vec![],
+        }
+    }
+
+    /// The same as part of another layer.
+    fn in_role(self, role: &str) -> Self {
+        Self { role: role.into(), group: role.into(), ..self }
+    }
+}
+
+/// The name of a class that is not Keras's own, if that is what a serialised object says.
+fn custom_class(value: &Value) -> Option<String> {
+    let class = value.get("class_name").and_then(Value::as_str)?;
+    if class.contains('>') {
+        return Some(class.into());
+    }
+    let registered = value.get("registered_name").and_then(Value::as_str);
+    if let Some(registered) = registered.filter(|name| name.contains('>')) {
+        return Some(registered.into());
+    }
+    let module = value.get("module").and_then(Value::as_str)?;
+    let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "builtins"];
+    let is_own = own.iter().any(|name| module == *name || module.starts_with(&format!("{name}.")));
+    (!is_own).then(|| format!("{module}.{class}"))
+}
+
+/// Keras's `to_snake_case`: the names of groups in `model.weights.h5` are made of the classes.
+fn snake_case(class: &str) -> String {
+    let chars: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut snake = String::new();
+    for (at, &c) in chars.iter().enumerate() {
+        let (before, after) = (at.checked_sub(1).and_then(|at| chars.get(at)), chars.get(at + 1));
+        // `(.)([A-Z][a-z]+)`, then `([a-z])([A-Z])`.
+        let starts_word = c.is_ascii_uppercase() && after.is_some_and(char::is_ascii_lowercase);
+        let ends_word = c.is_ascii_uppercase() && before.is_some_and(char::is_ascii_lowercase);
+        if before.is_some_and(|&c| c != '_') && (starts_word || ends_word) {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+    }
+    snake
+}
+
+/// Hands out the names of groups: `lstm`, `lstm_1`, ….
+#[derive(Default)]
+struct GroupNames(std::collections::HashMap<String, usize>);
+
+impl GroupNames {
+    fn next(&mut self, class: &str) -> String {
+        let name = snake_case(class);
+        let count = self.0.entry(name.clone()).or_default();
+        *count += 1;
+        match *count {
+            1 => name,
+            more => format!("{name}_{}", more - 1),
+        }
+    }
+}
+
+/// Hands out names of layers: unique, and without the characters that separate the parts of a variable's name.
+#[derive(Default)]
+struct LayerNames(std::collections::HashSet<String>);
+
+impl LayerNames {
+    fn take(&mut self, name: &str) -> String {
+        let plain = name.replace(['.', '/'], "_");
+        let plain = if plain.is_empty() { "layer".to_string() } else { plain };
+        let mut unique = plain.clone();
+        let mut count = 1_usize;
+        while !self.0.insert(unique.clone()) {
+            unique = format!("{plain}_{count}");
+            count += 1;
+        }
+        unique
+    }
+}
+
+/// A canonical layer as JSON.
+fn canonical(class: &str, config: Value) -> Value {
+    json!({ "class_name": class, "config": config })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_named_as_keras_names_them() {
+        let names = [
+            ("LSTM", "lstm"),
+            ("SimpleRNN", "simple_rnn"),
+            ("GRUCell", "gru_cell"),
+            ("LSTMCell", "lstm_cell"),
+            ("StackedRNNCells", "stacked_rnn_cells"),
+            ("TimeDistributed", "time_distributed"),
+            ("ConvLSTM2D", "conv_lstm2d"),
+            ("Conv1D", "conv1d"),
+            ("BatchNormalization", "batch_normalization"),
+            ("PReLU", "p_re_lu"),
+            ("RNN", "rnn"),
+            ("Dense", "dense"),
+        ];
+        for (class, snake) in names {
+            assert_eq!(snake_case(class), snake);
+        }
+    }
+}

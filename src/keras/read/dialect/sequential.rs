@@ -1,0 +1,102 @@
+//! Sequential models: a list of layers, bare or with a name, the input's shape in a layer of its own or in the first
+//! one's arguments.
+
+use super::fields::Fields;
+use super::layers::{input_dtype, input_shape};
+use super::{Context, GroupNames, Layer, LayerNames, Source, canonical};
+use crate::{Error, Result};
+use serde_json::{Value, json};
+
+impl Context {
+    pub fn sequential(&mut self, name: &str, config: &Value) -> Result<(Value, Vec<Source>)> {
+        let list = config.as_array().or_else(|| config.get("layers")?.as_array());
+        let list = list.ok_or_else(|| Error::layer(name, "a Sequential without a list of layers"))?;
+        let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
+        let (mut layers, mut sources) = (Vec::with_capacity(list.len() + 1), vec![]);
+        let mut push = |layer: Layer, group: String| {
+            let Layer { class, mut config, source, tail } = layer;
+            let role = names.take(&source.name);
+            config["name"] = role.clone().into();
+            layers.push(canonical(class, config));
+            sources.push(Source { role: role.clone(), group, ..source });
+            if let Some((class, mut config)) = tail {
+                let role = names.take(&format!("{role}_activation"));
+                config["name"] = role.clone().into();
+                layers.push(canonical(class, config));
+                sources.push(Source::new(&role, &Value::Null));
+            }
+        };
+        let mut is_first = true;
+        for (index, value) in list.iter().enumerate() {
+            let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+            if class == "Merge" {
+                return Err(Error::layer(
+                    name,
+                    "begins with a Merge of other models, as Keras 1 allowed; build it as a functional model and save it \
+                     again",
+                ));
+            }
+            let fallback = format!("{}_{index}", super::snake_case(class));
+            let layer = self.layer(value, &fallback)?;
+            if std::mem::take(&mut is_first) && layer.class != "InputLayer" {
+                if let Some(input) = first_input(value, &layer, config)? {
+                    let input = json!({ "class_name": "InputLayer", "config": input });
+                    let input = self.layer(&input, "input")?;
+                    push(input, String::new());
+                }
+            }
+            let group = match layer.class {
+                "InputLayer" => String::new(),
+                _ => format!("layers/{}", groups.next(class)),
+            };
+            push(layer, group);
+        }
+        Ok((json!({ "name": name, "layers": layers }), sources))
+    }
+}
+
+/// The arguments of the InputLayer that the file leaves out.
+fn first_input(value: &Value, layer: &Layer, model: &Value) -> Result<Option<Value>> {
+    let empty = serde_json::Map::new();
+    let map = value.get("config").and_then(Value::as_object).unwrap_or(&empty);
+    let fields = Fields::new(&layer.source.name, layer.class, map);
+    let is_embedding = layer.class == "Embedding";
+    let input = |shape: Value, dtype: Option<&str>| {
+        let dtype = if is_embedding { "int32" } else { dtype.unwrap_or("float32") };
+        Ok(Some(json!({ "name": "input", "batch_shape": shape, "dtype": dtype })))
+    };
+    if let Some(shape) = input_shape(&fields)? {
+        return input(shape, input_dtype(&fields));
+    }
+    // A nested model brings its own input.
+    let nested = value.pointer("/config/layers").or_else(|| value.get("config")).and_then(Value::as_array);
+    if let Some(inner) =
+        nested.and_then(|layers| layers.first()).and_then(|first| first.get("config")?.as_object())
+    {
+        if let Some(shape) = input_shape(&Fields::new(&layer.source.name, layer.class, inner))? {
+            return input(shape, None);
+        }
+    }
+    // Wrappers of Keras 1 leave it to the layer within.
+    let built = model.get("build_input_shape").or_else(|| value.pointer("/build_config/input_shape"));
+    if let Some(Value::Array(axes)) = built {
+        let shape: Vec<Value> = std::iter::once(Value::Null).chain(axes.iter().skip(1).cloned()).collect();
+        if shape.len() > 1 {
+            return input(shape.into(), None);
+        }
+    }
+    if is_embedding {
+        let length = fields.count(&["input_length"]).ok().flatten();
+        return input(json!([null, length]), None);
+    }
+    // Keras 1 gave the number of features alone.
+    if let Some(features) = fields.count(&["input_dim"])? {
+        let recurrent = matches!(layer.class, "LSTM" | "GRU" | "SimpleRNN" | "Conv1D");
+        let length = fields.count(&["input_length"])?;
+        return match recurrent {
+            true => input(json!([null, length, features]), None),
+            false => input(json!([null, features]), None),
+        };
+    }
+    Ok(None)
+}

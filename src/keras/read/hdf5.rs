@@ -1,0 +1,198 @@
+//! HDF5 as Keras writes it: groups, attributes of text, arrays of floats.
+//!
+//! Everything that a file says of its own sizes is checked before memory is asked for, and whatever the parser makes of
+//! a damaged file, even a panic, comes out as one line.
+
+use super::{array::Array, limit};
+use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, Group};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// An open file.
+pub(super) struct Hdf5 {
+    file: File,
+    /// Bytes of arrays that may still be read.
+    budget: Cell<usize>,
+}
+
+/// A failure, in words that follow the file's name.
+type Result<T> = std::result::Result<T, String>;
+
+/// Runs a call of the parser.
+fn contain<T>(what: &str, call: impl FnOnce() -> std::result::Result<T, hdf5_pure::Error>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(format!("{what}: {error}; is the file damaged or cut off?")),
+        Err(_) => Err(format!("{what}: the HDF5 structure is damaged; download or copy the file again")),
+    }
+}
+
+impl Hdf5 {
+    pub fn open(bytes: Vec<u8>) -> Result<Self> {
+        let budget = Cell::new(limit(bytes.len()));
+        let file = contain("cannot be opened as HDF5", || File::from_bytes(bytes))?;
+        Ok(Self { file, budget })
+    }
+
+    /// The group at `path` (`""` for the root), if there is one.
+    pub fn group(&self, path: &str) -> Option<Group> {
+        if path.is_empty() {
+            return catch_unwind(AssertUnwindSafe(|| self.file.root())).ok();
+        }
+        contain(path, || self.file.group(path)).ok()
+    }
+
+    /// The names of the groups and arrays right below `path`.
+    pub fn children(&self, path: &str) -> Vec<String> {
+        let Some(group) = self.group(path) else { return vec![] };
+        let mut names = contain(path, || group.groups()).unwrap_or_default();
+        names.extend(contain(path, || group.datasets()).unwrap_or_default());
+        names
+    }
+
+    /// The attributes of the group at `path`.
+    pub fn attributes(&self, path: &str) -> Result<Attributes> {
+        let shown = if path.is_empty() { "the root" } else { path };
+        let group = self.group(path).ok_or_else(|| format!("holds no group `{shown}`"))?;
+        Ok(Attributes(contain(shown, || group.attrs())?))
+    }
+
+    /// Whether there is an array at `path`.
+    pub fn has_array(&self, path: &str) -> bool {
+        contain(path, || self.file.dataset(path)).is_ok()
+    }
+
+    /// The array at `path`, as f32.
+    pub fn array(&self, path: &str) -> Result<Array> {
+        let dataset = contain(path, || self.file.dataset(path))
+            .map_err(|error| format!("{error} (links to other files or places are not followed)"))?;
+        contain_text(path, || self.read(path, &dataset))
+    }
+
+    fn read(&self, path: &str, dataset: &Dataset) -> Result<Array> {
+        let fail = |error: hdf5_pure::Error| format!("{path}: {error}");
+        let shape = dataset.shape().map_err(fail)?;
+        let (size, order, layout) = match dataset.datatype().map_err(fail)? {
+            Datatype::FloatingPoint { size, byte_order, layout } => (size, byte_order, layout),
+            other => return Err(format!("{path}: holds {}, expected floats", kind_of(&other))),
+        };
+        let decode = Decode::find(size, order, &layout)
+            .ok_or_else(|| format!("{path}: its floats of {size} bytes are of no known kind"))?;
+        let too_large = || format!("{path}: claims shape {shape:?}, far more than the file can hold");
+        let count = shape.iter().try_fold(1_u64, |count, &axis| count.checked_mul(axis));
+        let count = count.and_then(|count| usize::try_from(count).ok()).ok_or_else(too_large)?;
+        let bytes = count.checked_mul(size.max(4) as usize).ok_or_else(too_large)?;
+        self.spend(bytes).ok_or_else(too_large)?;
+        // A chunk is unpacked whole, however little of it the array needs.
+        if let Some(chunk) = dataset.chunk_shape().map_err(fail)? {
+            let chunks = dataset.chunks().map_err(fail)?.len();
+            let bytes = chunk
+                .iter()
+                .try_fold(u64::from(size), |bytes, &axis| bytes.checked_mul(axis))
+                .and_then(|bytes| usize::try_from(bytes).ok()?.checked_mul(chunks.max(1)))
+                .ok_or_else(too_large)?;
+            self.spend(bytes).ok_or_else(too_large)?;
+        }
+        let raw = dataset.read_raw().map_err(fail)?;
+        if raw.len() != count * size as usize {
+            return Err(format!("{path}: {} bytes stand where shape {shape:?} was promised", raw.len()));
+        }
+        let shape = shape.iter().map(|&axis| axis as usize).collect();
+        Ok(Array { shape, values: decode.values(&raw) })
+    }
+
+    fn spend(&self, bytes: usize) -> Option<()> {
+        self.budget.set(self.budget.get().checked_sub(bytes)?);
+        Some(())
+    }
+}
+
+/// [`contain`] for calls whose errors are words already.
+fn contain_text<T>(path: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(format!("{path}: the HDF5 structure is damaged; copy the file again")))
+}
+
+/// How a type is called in messages.
+fn kind_of(datatype: &Datatype) -> &'static str {
+    match datatype {
+        Datatype::FixedPoint { .. } => "whole numbers (a quantised model?)",
+        Datatype::String { .. } | Datatype::VariableLength { .. } => "text",
+        _ => "no numbers",
+    }
+}
+
+/// Attributes of a group.
+pub(super) struct Attributes(HashMap<String, AttrValue>);
+
+impl Attributes {
+    /// A text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    /// A list of texts. Long ones are cut into `NAME0`, `NAME1`, …. A list without elements has no type.
+    pub fn texts(&self, name: &str) -> Option<Vec<String>> {
+        let list = |value: &AttrValue| value.as_strings().map(<[String]>::to_vec).unwrap_or_default();
+        if let Some(value) = self.0.get(name) {
+            return Some(list(value));
+        }
+        let mut parts = (0..).map_while(|part| self.0.get(&format!("{name}{part}"))).peekable();
+        parts.peek()?;
+        Some(parts.flat_map(list).collect())
+    }
+}
+
+/// How the bytes of a float are read.
+struct Decode {
+    kind: Float,
+    big_endian: bool,
+}
+
+enum Float {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Decode {
+    fn find(size: u32, order: DatatypeByteOrder, layout: &FloatingPointLayout) -> Option<Self> {
+        let kind = match (size, layout.exponent_size, layout.mantissa_size) {
+            (2, 5, 10) => Float::F16,
+            (2, 8, 7) => Float::Bf16,
+            (4, 8, 23) => Float::F32,
+            (8, 11, 52) => Float::F64,
+            _ => return None,
+        };
+        match order {
+            DatatypeByteOrder::LittleEndian => Some(Self { kind, big_endian: false }),
+            DatatypeByteOrder::BigEndian => Some(Self { kind, big_endian: true }),
+            _ => None,
+        }
+    }
+
+    fn values(&self, raw: &[u8]) -> Vec<f32> {
+        match self.kind {
+            Float::F16 => self.each(raw, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
+            Float::Bf16 => self.each(raw, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
+            Float::F32 => self.each(raw, f32::from_le_bytes),
+            Float::F64 => self.each(raw, |bytes| f64::from_le_bytes(bytes) as f32),
+        }
+    }
+
+    fn each<const N: usize>(&self, raw: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        let (chunks, _) = raw.as_chunks::<N>();
+        chunks
+            .iter()
+            .map(|&chunk| {
+                let mut bytes = chunk;
+                if self.big_endian {
+                    bytes.reverse();
+                }
+                read(bytes)
+            })
+            .collect()
+    }
+}

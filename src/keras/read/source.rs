@@ -1,0 +1,154 @@
+//! Where the parts of a model lie: the architecture, and the arrays.
+
+use super::container::{Kind, sniff};
+use super::dialect::Version;
+use super::hdf5::Hdf5;
+use super::{archive, within};
+use crate::{Error, Result};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// An architecture as some version of Keras wrote it.
+pub(super) struct Architecture {
+    pub model: Value,
+    pub version: Version,
+}
+
+/// Where the arrays are.
+pub(super) enum Arrays {
+    /// The bytes of an HDF5 file.
+    Hdf5(Vec<u8>),
+    /// The bytes of a safetensors file.
+    Safetensors(Vec<u8>),
+    None,
+}
+
+pub(super) const WEIGHTS_ONLY: &str = "holds weights without an architecture; give the architecture with --config \
+    FILE (from Rust: keras::Options): what Keras's model.to_json() gave, a config.json, or another file of the same model";
+
+/// Takes a file apart.
+pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
+    let fail = |what: String| Error::file(path, what);
+    if path.is_dir() {
+        return open_folder(path);
+    }
+    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    match sniff(bytes.get(..2048).unwrap_or(&bytes)).map_err(fail)? {
+        Kind::Hdf5 => {
+            let own = embedded(&bytes).map_err(fail)?;
+            Ok((own, Arrays::Hdf5(bytes)))
+        }
+        Kind::Zip => {
+            let archive::Members { config, metadata, weights } = archive::unpack(&bytes).map_err(fail)?;
+            let own = unpacked(&config, metadata.as_deref()).map_err(fail)?;
+            Ok((Some(own), Arrays::Hdf5(weights)))
+        }
+        Kind::Safetensors => Ok((None, Arrays::Safetensors(bytes))),
+        Kind::Json => Ok((Some(from_json(&bytes).map_err(fail)?), Arrays::None)),
+    }
+}
+
+/// The architecture alone.
+pub(super) fn architecture(path: &Path) -> Result<Architecture> {
+    open(path)?.0.ok_or_else(|| Error::file(path, WEIGHTS_ONLY))
+}
+
+/// The members of a `.keras` in a folder, as they lie on the Hugging Face Hub.
+fn open_folder(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
+    let read =
+        |name: &str| std::fs::read(path.join(name)).map_err(|error| Error::file(path.join(name), error));
+    if path.join("saved_model.pb").is_file() {
+        let what = "is a TensorFlow SavedModel, which is not read; save the model with Keras's \
+                    `model.save(\"NAME.keras\")`";
+        return Err(Error::file(path, what));
+    }
+    if !path.join("config.json").is_file() {
+        return Err(Error::file(path, "is a folder without a config.json: it holds no model"));
+    }
+    let metadata = path.join("metadata.json").is_file().then(|| read("metadata.json")).transpose()?;
+    let own = unpacked(&read("config.json")?, metadata.as_deref())
+        .map_err(|what| within(&path.join("config.json"), Error::argument("", what)))?;
+    let arrays = match path.join("model.weights.h5").is_file() {
+        true => Arrays::Hdf5(read("model.weights.h5")?),
+        false => Arrays::None,
+    };
+    Ok((Some(own), arrays))
+}
+
+/// The architecture in the attributes of an HDF5 file.
+fn embedded(bytes: &[u8]) -> std::result::Result<Option<Architecture>, String> {
+    let attributes = Hdf5::open(bytes.to_vec())?.attributes("")?;
+    let Some(config) = attributes.text("model_config") else { return Ok(None) };
+    let model = parse(config.as_bytes(), "its attribute model_config")?;
+    let said = attributes.text("keras_version").and_then(Version::parse);
+    let version = said.unwrap_or_else(|| Version::guess(&model));
+    Ok(Some(Architecture { model, version }))
+}
+
+/// The architecture of a `.keras`.
+fn unpacked(config: &[u8], metadata: Option<&[u8]>) -> std::result::Result<Architecture, String> {
+    let model = parse(config, "its config.json")?;
+    let metadata = metadata.map(|metadata| parse(metadata, "its metadata.json")).transpose()?;
+    let said = metadata.as_ref().and_then(|metadata| metadata.get("keras_version")?.as_str());
+    let version = said.and_then(Version::parse).unwrap_or_else(|| Version::guess(&model));
+    Ok(own_form(model, version))
+}
+
+/// The architecture in a file of JSON: Keras's `to_json`, or a `config.json` of this crate.
+fn from_json(bytes: &[u8]) -> std::result::Result<Architecture, String> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let model = parse(bytes, "it")?;
+    let said = model.get("keras_version").and_then(Value::as_str).and_then(Version::parse);
+    let version = said.unwrap_or_else(|| Version::guess(&model));
+    Ok(own_form(model, version))
+}
+
+/// This crate's own configurations are Keras 3's without what has no effect.
+fn own_form(model: Value, version: Version) -> Architecture {
+    let own = model.get("model").or(Some(&model)).filter(|model| {
+        model.get("class_name").is_none() && model.get("layers").is_some_and(Value::is_array)
+    });
+    match own {
+        Some(own) => {
+            let class = if own.get("input_layers").is_some() { "Functional" } else { "Sequential" };
+            let model = json!({ "class_name": class, "config": own });
+            Architecture { model, version: Version { major: 3, text: "3".into() } }
+        }
+        None => Architecture { model, version },
+    }
+}
+
+fn parse(bytes: &[u8], what: &str) -> std::result::Result<Value, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8 text"))?;
+    // Python writes what JSON does not know.
+    serde_json::from_str(text).or_else(|error| {
+        let patched = python_numbers(text);
+        serde_json::from_str(&patched)
+            .map_err(|_| format!("{what} is not JSON ({error}); is the file damaged?"))
+    })
+}
+
+/// Python's `NaN`, `Infinity` and `-Infinity` outside of texts, as `null`.
+fn python_numbers(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_text, mut escaped) = (false, false);
+    let mut rest = json;
+    while let Some(c) = rest.chars().next() {
+        if !in_text {
+            let word = ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| rest.starts_with(word));
+            if let Some(word) = word {
+                out.push_str("null");
+                rest = &rest[word.len()..];
+                continue;
+            }
+        }
+        match c {
+            '"' if !escaped => in_text = !in_text,
+            _ => {}
+        }
+        escaped = in_text && c == '\\' && !escaped;
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}

@@ -1,0 +1,4 @@
+//! Files of Keras's, read and run.
+
+mod support;
+mod wild;
