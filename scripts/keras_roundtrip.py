@@ -123,7 +123,7 @@ def old_files(program, files, folder):
         try:
             notes = json.loads(program("convert", path, converted, "--json"))["notes"]
         except Failed as error:
-            yield name, f"Keras: {refusal or 'opens it'}; convert: {error}", refusal is None
+            yield name, f"Keras: {refusal or 'opens it'}; convert: {error}", False
             continue
         error = golden(answer, keras.saving.load_model(converted), path.name)
         limit = LOOSE.get(path.name, 1e-4)
