@@ -83,6 +83,9 @@ pub(super) trait Products<S: Simd> {
     );
 }
 
+/// Slots' worth of scratch memory that a cell is given.
+pub(super) const SCRATCH: usize = 5;
+
 /// A cell's arithmetic. The time loop hands it its *state* ([`Kind::states`] slots' worth) and its *slots*, which are
 /// kept for the backward pass. The first [`Kind::gates`] slots come in holding `x · kernel + bias`, and hold, after
 /// `backward`, the gradient of that.

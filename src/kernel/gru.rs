@@ -7,6 +7,7 @@
 //! h' = z · h + (1 - z) · candidate
 //! ```
 
+use super::activation::Activation;
 use super::cell::{Cell, Factor, Part, Products};
 use pulp::Simd;
 
@@ -69,28 +70,60 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
         gradient: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
+        if net.activations() == (Activation::Tanh, Activation::Sigmoid) {
+            Self::gates_back::<S, P, true>(simd, net, previous, slots, gradient, scratch);
+        } else {
+            Self::gates_back::<S, P, false>(simd, net, previous, slots, gradient, scratch);
+        }
+        net.recurrent_back(simd, 0, gradient, slots, scratch);
+    }
+}
+
+impl<const RESET_AFTER: bool> Gru<RESET_AFTER> {
+    /// Turns the slots into the gradients of their pre-activations, and `gradient` into its direct part. The activations
+    /// are tanh and sigmoid (`USUAL`), or any.
+    #[inline(always)]
+    fn gates_back<S: Simd, P: Products<S>, const USUAL: bool>(
+        simd: S,
+        net: &P,
+        previous: &[S::f32s],
+        slots: &mut [S::f32s],
+        gradient: &mut [S::f32s],
+        scratch: &mut [S::f32s],
+    ) {
         let u = net.slot();
         let one = simd.splat_f32s(1.0);
-        let (squash, gate) = net.activations();
         let h = &previous[..u];
-        let (gates, rest) = slots.split_at_mut(2 * u);
-        let (candidate, q) = rest.split_at_mut(u);
+        let (slopes, scratch) = scratch.split_at_mut(if USUAL { 0 } else { 3 * u });
+        if !USUAL {
+            let (squash, gate) = net.activations();
+            gate.derivatives(simd, &slots[..2 * u], &mut slopes[..2 * u]);
+            squash.derivatives(simd, &slots[2 * u..3 * u], &mut slopes[2 * u..]);
+        }
+        macro_rules! slope_of {
+            ($usual:ident, $y:expr, $slot:literal, $k:expr) => {
+                if USUAL { Activation::$usual.derivative(simd, $y) } else { slopes[$slot * u + $k] }
+            };
+        }
         {
-            let (z, r) = gates.split_at_mut(u);
+            let (z, rest) = slots.split_at_mut(u);
+            let (r, rest) = rest.split_at_mut(u);
+            let (candidate, q) = rest.split_at_mut(u);
+            let (gradient, q) = (&mut gradient[..u], &mut q[..u]);
             for k in 0..u {
                 let dh = gradient[k];
                 let d_update = simd.mul_f32s(dh, simd.sub_f32s(h[k], candidate[k]));
                 let d_candidate = simd.mul_f32s(
                     simd.mul_f32s(dh, simd.sub_f32s(one, z[k])),
-                    squash.derivative(simd, candidate[k]),
+                    slope_of!(Tanh, candidate[k], 2, k),
                 );
                 gradient[k] = simd.mul_f32s(dh, z[k]);
-                z[k] = simd.mul_f32s(d_update, gate.derivative(simd, z[k]));
+                z[k] = simd.mul_f32s(d_update, slope_of!(Sigmoid, z[k], 0, k));
                 candidate[k] = d_candidate;
                 if RESET_AFTER {
                     let d_reset = simd.mul_f32s(d_candidate, q[k]);
                     q[k] = simd.mul_f32s(d_candidate, r[k]);
-                    r[k] = simd.mul_f32s(d_reset, gate.derivative(simd, r[k]));
+                    r[k] = simd.mul_f32s(d_reset, slope_of!(Sigmoid, r[k], 1, k));
                 }
             }
         }
@@ -103,9 +136,8 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
             for k in 0..u {
                 gradient[k] = simd.mul_add_e_f32s(d_q[k], r[k], gradient[k]);
                 let d_reset = simd.mul_f32s(d_q[k], h[k]);
-                r[k] = simd.mul_f32s(d_reset, gate.derivative(simd, r[k]));
+                r[k] = simd.mul_f32s(d_reset, slope_of!(Sigmoid, r[k], 1, k));
             }
         }
-        net.recurrent_back(simd, 0, gradient, slots, scratch);
     }
 }

@@ -6,6 +6,7 @@
 //! c' = forget · c + i · g       h'     = o · f(c')
 //! ```
 
+use super::activation::Activation;
 use super::cell::{Cell, Factor, Part, Products};
 use pulp::Simd;
 
@@ -57,23 +58,55 @@ impl Cell for Lstm {
         let c = &previous[u..2 * u];
         let (gates, squashed) = slots.split_at_mut(4 * u);
         let (dh, dc) = gradient.split_at_mut(u);
-        let (squash, gate) = net.activations();
-        let (i, forget, g, o) = quarters(gates, u);
-        for k in 0..u {
-            let d_output = simd.mul_f32s(dh[k], squashed[k]);
-            let through = simd.mul_f32s(simd.mul_f32s(dh[k], o[k]), squash.derivative(simd, squashed[k]));
-            let d_cell = simd.add_f32s(dc[k], through);
-            let d_input = simd.mul_f32s(d_cell, g[k]);
-            let d_candidate = simd.mul_f32s(d_cell, i[k]);
-            let d_forget = simd.mul_f32s(d_cell, c[k]);
-            dc[k] = simd.mul_f32s(d_cell, forget[k]);
-            dh[k] = simd.splat_f32s(0.0);
-            o[k] = simd.mul_f32s(d_output, gate.derivative(simd, o[k]));
-            i[k] = simd.mul_f32s(d_input, gate.derivative(simd, i[k]));
-            g[k] = simd.mul_f32s(d_candidate, squash.derivative(simd, g[k]));
-            forget[k] = simd.mul_f32s(d_forget, gate.derivative(simd, forget[k]));
+        if net.activations() == (Activation::Tanh, Activation::Sigmoid) {
+            gates_back::<S, true>(simd, gates, squashed, c, dh, dc, &[]);
+        } else {
+            let (squash, gate) = net.activations();
+            let slopes = &mut scratch[..5 * u];
+            gate.derivatives(simd, &gates[..2 * u], &mut slopes[..2 * u]);
+            squash.derivatives(simd, &gates[2 * u..3 * u], &mut slopes[2 * u..3 * u]);
+            gate.derivatives(simd, &gates[3 * u..], &mut slopes[3 * u..4 * u]);
+            squash.derivatives(simd, squashed, &mut slopes[4 * u..]);
+            gates_back::<S, false>(simd, gates, squashed, c, dh, dc, slopes);
         }
         net.recurrent_back(simd, 0, dh, gates, scratch);
+    }
+}
+
+/// Turns the gates into the gradients of their pre-activations, `dc` into that of the c before, `dh` into zeros. The
+/// slopes of the activations are those of tanh and sigmoid (`USUAL`), or stand in `slopes`, slot by slot.
+#[inline(always)]
+fn gates_back<S: Simd, const USUAL: bool>(
+    simd: S,
+    gates: &mut [S::f32s],
+    squashed: &[S::f32s],
+    c: &[S::f32s],
+    dh: &mut [S::f32s],
+    dc: &mut [S::f32s],
+    slopes: &[S::f32s],
+) {
+    let u = c.len();
+    let slopes = if USUAL { slopes } else { &slopes[..5 * u] };
+    let (i, forget, g, o) = quarters(gates, u);
+    let (squashed, dh, dc) = (&squashed[..u], &mut dh[..u], &mut dc[..u]);
+    for k in 0..u {
+        macro_rules! slope_of {
+            ($usual:ident, $y:expr, $slot:literal) => {
+                if USUAL { Activation::$usual.derivative(simd, $y) } else { slopes[$slot * u + k] }
+            };
+        }
+        let d_output = simd.mul_f32s(dh[k], squashed[k]);
+        let through = simd.mul_f32s(simd.mul_f32s(dh[k], o[k]), slope_of!(Tanh, squashed[k], 4));
+        let d_cell = simd.add_f32s(dc[k], through);
+        let d_input = simd.mul_f32s(d_cell, g[k]);
+        let d_candidate = simd.mul_f32s(d_cell, i[k]);
+        let d_forget = simd.mul_f32s(d_cell, c[k]);
+        dc[k] = simd.mul_f32s(d_cell, forget[k]);
+        dh[k] = simd.splat_f32s(0.0);
+        o[k] = simd.mul_f32s(d_output, slope_of!(Sigmoid, o[k], 3));
+        i[k] = simd.mul_f32s(d_input, slope_of!(Sigmoid, i[k], 0));
+        g[k] = simd.mul_f32s(d_candidate, slope_of!(Tanh, g[k], 2));
+        forget[k] = simd.mul_f32s(d_forget, slope_of!(Sigmoid, forget[k], 1));
     }
 }
 

@@ -32,9 +32,10 @@ impl Cell for SimpleRnn {
         gradient: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
-        let squash = net.activations().0;
+        let slopes = &mut scratch[..net.slot()];
+        net.activations().0.derivatives(simd, slots, slopes);
         for k in 0..net.slot() {
-            slots[k] = simd.mul_f32s(gradient[k], squash.derivative(simd, slots[k]));
+            slots[k] = simd.mul_f32s(gradient[k], slopes[k]);
             gradient[k] = simd.splat_f32s(0.0);
         }
         net.recurrent_back(simd, 0, gradient, slots, scratch);

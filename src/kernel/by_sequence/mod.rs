@@ -7,7 +7,7 @@ mod masks;
 mod net;
 
 use super::buffer::Buffer;
-use super::cell::{Cell, Factor, Kind};
+use super::cell::{Cell, Factor, Kind, SCRATCH};
 use super::gru::Gru;
 use super::lstm::Lstm;
 use super::pass::{Gradients, Input, Layer, scatter};
@@ -211,7 +211,7 @@ impl Forward<'_> {
         let mut kept = Buffer::new(plan.vectors() * S::F32_LANES);
         let (inputs, states, slots) = plan.cut(S::as_mut_simd_f32s(&mut kept).0);
 
-        let mut working = Buffer::new((plan.state + 2 * units + plan.features) * S::F32_LANES);
+        let mut working = Buffer::new((plan.state + SCRATCH * units + plan.features) * S::F32_LANES);
         let (state, scratch) = S::as_mut_simd_f32s(&mut working).0.split_at_mut(plan.state);
         let masks = BlockMasks::new(simd, layer, input, rows);
         let net = masks.net(layer, weights, (&[], &[]), C::PARTS);
@@ -295,7 +295,7 @@ impl Backward<'_> {
         let saved = S::as_mut_simd_f32s(&mut saved).0;
         let (_, states, slots) = plan.cut(saved);
 
-        let mut working = Buffer::new((2 * plan.state + 3 * units + 2 * features) * S::F32_LANES);
+        let mut working = Buffer::new((2 * plan.state + (1 + SCRATCH) * units + 2 * features) * S::F32_LANES);
         let working = S::as_mut_simd_f32s(&mut working).0;
         let (gradient, working) = working.split_at_mut(plan.state);
         let (after, working) = working.split_at_mut(plan.state);

@@ -5,9 +5,9 @@ use super::net::{BlockMasks, Net, Shape, Weights, multiply};
 use super::product::{Outer, Product};
 use super::{Block, Plan, Saved, block_rows, table};
 use crate::kernel::buffer::Buffer;
-use crate::kernel::cell::{Cell, Factor, Kind};
+use crate::kernel::cell::{Cell, Factor, Kind, SCRATCH};
 use crate::kernel::gru::Gru;
-use crate::kernel::isa::{dispatch_for, lanes_for};
+use crate::kernel::isa::{dispatch_for, lanes_for, outline};
 use crate::kernel::lstm::Lstm;
 use crate::kernel::pass::{Gradients, Input, Layer, Rows, scatter};
 use crate::kernel::simple_rnn::SimpleRnn;
@@ -283,9 +283,9 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         let x_width = features.next_multiple_of(shape.lanes);
         let x_columns: Vec<usize> = (0..x_width / shape.lanes).collect();
         let mut working =
-            Buffer::new(plan.state + 3 * slot + 2 * rows * x_width + STEPS * rows * padded.max(features));
+            Buffer::new(plan.state + SCRATCH * slot + 2 * rows * x_width + STEPS * rows * padded.max(features));
         let (gradient, rest) = working.split_at_mut(plan.state);
-        let (scratch, rest) = rest.split_at_mut(3 * slot);
+        let (scratch, rest) = rest.split_at_mut(SCRATCH * slot);
         let (dx, rest) = rest.split_at_mut(rows * x_width);
         let (dx_gate, masked) = rest.split_at_mut(rows * x_width);
         let gradient = S::as_mut_simd_f32s(gradient).0;
@@ -409,16 +409,19 @@ impl<C: Cell> Backward<'_, C> {
     ) {
         let (rows, features) = (self.block.rows, self.layer.features);
         let product = |out: &mut [f32], segments, weights| {
-            simd.vectorize(Product {
-                out,
-                columns,
-                out_stride: columns.len(),
-                rows,
-                a: slots,
-                segments,
-                a_stride: self.weights.shape.padded(),
-                weights,
-            });
+            outline(
+                simd,
+                Product {
+                    out,
+                    columns,
+                    out_stride: columns.len(),
+                    rows,
+                    a: slots,
+                    segments,
+                    a_stride: self.weights.shape.padded(),
+                    weights,
+                },
+            );
         };
         dx.fill(0.0);
         let segments = &net.kernel_segments;
@@ -529,20 +532,23 @@ impl<C: Cell> Backward<'_, C> {
         let out_stride = shape.gates * shape.vectors;
         let sum =
             |out: &mut [f32], (a, a_step, a_stride, k): (&[f32], usize, usize, usize), columns: &[usize]| {
-                simd.vectorize(Outer {
-                    out,
-                    out_stride,
-                    a,
-                    a_step,
-                    a_stride,
-                    k,
-                    d: slots,
-                    d_step: plan.slots / shape.lanes,
-                    d_stride: shape.vectors,
-                    columns,
-                    steps,
-                    rows,
-                });
+                outline(
+                    simd,
+                    Outer {
+                        out,
+                        out_stride,
+                        a,
+                        a_step,
+                        a_stride,
+                        k,
+                        d: slots,
+                        d_step: plan.slots / shape.lanes,
+                        d_stride: shape.vectors,
+                        columns,
+                        steps,
+                        rows,
+                    },
+                );
             };
         if self.table.is_none() {
             let x = &inputs[first * plan.inputs..][..steps * plan.inputs];

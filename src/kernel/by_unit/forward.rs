@@ -4,9 +4,9 @@ use super::net::{BlockMasks, Net, Shape, Weights};
 use super::product::Product;
 use super::{Block, Plan, Saved, block_rows, table};
 use crate::kernel::buffer::Buffer;
-use crate::kernel::cell::{Cell, Kind};
+use crate::kernel::cell::{Cell, Kind, SCRATCH};
 use crate::kernel::gru::Gru;
-use crate::kernel::isa::{dispatch_for, lanes_for};
+use crate::kernel::isa::{dispatch_for, lanes_for, outline};
 use crate::kernel::lstm::Lstm;
 use crate::kernel::pass::{Input, Layer};
 use crate::kernel::simple_rnn::SimpleRnn;
@@ -118,10 +118,10 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
         let state_masks = masks(input.recurrent_dropout, layer.units, shape.padded());
         let net = Net::new(layer, self.weights, C::PARTS, rows, state_masks);
 
-        let mut working = Buffer::new(2 * plan.state + 3 * slot + rows * layer.features);
+        let mut working = Buffer::new(2 * plan.state + SCRATCH * slot + rows * layer.features);
         let (state, rest) = working.split_at_mut(plan.state);
         let (before, rest) = rest.split_at_mut(plan.state);
-        let (scratch, masked) = rest.split_at_mut(3 * slot);
+        let (scratch, masked) = rest.split_at_mut(SCRATCH * slot);
         let state_vectors = S::as_mut_simd_f32s(state).0;
         let scratch = S::as_mut_simd_f32s(scratch).0;
         load_states(self.block, shape, layer, input.states, pulp::bytemuck::cast_slice_mut(state_vectors));
@@ -256,16 +256,19 @@ impl<C: Cell> Forward<'_, C> {
                         for ((to, &from), &mask) in masked.iter_mut().zip(x).zip(masks.of(gate)) {
                             *to = from * mask;
                         }
-                        simd.vectorize(Product {
-                            out: slots,
-                            columns: &net.kernel_columns[gate * shape.vectors..][..shape.vectors],
-                            out_stride: shape.vectors,
-                            rows,
-                            a: masked,
-                            segments: &[0],
-                            a_stride: layer.features,
-                            weights,
-                        });
+                        outline(
+                            simd,
+                            Product {
+                                out: slots,
+                                columns: &net.kernel_columns[gate * shape.vectors..][..shape.vectors],
+                                out_stride: shape.vectors,
+                                rows,
+                                a: masked,
+                                segments: &[0],
+                                a_stride: layer.features,
+                                weights,
+                            },
+                        );
                     }
                 }
                 return;
@@ -280,30 +283,36 @@ impl<C: Cell> Forward<'_, C> {
             None => {}
         }
         if steps == 1 {
-            simd.vectorize(Product {
-                out: slots,
-                columns: &net.kernel_columns,
-                out_stride: shape.vectors,
-                rows,
-                a: inputs,
-                segments: &[0],
-                a_stride: layer.features,
-                weights: &self.weights.kernel[0],
-            });
+            outline(
+                simd,
+                Product {
+                    out: slots,
+                    columns: &net.kernel_columns,
+                    out_stride: shape.vectors,
+                    rows,
+                    a: inputs,
+                    segments: &[0],
+                    a_stride: layer.features,
+                    weights: &self.weights.kernel[0],
+                },
+            );
             return;
         }
         // Few rows: the steps of one sequence are the rows of the product.
         for row in 0..rows {
-            simd.vectorize(Product {
-                out: &mut slots[row * padded..],
-                columns: &net.kernel_columns,
-                out_stride: plan.slots / shape.lanes,
-                rows: steps,
-                a: &inputs[row * layer.features..],
-                segments: &[0],
-                a_stride: plan.inputs,
-                weights: &self.weights.kernel[0],
-            });
+            outline(
+                simd,
+                Product {
+                    out: &mut slots[row * padded..],
+                    columns: &net.kernel_columns,
+                    out_stride: plan.slots / shape.lanes,
+                    rows: steps,
+                    a: &inputs[row * layer.features..],
+                    segments: &[0],
+                    a_stride: plan.inputs,
+                    weights: &self.weights.kernel[0],
+                },
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::product::{Packed, Product};
 use crate::kernel::activation::Activation;
 use crate::kernel::cell::{Part, Products};
+use crate::kernel::isa::outline;
 use crate::kernel::pass::{Dropout, Input, Layer};
 use pulp::Simd;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
@@ -250,16 +251,19 @@ impl<S: Simd> Products<S> for Net<'_> {
         let shape = self.weights.shape;
         let (packed, columns) = (&self.weights.recurrent[part], &self.part_columns[part]);
         let mut product = |weights, columns, a: &[S::f32s]| {
-            simd.vectorize(Product {
-                out: cast_slice_mut(slots),
-                columns,
-                out_stride: shape.vectors,
-                rows: self.rows,
-                a: cast_slice(a),
-                segments: &[0],
-                a_stride: shape.padded(),
-                weights,
-            });
+            outline(
+                simd,
+                Product {
+                    out: cast_slice_mut(slots),
+                    columns,
+                    out_stride: shape.vectors,
+                    rows: self.rows,
+                    a: cast_slice(a),
+                    segments: &[0],
+                    a_stride: shape.padded(),
+                    weights,
+                },
+            );
         };
         let Some(masks) = &self.recurrent_masks else {
             return product(&packed[0], columns, factor);
@@ -285,16 +289,19 @@ impl<S: Simd> Products<S> for Net<'_> {
         let shape = self.weights.shape;
         let (packed, segments) = (&self.weights.recurrent[part], &self.part_segments[part]);
         let product = |weights, segments, out: &mut [S::f32s]| {
-            simd.vectorize(Product {
-                out: cast_slice_mut(out),
-                columns: &self.slot_columns,
-                out_stride: shape.vectors,
-                rows: self.rows,
-                a: cast_slice(slots),
-                segments,
-                a_stride: shape.padded(),
-                weights,
-            });
+            outline(
+                simd,
+                Product {
+                    out: cast_slice_mut(out),
+                    columns: &self.slot_columns,
+                    out_stride: shape.vectors,
+                    rows: self.rows,
+                    a: cast_slice(slots),
+                    segments,
+                    a_stride: shape.padded(),
+                    weights,
+                },
+            );
         };
         let Some(masks) = &self.recurrent_masks else {
             return product(&packed[0], segments, gradient);
