@@ -44,6 +44,17 @@ impl Group {
         file.finish().map_err(|error| Error::argument("weights", format!("HDF5 cannot hold them: {error}")))
     }
 
+    /// The path of every variable, sorted.
+    #[cfg(test)]
+    pub fn paths(&self, prefix: &str) -> Vec<String> {
+        let count = self.vars.as_ref().map_or(0, |(_, variables)| variables.len());
+        let own = (0..count).map(|index| format!("{prefix}vars/{index}"));
+        let below = self.groups.iter().flat_map(|(name, group)| group.paths(&format!("{prefix}{name}/")));
+        let mut paths: Vec<String> = own.chain(below).collect();
+        paths.sort();
+        paths
+    }
+
     fn build(&self, group: &mut GroupBuilder) -> Result<()> {
         for (name, child) in &self.groups {
             let mut inner = group.create_group(name);

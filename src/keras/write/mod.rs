@@ -5,6 +5,8 @@ mod archive;
 mod config;
 mod groups;
 mod hdf5;
+#[cfg(test)]
+mod tests;
 
 use super::layout::view::model_json;
 use crate::Result;
