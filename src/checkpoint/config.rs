@@ -110,6 +110,18 @@ impl TryFrom<RawConfig> for Config {
 }
 
 impl Config {
+    /// The configuration of a model that comes without a recipe: the zoo's, with the text's shape that the model has.
+    /// Unlike elsewhere, models that do not read text are let pass.
+    pub fn of_model(model: ModelConfig) -> Self {
+        let recipe = Recipe::default();
+        let recipe = Recipe {
+            vocab_size: model.vocab_size().unwrap_or(recipe.vocab_size),
+            max_len: model.max_len().unwrap_or(recipe.max_len),
+            ..recipe
+        };
+        Self { model, recipe, results: None }
+    }
+
     /// From JSON; `origin` stands for the file in messages.
     ///
     /// # Errors

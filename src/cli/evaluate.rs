@@ -1,10 +1,11 @@
 //! `evaluate`: loss and accuracy on the test reviews.
 
 use super::device::{DeviceName, set_threads, status};
-use super::model::ModelSource;
+use super::model::{ModelSource, tokenizer};
 use super::{Outcome, Output, values};
 use crate::data::{self, Source};
 use crate::train;
+use std::path::PathBuf;
 
 /// Measure a trained model on a data set's test reviews
 ///
@@ -15,10 +16,18 @@ use crate::train;
 Examples:
   candle-recurrent evaluate runs/lstm
   candle-recurrent evaluate lstm --data imdb
-  candle-recurrent evaluate runs/gru --data imdb.npz --json")]
+  candle-recurrent evaluate runs/gru --data imdb.npz --json
+  candle-recurrent evaluate best-lstm-model.h5 --data imdb.npz")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), or a model folder
+    /// A name of the zoo (see `list`), a model folder, or a file of Keras's (.keras, .h5)
     model: String,
+    /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What turns text into ids where the model has no vocabulary: imdb (Keras's words), a tokenizer.json, or a word
+    /// index
+    #[arg(long, value_name = "FILE|imdb")]
+    tokenizer: Option<String>,
     /// builtin, imdb, an imdb.npz, an aclImdb folder, or a folder of the Hub's Parquet files
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
     data: Source,
@@ -41,8 +50,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
-    let source = ModelSource::find(&args.model)?;
-    let checkpoint = source.load(&device)?;
+    let source = ModelSource::find(&args.model, args.config.as_deref())?;
+    let mut checkpoint = source.load(&device)?;
+    if let Some(argument) = &args.tokenizer {
+        checkpoint.tokenizer = Some(tokenizer(argument, checkpoint.config.recipe.vocab_size)?);
+    }
     set_threads(args.threads)?;
     let options = checkpoint.config.recipe.data_options();
     let mut report = status(args.quiet);

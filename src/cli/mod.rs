@@ -4,6 +4,7 @@
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
 //! 130 interrupted.
 
+mod arrays;
 mod comparison;
 mod convert;
 mod device;
@@ -14,6 +15,7 @@ mod model;
 mod output;
 mod plot;
 mod predict;
+mod predict_arrays;
 mod progress;
 mod recorder;
 mod run_folder;
@@ -34,6 +36,7 @@ Examples:
   candle-recurrent train all --data imdb
   candle-recurrent evaluate runs/lstm --data imdb
   candle-recurrent convert best-lstm-model.h5 best-lstm-model.keras
+  candle-recurrent predict best-lstm-model.h5 --input x.npz --output y.npz
   candle-recurrent plot runs/lstm runs/gru --out comparison.png";
 
 /// Recurrent text classifiers, Keras's way, without Python: train them, keep the best checkpoint, look at the loss

@@ -1,6 +1,10 @@
-//! The argument MODEL: a name of the zoo, a model folder, or a `config.json`.
+//! The argument MODEL: a name of the zoo, a model folder, a `config.json`, or a file of Keras's.
 
+use super::output::message;
 use crate::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder};
+use crate::data;
+use crate::keras::{self, Kind, Loaded};
+use crate::model::{Model, ModelConfig, Weights};
 use crate::text::Tokenizer;
 use crate::train::History;
 use crate::zoo;
@@ -12,30 +16,53 @@ pub(super) enum ModelSource {
     Zoo(&'static zoo::Entry),
     Folder(ModelFolder),
     Config(PathBuf),
+    /// A file of Keras's, and where its architecture stands if not in it.
+    Keras {
+        path: PathBuf,
+        config: Option<PathBuf>,
+    },
 }
 
 impl ModelSource {
-    /// A name of the zoo goes before a folder of that name: `./lstm` is always the folder.
-    pub(super) fn find(argument: &str) -> anyhow::Result<Self> {
+    /// A name of the zoo goes before a folder of that name: `./lstm` is always the folder. `config` is where the
+    /// architecture of a file of weights stands.
+    pub(super) fn find(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
+        let source = Self::look(argument, config)?;
+        if let (Some(config), false) = (config, matches!(source, Self::Keras { .. })) {
+            anyhow::bail!("--config {}: {argument} has its own configuration", config.display());
+        }
+        Ok(source)
+    }
+
+    fn look(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(entry) = zoo::entries().iter().find(|entry| entry.name == argument) {
             return Ok(Self::Zoo(entry));
         }
         let path = Path::new(argument);
+        let keras = || Self::Keras { path: path.into(), config: config.map(Path::to_path_buf) };
         if path.is_dir() {
-            return Ok(Self::Folder(ModelFolder::open(path)?));
+            // An unpacked .keras has a config.json too, in Keras's form.
+            let is_keras = ["metadata.json", "saved_model.pb"].iter().any(|name| path.join(name).is_file());
+            return if is_keras { Ok(keras()) } else { Ok(Self::Folder(ModelFolder::open(path)?)) };
         }
         if path.is_file() {
-            if path.extension().is_some_and(|extension| extension == "json") {
-                return Ok(Self::Config(path.into()));
-            }
-            anyhow::bail!(
-                "{argument}: is no model; give a name of the zoo, a model folder, or a config.json"
-            );
+            return match keras::kind(path)? {
+                Kind::Json if is_own(path) => Ok(Self::Config(path.into())),
+                _ => Ok(keras()),
+            };
         }
-        if argument.contains(['/', '\\']) || argument.ends_with(".json") {
+        if argument.contains(['/', '\\']) || path.extension().is_some() {
             anyhow::bail!("{argument}: there is no such file or folder");
         }
         Ok(Self::Zoo(zoo::get(argument)?))
+    }
+
+    /// The layers.
+    pub(super) fn model(&self) -> anyhow::Result<ModelConfig> {
+        match self {
+            Self::Keras { path, config } => Ok(keras::load_config(config.as_deref().unwrap_or(path))?),
+            _ => Ok(self.config()?.model),
+        }
     }
 
     /// Layers and recipe.
@@ -44,7 +71,19 @@ impl ModelSource {
             Self::Zoo(entry) => entry.config()?,
             Self::Folder(folder) => folder.config()?,
             Self::Config(path) => Config::load(path)?,
+            Self::Keras { .. } => Config::of_model(self.model()?),
         })
+    }
+
+    /// What a training starts from: layers and recipe, and of a file of Keras's the weights.
+    pub(super) fn start(&self, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
+        match self {
+            Self::Keras { path, config } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
+                let loaded = load(path, config.as_deref(), device)?;
+                Ok((Config::of_model(loaded.config), Some(loaded.weights)))
+            }
+            _ => Ok((self.config()?, None)),
+        }
     }
 
     /// Everything, ready for prediction.
@@ -56,6 +95,11 @@ impl ModelSource {
                 "{}: is a configuration without weights; give the folder of a trained model",
                 path.display()
             ),
+            Self::Keras { path, config } => {
+                let loaded = load(path, config.as_deref(), device)?;
+                let model = Model::new(&loaded.config, loaded.weights.frozen())?;
+                Checkpoint { config: Config::of_model(loaded.config), model, tokenizer: None }
+            }
         })
     }
 
@@ -64,11 +108,70 @@ impl ModelSource {
         Ok(match self {
             Self::Zoo(entry) => entry.history()?,
             Self::Folder(folder) => folder.history()?,
-            Self::Config(path) => {
+            Self::Config(path) | Self::Keras { path, .. } => {
                 anyhow::bail!("{}: has no history; give the folder of a trained model", path.display())
             }
         })
     }
+}
+
+/// Reads a file of Keras's and passes its warnings on.
+fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<Loaded> {
+    let options = keras::Options { config: config.map(Path::to_path_buf), device: device.clone() };
+    let loaded = keras::load_with(path, &options)?;
+    for warning in &loaded.warnings {
+        message(&format!("warning: {}: {warning}", path.display()));
+    }
+    Ok(loaded)
+}
+
+/// Whether a file of JSON is a `config.json` of ours rather than an architecture of Keras's. What is no JSON is ours
+/// to complain of.
+fn is_own(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    json.get("class_name").is_none()
+}
+
+/// The vocabulary that `--tokenizer` names: `imdb`, a `tokenizer.json`, or a word index such as Keras's
+/// `imdb_word_index.json`. `vocab_size` is what the model reads.
+pub(super) fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tokenizer> {
+    if argument == "imdb" {
+        return imdb(vocab_size);
+    }
+    let path = Path::new(argument);
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| anyhow::anyhow!("--tokenizer {argument}: {error}; give imdb or a tokenizer.json"))?;
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let is_index = json.as_object().is_some_and(|map| map.values().all(serde_json::Value::is_u64));
+    if is_index {
+        return Ok(Tokenizer::from_word_index_json(path, vocab_size)?);
+    }
+    let tokenizer = Tokenizer::load(path)?;
+    if tokenizer.vocab_size() > vocab_size {
+        anyhow::bail!(
+            "--tokenizer {argument}: gives ids up to {}, and the model reads ids below {vocab_size}",
+            tokenizer.vocab_size().saturating_sub(1)
+        );
+    }
+    Ok(tokenizer)
+}
+
+/// Keras's words of IMDB: its own file, or as many as the zoo's models know.
+fn imdb(vocab_size: usize) -> anyhow::Result<Tokenizer> {
+    let missing = match data::imdb_tokenizer(vocab_size) {
+        Ok(tokenizer) => return Ok(tokenizer),
+        Err(error) => error,
+    };
+    for entry in zoo::entries() {
+        let known = entry.tokenizer()?;
+        if known.vocab_size() >= vocab_size {
+            // The first four ids are no words.
+            let words = (4..).map_while(|id| known.word(id).map(String::from));
+            return Ok(Tokenizer::from_words(words, vocab_size)?);
+        }
+    }
+    Err(missing.into())
 }
 
 /// The weights that `--init` names: a model folder, or a safetensors file, with the vocabulary beside it.

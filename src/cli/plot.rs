@@ -58,7 +58,7 @@ fn history(argument: &str) -> anyhow::Result<History> {
     if path.is_file() && path.extension().is_some_and(|extension| extension == "csv") {
         return Ok(History::load(path)?);
     }
-    ModelSource::find(argument)?.history()
+    ModelSource::find(argument, None)?.history()
 }
 
 /// The last part of a path that says something: `runs/lstm/history.csv` is `lstm`.

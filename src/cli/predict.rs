@@ -1,7 +1,7 @@
-//! `predict`: is this text positive or negative?
+//! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
-use super::model::ModelSource;
-use super::{Outcome, Output, output};
+use super::model::{ModelSource, tokenizer};
+use super::{Outcome, Output, arrays, output, predict_arrays};
 use crate::checkpoint::Checkpoint;
 use crate::nn::Mode;
 use crate::text::{Tokenizer, pad_sequences};
@@ -9,22 +9,40 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
 
-/// Classify text: from the command line, or each line of standard input
+/// Classify text from the command line or standard input, or run arrays through any model (--input)
 ///
-/// Prints the label, the probability that the text is positive, and the text.
+/// Prints the label, the probability that the text is positive, and the text; of arrays, what the model gives.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   candle-recurrent predict lstm \"I expected to hate it, but it is lovely\"
   candle-recurrent predict runs/gru --json \"not good at all\" \"a great film\"
-  candle-recurrent predict lstm < reviews.txt")]
+  candle-recurrent predict lstm < reviews.txt
+  candle-recurrent predict best-lstm-model.h5 --tokenizer imdb \"a great film\"
+  candle-recurrent predict forecast.keras --input x.npz --output y.npz")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), or a model folder
+    /// A name of the zoo (see `list`), a model folder, or a file of Keras's (.keras, .h5)
     model: String,
     /// The texts; without any, the lines of standard input
     text: Vec<String>,
-    /// Print one JSON value: a list of {text, probability, label}
+    /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
+    /// model's inputs; a .npy; or a .csv of numbers, a sample a line
+    #[arg(long, value_name = "FILE", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer"])]
+    input: Option<PathBuf>,
+    /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
+    /// table on standard output]
+    #[arg(long, value_name = "FILE", value_parser = arrays::path, requires = "input")]
+    output: Option<PathBuf>,
+    /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What turns text into ids where the model has no vocabulary: imdb (Keras's words), a tokenizer.json, or a word
+    /// index
+    #[arg(long, value_name = "FILE|imdb")]
+    tokenizer: Option<String>,
+    /// Print one JSON value: a list of {text, probability, label}; of arrays, {y: …} with lists in lists
     #[arg(long)]
     json: bool,
 }
@@ -37,7 +55,11 @@ struct Prediction {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let classifier = Classifier::load(&args.model)?;
+    let checkpoint = ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu)?;
+    if let Some(input) = &args.input {
+        return predict_arrays::run(&checkpoint, input, args.output.as_deref(), args.json, output);
+    }
+    let classifier = Classifier::new(args, checkpoint)?;
     let mut predictions = Vec::new();
     let mut count = 0;
     let mut classify = |text: String| -> anyhow::Result<()> {
@@ -92,12 +114,20 @@ struct Classifier {
 }
 
 impl Classifier {
-    fn load(model: &str) -> anyhow::Result<Self> {
-        let mut checkpoint = ModelSource::find(model)?.load(&Device::Cpu)?;
-        let Some(tokenizer) = checkpoint.tokenizer.take() else {
+    fn new(args: &Args, mut checkpoint: Checkpoint) -> anyhow::Result<Self> {
+        let model = &args.model;
+        if checkpoint.config.model.vocab_size().is_none() {
             anyhow::bail!(
-                "{model}: has no tokenizer.json, so it cannot read text; train on data that has words, or put the \
-                 tokenizer.json of its data into the folder"
+                "{model}: does not read text, having no Embedding; give its input with --input FILE"
+            );
+        }
+        checkpoint.config.model.check_binary_classifier()?;
+        let named = args.tokenizer.as_deref();
+        let named = named.map(|named| tokenizer(named, checkpoint.config.recipe.vocab_size)).transpose()?;
+        let Some(tokenizer) = named.or(checkpoint.tokenizer.take()) else {
+            anyhow::bail!(
+                "{model}: has no vocabulary, so it cannot read text; give one with --tokenizer (imdb, or a \
+                 tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
             );
         };
         Ok(Self { checkpoint, tokenizer })

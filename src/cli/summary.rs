@@ -9,9 +9,10 @@ use super::{Outcome, Output};
 Examples:
   candle-recurrent summary stacked-lstm
   candle-recurrent summary runs/lstm --json
-  candle-recurrent summary my-model/config.json")]
+  candle-recurrent summary my-model/config.json
+  candle-recurrent summary best-lstm-model.h5")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, or a config.json
+    /// A name of the zoo (see `list`), a model folder, a config.json, or a file of Keras's (.keras, .h5)
     model: String,
     /// Print one JSON value: layers [{name, class_name, output_shape, params}], total_params
     #[arg(long)]
@@ -19,7 +20,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let summary = ModelSource::find(&args.model)?.config()?.model.summary()?;
+    let summary = ModelSource::find(&args.model, None)?.model()?.summary()?;
     match args.json {
         true => output.json(&summary)?,
         false => output.line(summary.to_string().trim_end())?,

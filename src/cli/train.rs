@@ -2,7 +2,7 @@
 
 use super::comparison::{comparison_table, save_comparison};
 use super::device::{DeviceName, set_threads, status};
-use super::model::{Init, ModelSource};
+use super::model::{Init, ModelSource, tokenizer};
 use super::output::message;
 use super::recorder::Recorder;
 use super::{Outcome, Output, interrupt, run_folder, values};
@@ -31,10 +31,11 @@ Examples:
   candle-recurrent train all --data imdb          the chapter's five models, compared
   candle-recurrent train gru --epochs 20 --learning-rate 1e-3 --out my-gru
   candle-recurrent train my-model/config.json --data aclImdb
-  candle-recurrent train lstm --init runs/lstm")]
+  candle-recurrent train lstm --init runs/lstm
+  candle-recurrent train best-lstm-model.h5 --data imdb --learning-rate 1e-5")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a config.json, a model folder (its layers and recipe, not its weights: see
-    /// --init), or all for the whole zoo
+    /// --init), a file of Keras's (.keras, .h5), which is trained on from its weights, or all for the whole zoo
     #[arg(default_value = "lstm")]
     model: String,
     /// builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
@@ -77,6 +78,13 @@ pub(super) struct Args {
     /// is used too
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
+    /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What turns text into ids, in place of counting the words of the data: imdb (Keras's words), a tokenizer.json, or
+    /// a word index
+    #[arg(long, value_name = "FILE|imdb")]
+    tokenizer: Option<String>,
     /// Leave the training reviews in their own order (else one is drawn from the seed and kept for every epoch, as Keras
     /// does after set_random_seed)
     #[arg(long)]
@@ -123,9 +131,9 @@ impl Args {
 }
 
 impl Settings {
-    /// The model's own configuration with the command line's changes.
-    fn config(&self, model: &str) -> anyhow::Result<Config> {
-        let mut config = ModelSource::find(model)?.config()?;
+    /// The model's own configuration with the command line's changes, and the weights that it brings.
+    fn start(&self, model: &str, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
+        let (mut config, weights) = ModelSource::find(model, self.args.config.as_deref())?.start(device)?;
         if config.model.vocab_size().is_none() {
             anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
         }
@@ -138,11 +146,17 @@ impl Settings {
         recipe.validation_split = args.validation_split.unwrap_or(recipe.validation_split);
         recipe.optimizer.learning_rate = args.learning_rate.unwrap_or(recipe.optimizer.learning_rate);
         let vocab_size = args.vocab_size.unwrap_or(recipe.vocab_size);
+        if weights.is_some() && vocab_size != recipe.vocab_size {
+            anyhow::bail!(
+                "--vocab-size {vocab_size}: the weights of {model} are for {}; leave it out",
+                recipe.vocab_size
+            );
+        }
         let max_len = args.max_len.unwrap_or(recipe.max_len);
         config.set_text_shape(vocab_size, max_len);
         config.results = None;
         config.check()?;
-        Ok(config)
+        Ok((config, weights))
     }
 
     fn data_options(&self, config: &Config) -> data::Options {
@@ -176,22 +190,26 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let device = args.device.open()?;
     // All configurations are read and checked before the first training begins.
     let configs =
-        settings.models.iter().map(|model| settings.config(model)).collect::<Result<Vec<_>, _>>()?;
+        settings.models.iter().map(|model| settings.start(model, &device)).collect::<Result<Vec<_>, _>>()?;
     let init = args.init.as_deref().map(Init::find).transpose()?;
     set_threads(args.threads)?;
 
     let mut loaded: Option<(data::Options, Splits)> = None;
     let mut reports = Vec::new();
-    for config in &configs {
-        let weights = match &init {
-            Some(init) => Weights::load(&config.model, &init.weights, &device)?,
-            None => Weights::init(&config.model, args.seed, &device)?,
+    for (config, own) in &configs {
+        let weights = match (&init, own) {
+            (Some(init), _) => Weights::load(&config.model, &init.weights, &device)?,
+            (None, Some(own)) => own.clone(),
+            (None, None) => Weights::init(&config.model, args.seed, &device)?,
         };
         let options = settings.data_options(config);
         let splits = match loaded.take().filter(|(of, _)| *of == options) {
             Some((_, splits)) => splits,
             None => {
-                let tokenizer = init.as_ref().and_then(|init| init.tokenizer.as_ref());
+                let named = args.tokenizer.as_deref();
+                let named = named.map(|named| tokenizer(named, options.vocab_size)).transpose()?;
+                let beside = init.as_ref().and_then(|init| init.tokenizer.as_ref());
+                let tokenizer = named.as_ref().or(beside);
                 data::load(&args.data, &options, tokenizer, &mut status(args.quiet))?
             }
         };

@@ -14,7 +14,7 @@ mod source;
 mod texts;
 
 pub use random_state::{RandomState, train_test_split};
-pub use source::{MAX_LEN, Options, Source, Splits, load, load_test};
+pub use source::{MAX_LEN, Options, Source, Splits, imdb_tokenizer, load, load_test};
 
 use crate::{Error, Result};
 

@@ -177,8 +177,9 @@ pub fn load_test(
         }
         found => {
             let Some(tokenizer) = tokenizer else {
-                let what =
-                    format!("{source} holds text, and the model has no tokenizer.json to read it with");
+                let what = format!(
+                    "{source} holds text, and the model has no vocabulary to read it with: see --tokenizer"
+                );
                 return Err(Error::Data(what));
             };
             Reviews::read(&found, options, Some(tokenizer))?.dataset(false, options)?
@@ -260,6 +261,20 @@ fn npz_tokenizer(path: &Path, vocab_size: usize) -> Result<Option<Tokenizer>> {
     let index =
         folders.into_iter().flatten().map(|folder| folder.join(WORD_INDEX)).find(|path| path.is_file());
     index.map(|index| Tokenizer::from_word_index_json(index, vocab_size)).transpose()
+}
+
+/// The tokenizer of Keras's IMDB: from `imdb_word_index.json` in Keras's folder of data sets.
+///
+/// # Errors
+/// [`Error::File`] where the file is not there or not a word index.
+pub fn imdb_tokenizer(vocab_size: usize) -> Result<Tokenizer> {
+    let path = keras_datasets().map(|folder| folder.join(WORD_INDEX)).unwrap_or_else(|| WORD_INDEX.into());
+    if !path.is_file() {
+        let what = "is not there; get it from \
+                    https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb_word_index.json, or give its path";
+        return Err(Error::file(path, what));
+    }
+    Tokenizer::from_word_index_json(path, vocab_size)
 }
 
 const WORD_INDEX: &str = "imdb_word_index.json";

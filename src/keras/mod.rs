@@ -13,6 +13,7 @@
 //! | `write/` | a model as a `.keras` or `.weights.h5` of Keras 3.15 |
 
 mod layout;
+mod open;
 mod read;
 mod write;
 

@@ -1,7 +1,7 @@
 //! Functional models: which layer is called with which tensors.
 
 use super::masks::Masks;
-use super::{Context, GroupNames, Layer, LayerNames, Source, canonical};
+use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -96,6 +96,7 @@ impl Context {
                 .ok_or_else(|| Error::layer(name, format!("its `{key}` cannot be understood")))?;
             references.iter().map(|reference| known.json(reference)).collect::<Result<Vec<_>>>()
         };
+        ids::mark(&mut layers);
         let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
         Ok((
             json!({ "name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs }),

@@ -145,8 +145,7 @@ impl Context {
     fn input(&self, fields: &Fields) -> Result<Arguments> {
         let shape = input_shape(fields)?
             .ok_or_else(|| fields.error("has no `batch_shape`: the model's input is not known"))?;
-        let dtype = input_dtype(fields);
-        Ok(Arguments::new().put("batch_shape", Some(shape)).put("dtype", dtype))
+        Ok(Arguments::new().put("batch_shape", Some(shape)))
     }
 
     fn time_distributed(&mut self, fields: &Fields) -> Result<Layer> {
@@ -179,12 +178,6 @@ pub(super) fn input_shape(fields: &Fields) -> Result<Option<Value>> {
         }
     }
     Ok(Some(shape.into()))
-}
-
-/// Whether an input holds ids or features.
-pub(super) fn input_dtype(fields: &Fields) -> Option<&'static str> {
-    let dtype = fields.get(&["dtype", "input_dtype"]).and_then(Value::as_str)?;
-    Some(if dtype.contains("int") { "int32" } else { "float32" })
 }
 
 fn rate(fields: &Fields) -> Result<f64> {

@@ -8,6 +8,7 @@ mod activation;
 mod convolution;
 mod fields;
 mod graph;
+mod ids;
 mod layers;
 mod masks;
 mod merge;

@@ -2,8 +2,8 @@
 //! one's arguments.
 
 use super::fields::Fields;
-use super::layers::{input_dtype, input_shape};
-use super::{Context, GroupNames, Layer, LayerNames, Source, canonical};
+use super::layers::input_shape;
+use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -51,6 +51,11 @@ impl Context {
             };
             push(layer, group);
         }
+        if let [input, second, ..] = layers.as_mut_slice() {
+            if input["class_name"] == "InputLayer" {
+                input["config"]["dtype"] = if ids::reads(second, 0) { "int32" } else { "float32" }.into();
+            }
+        }
         Ok((json!({ "name": name, "layers": layers }), sources))
     }
 }
@@ -60,13 +65,9 @@ fn first_input(value: &Value, layer: &Layer, model: &Value) -> Result<Option<Val
     let empty = serde_json::Map::new();
     let map = value.get("config").and_then(Value::as_object).unwrap_or(&empty);
     let fields = Fields::new(&layer.source.name, layer.class, map);
-    let is_embedding = layer.class == "Embedding";
-    let input = |shape: Value, dtype: Option<&str>| {
-        let dtype = if is_embedding { "int32" } else { dtype.unwrap_or("float32") };
-        Ok(Some(json!({ "name": "input", "batch_shape": shape, "dtype": dtype })))
-    };
+    let input = |shape: Value| Ok(Some(json!({ "name": "input", "batch_shape": shape })));
     if let Some(shape) = input_shape(&fields)? {
-        return input(shape, input_dtype(&fields));
+        return input(shape);
     }
     // A nested model brings its own input.
     let nested = value.pointer("/config/layers").or_else(|| value.get("config")).and_then(Value::as_array);
@@ -74,28 +75,27 @@ fn first_input(value: &Value, layer: &Layer, model: &Value) -> Result<Option<Val
         nested.and_then(|layers| layers.first()).and_then(|first| first.get("config")?.as_object())
     {
         if let Some(shape) = input_shape(&Fields::new(&layer.source.name, layer.class, inner))? {
-            return input(shape, None);
+            return input(shape);
         }
     }
-    // Wrappers of Keras 1 leave it to the layer within.
     let built = model.get("build_input_shape").or_else(|| value.pointer("/build_config/input_shape"));
     if let Some(Value::Array(axes)) = built {
         let shape: Vec<Value> = std::iter::once(Value::Null).chain(axes.iter().skip(1).cloned()).collect();
         if shape.len() > 1 {
-            return input(shape.into(), None);
+            return input(shape.into());
         }
     }
-    if is_embedding {
+    if layer.class == "Embedding" {
         let length = fields.count(&["input_length"]).ok().flatten();
-        return input(json!([null, length]), None);
+        return input(json!([null, length]));
     }
     // Keras 1 gave the number of features alone.
     if let Some(features) = fields.count(&["input_dim"])? {
         let recurrent = matches!(layer.class, "LSTM" | "GRU" | "SimpleRNN" | "Conv1D");
         let length = fields.count(&["input_length"])?;
         return match recurrent {
-            true => input(json!([null, length, features]), None),
-            false => input(json!([null, features]), None),
+            true => input(json!([null, length, features])),
+            false => input(json!([null, features])),
         };
     }
     Ok(None)

@@ -1,0 +1,401 @@
+"""Small files of every kind that Keras writes, with its answers: tests/fixtures.
+
+    python scripts/keras_fixtures.py           # needs keras 3.15 and tensorflow; also tf_keras 2.21 for the old forms
+
+For each model NAME it writes NAME.golden.npz (x0, x1, … and y0, y1, …) and the same model as NAME.keras, NAME.h5 and
+NAME.weights.h5 with NAME.json, or some of these. Names say who wrote them: k3_ is Keras 3, k2_ tf_keras 2 (the last
+Keras 2), old_ a file of tf_keras rewritten into the form that an older Keras gave it (Keras 1 and early Keras 2 do not
+run any more; their forms follow their sources and real files).
+
+Weights and inputs come from NumPy's seeded generator, so the numbers are the same each time.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import h5py
+import numpy as np
+
+OUT = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
+
+
+def fill(model, rng):
+    """Weights that make every mistake show: no zeros, no symmetry, variances positive."""
+    for weight in model.weights:
+        name = getattr(weight, "path", weight.name)
+        shape = tuple(weight.shape)
+        values = rng.uniform(-0.6, 0.6, shape)
+        if "variance" in name:
+            values = np.abs(values) + 0.5
+        weight.assign(values.astype("float32"))
+
+
+def features(rng, *shape):
+    return rng.normal(size=shape).astype("float32")
+
+
+def ids(rng, *shape):
+    return rng.integers(1, 12, size=shape).astype("int32")
+
+
+def padded(x):
+    x = np.array(x)
+    for row in range(len(x)):
+        x[row, x.shape[1] - row - 1 :] = 0
+    return x
+
+
+# Each model is a function of the library (keras or tf_keras) that gives the model and its inputs.
+
+
+def text(k, rng):
+    L = k.layers
+    model = k.Sequential(
+        [
+            k.Input((7,), dtype="int32"),
+            L.Embedding(12, 3, mask_zero=True),
+            L.SpatialDropout1D(0.2),
+            L.LSTM(4, return_sequences=True, dropout=0.1, recurrent_dropout=0.1),
+            L.GRU(3, return_sequences=True),
+            L.SimpleRNN(3, activation="relu"),
+            L.Dropout(0.5),
+            L.Dense(2, activation="softmax"),
+        ]
+    )
+    return model, [padded(ids(rng, 3, 7))]
+
+
+def recurrent(k, rng):
+    L = k.layers
+    x = k.Input((5, 3))
+    y = L.LSTM(2, return_sequences=True, activation="relu", recurrent_activation="hard_sigmoid")(x)
+    y = L.GRU(3, return_sequences=True, reset_after=False, recurrent_activation="hard_sigmoid")(y)
+    y = L.GRU(2, return_sequences=True, use_bias=False)(y)
+    y = L.SimpleRNN(3, return_sequences=True, go_backwards=True)(y)
+    y = L.LSTM(2, activation="softsign", unit_forget_bias=False)(y)
+    return k.Model(x, L.Dense(1)(y)), [features(rng, 2, 5, 3)]
+
+
+def bidirectional(k, rng):
+    L = k.layers
+    x = k.Input((5, 3))
+    m = L.Masking()(x)
+    y = L.Bidirectional(L.LSTM(2, return_sequences=True))(m)
+    y = L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode="sum")(y)
+    y = L.Bidirectional(L.SimpleRNN(3, return_sequences=True), merge_mode="mul")(y)
+    a = L.Bidirectional(
+        L.LSTM(2), merge_mode="ave", backward_layer=L.GRU(2, go_backwards=True, activation="elu")
+    )(y)
+    b, c = L.Bidirectional(L.GRU(2), merge_mode=None)(y)
+    return k.Model(x, [a, b, c]), [padded(features(rng, 3, 5, 3))]
+
+
+def encoder_decoder(k, rng):
+    L = k.layers
+    source = k.Input((6,), name="source", dtype="int32")
+    target = k.Input((4,), name="target", dtype="int32")
+    s = L.Embedding(12, 3, mask_zero=True, name="source_words")(source)
+    t = L.Embedding(12, 3, name="target_words")(target)
+    _, h, c = L.LSTM(3, return_state=True, name="encoder")(s)
+    y = L.LSTM(3, return_sequences=True, name="decoder")(t, initial_state=[h, c])
+    _, g = L.GRU(2, return_state=True, name="second")(s)
+    z = L.GRU(2, name="third")(t, initial_state=g)
+    y = L.TimeDistributed(L.Dense(5, activation="softmax"), name="words")(y)
+    return k.Model([source, target], [y, z]), [padded(ids(rng, 3, 6)), ids(rng, 3, 4)]
+
+
+def nested(k, rng):
+    L = k.layers
+    inner = k.Sequential([k.Input((5, 3)), L.Dense(4, activation="tanh"), L.BatchNormalization()], name="inner")
+    a = k.Input((5, 4))
+    b = L.Bidirectional(L.LSTM(2))(a)
+    tower = k.Model(a, [b, L.GlobalMaxPooling1D()(a)], name="tower")
+    x, z = k.Input((5, 3), name="x"), k.Input((5, 3), name="z")
+    p, q = tower(inner(x))
+    r, s = tower(inner(z))
+    shared = L.Dense(2, name="shared")
+    y = L.Concatenate()([shared(p), shared(r), q, s])
+    tail = k.Sequential([k.Input((12,)), L.Dense(3), L.BatchNormalization(), L.Dense(1)], name="tail")
+    tail.layers[1].trainable = False
+    return k.Model([x, z], tail(y)), [features(rng, 2, 5, 3), features(rng, 2, 5, 3)]
+
+
+def cells(k, rng):
+    L = k.layers
+    x = k.Input((5, 3))
+    y = L.RNN([L.LSTMCell(2), L.GRUCell(3), L.LSTMCell(3)], return_sequences=True)(x)
+    y = L.Bidirectional(L.RNN(L.GRUCell(2, reset_after=False), return_sequences=True))(y)
+    y = L.RNN(L.SimpleRNNCell(2, activation="sigmoid"))(y)
+    return k.Model(x, y), [features(rng, 2, 5, 3)]
+
+
+def sequence(k, rng):
+    L = k.layers
+    x = k.Input((12, 3))
+    y = L.Conv1D(4, 3, padding="causal", activation="relu")(x)
+    y = L.BatchNormalization()(y)
+    y = L.Conv1D(4, 2, padding="same", strides=2)(y)
+    y = L.LeakyReLU(0.2)(y)
+    y = L.AveragePooling1D(2, strides=1, padding="same")(y)
+    y = L.Conv1D(3, 2, dilation_rate=2)(y)
+    y = L.PReLU(shared_axes=[1])(y)
+    y = L.LayerNormalization()(y)
+    y = L.GaussianNoise(0.1)(y)
+    y = L.MaxPooling1D(2)(y)
+    y = L.ELU(0.7)(y)
+    y = L.Permute((2, 1))(y)
+    y = L.Reshape((-1, 3))(y)
+    y = L.Flatten()(y)
+    y = L.RepeatVector(3)(y)
+    y = L.TimeDistributed(L.Dense(4))(y)
+    y = L.Softmax(axis=1)(y)
+    y = L.ReLU(max_value=0.5, negative_slope=0.1, threshold=0.2)(y)
+    y = L.Activation("swish")(y)
+    return k.Model(x, L.GRU(2)(y)), [features(rng, 2, 12, 3)]
+
+
+def branches(k, rng):
+    L = k.layers
+    a, b = k.Input((4, 3), name="a"), k.Input((4, 3), name="b")
+    u, v = L.LSTM(3, return_sequences=True)(a), L.GRU(3, return_sequences=True)(b)
+    scores = L.Activation("softmax")(L.Dot(axes=2)([u, v]))
+    context = L.Dot(axes=[2, 1])([scores, v])
+    y = L.Concatenate()([context, u])
+    w = L.Multiply()([L.Add()([u, v]), L.Average()([u, v])])
+    w = L.Subtract()([w, L.Maximum()([u, v])])
+    y = L.Concatenate(axis=1)([L.GlobalAveragePooling1D()(y), L.GlobalMaxPooling1D()(w)])
+    return k.Model([a, b], L.Dense(1, activation="sigmoid")(y)), [features(rng, 2, 4, 3), features(rng, 2, 4, 3)]
+
+
+def pictures(k, rng):
+    L = k.layers
+    x = k.Input((3, 8, 8, 1))
+    y = L.TimeDistributed(L.Conv2D(2, (3, 3), padding="same", activation="relu"))(x)
+    y = L.TimeDistributed(L.MaxPooling2D())(y)
+    y = L.ConvLSTM2D(2, (2, 2), return_sequences=True, padding="same")(y)
+    y = L.MaxPooling3D((1, 2, 2))(y)
+    y = L.BatchNormalization()(y)
+    y = L.TimeDistributed(L.Flatten())(y)
+    return k.Model(x, L.LSTM(2)(y)), [features(rng, 2, 3, 8, 8, 1)]
+
+
+def half(k, rng):
+    L = k.layers
+    model = k.Sequential([k.Input((4, 3)), L.LSTM(3, dtype="float64"), L.Dense(2, dtype="float16")])
+    return model, [features(rng, 2, 4, 3)]
+
+
+MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half]
+
+
+def answer(model, xs):
+    ys = model(xs if len(xs) > 1 else xs[0], training=False)
+    ys = ys if isinstance(ys, (list, tuple)) else [ys]
+    return [np.asarray(y, "float32") for y in ys]
+
+
+def save_golden(name, xs, ys):
+    arrays = {f"x{i}": x for i, x in enumerate(xs)} | {f"y{i}": y for i, y in enumerate(ys)}
+    np.savez_compressed(OUT / f"{name}.golden.npz", **arrays)
+
+
+def write(library, prefix):
+    k = importlib.import_module(library)
+    for number, build in enumerate(MODELS):
+        k.backend.clear_session()
+        rng = np.random.default_rng(number)
+        model, xs = build(k, rng)
+        fill(model, rng)
+        name = f"{prefix}_{build.__name__}"
+        save_golden(name, xs, answer(model, xs))
+        model.save(OUT / f"{name}.keras")
+        # HDF5 of Keras cannot hold every one of these.
+        if not (prefix == "k3" and build is half):
+            model.save(OUT / f"{name}.h5")
+        if build in (text, nested, bidirectional):
+            model.save_weights(OUT / f"{name}.weights.h5")
+            (OUT / f"{name}.json").write_text(model.to_json())
+        print("wrote", name)
+
+
+# Older forms, rewritten from files of tf_keras.
+
+DROPPED = ["dtype", "batch_input_shape", "time_major", "ragged", "registered_name", "module", "build_config"]
+
+
+def old_sequential(layers, bare):
+    """A Sequential's layers as before version 2.2.4: the first layer carries the input's shape."""
+    shape = layers[0]["config"]["batch_input_shape"]
+    out = []
+    for layer in layers[1:]:
+        config = {key: value for key, value in layer["config"].items() if key not in DROPPED}
+        if not out:
+            config["batch_input_shape"] = shape
+            config["dtype"] = "float32"
+        out.append({"class_name": layer["class_name"], "config": config})
+    return out if bare else {"name": "sequential_1", "layers": out}
+
+
+def rewrite(path, model, config, version, arrays):
+    """A legacy file with another configuration and, by layer, other arrays."""
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = np.bytes_(version)
+        file.attrs["backend"] = np.bytes_("tensorflow")
+        file.attrs["model_config"] = np.bytes_(json.dumps(config))
+        group = file.create_group("model_weights")
+        names = [layer.name for layer in model.layers]
+        group.attrs["layer_names"] = np.array([name.encode() for name in names])
+        for layer in model.layers:
+            inner = group.create_group(layer.name)
+            held = arrays(layer)
+            inner.attrs["weight_names"] = np.array([f"{layer.name}/w{i}:0".encode() for i in range(len(held))])
+            for i, array in enumerate(held):
+                inner.create_dataset(f"{layer.name}/w{i}:0", data=array)
+
+
+def write_old():
+    k = importlib.import_module("tf_keras")
+    L = k.layers
+    from tf_keras.src.saving.legacy import hdf5_format
+
+    # Keras 2.1: a bare list, hard sigmoids by default, no `reset_after`.
+    rng = np.random.default_rng(100)
+    model = k.Sequential(
+        [
+            k.Input((6,)),
+            L.Embedding(12, 3),
+            L.GRU(3, recurrent_activation="hard_sigmoid", reset_after=False, return_sequences=True),
+            L.LSTM(2, recurrent_activation="hard_sigmoid"),
+            L.Dense(1, activation="sigmoid"),
+        ]
+    )
+    fill(model, rng)
+    xs = [ids(rng, 3, 6)]
+    save_golden("old_keras_2_1", xs, answer(model, xs))
+    layers = old_sequential(json.loads(model.to_json())["config"]["layers"], bare=True)
+    del layers[1]["config"]["reset_after"]
+    layers[0]["config"]["dtype"] = "int32"
+    config = {"class_name": "Sequential", "config": layers}
+    rewrite(OUT / "old_keras_2_1.h5", model, config, "2.1.2", lambda layer: layer.get_weights())
+
+    # Keras 2.2 with NVIDIA's layers.
+    rng = np.random.default_rng(101)
+    model = k.Sequential(
+        [
+            k.Input((6, 3)),
+            L.LSTM(2, return_sequences=True),
+            L.Bidirectional(L.GRU(3, return_sequences=True)),
+            L.GRU(2),
+        ]
+    )
+    fill(model, rng)
+    xs = [features(rng, 3, 6, 3)]
+    save_golden("old_cudnn", xs, answer(model, xs))
+    layers = old_sequential(json.loads(model.to_json())["config"]["layers"], bare=False)
+    for layer in layers["layers"]:
+        inner = layer["config"].get("layer", layer)
+        inner["class_name"] = "CuDNN" + inner["class_name"]
+        for key in ["activation", "recurrent_activation", "use_bias", "reset_after", "dropout", "recurrent_dropout"]:
+            inner["config"].pop(key, None)
+    config = {"class_name": "Sequential", "config": layers}
+
+    def cudnn(layer):
+        weights = layer.get_weights()
+        parts = [weights[:3], weights[3:]] if len(weights) == 6 else [weights]
+        return [array for part in parts for array in to_cudnn(*part)]
+
+    rewrite(OUT / "old_cudnn.h5", model, config, "2.2.4", cudnn)
+    # Keras's own reading of these arrays gives the weights back.
+    for layer in model.layers:
+        inner = getattr(layer, "forward_layer", layer)
+        parts = inner.get_weights()
+        back = hdf5_format._convert_rnn_weights(inner, to_cudnn(*parts))
+        for a, b in zip(back, parts):
+            np.testing.assert_allclose(a, b, atol=1e-7)
+
+    # Keras 1.1: other keys, an array a gate, one-dimensional convolutions as flat pictures.
+    rng = np.random.default_rng(102)
+    model = k.Sequential(
+        [
+            k.Input((8, 3)),
+            L.Conv1D(4, 3, activation="relu"),
+            L.MaxPooling1D(2),
+            L.Bidirectional(L.LSTM(2, recurrent_activation="hard_sigmoid", return_sequences=True)),
+            L.GRU(3, recurrent_activation="hard_sigmoid", reset_after=False),
+            L.BatchNormalization(),
+            L.Dense(2),
+            L.Activation("softmax"),
+        ]
+    )
+    fill(model, rng)
+    xs = [features(rng, 3, 8, 3)]
+    save_golden("old_keras_1_1", xs, answer(model, xs))
+    conv, pool, both, gru, norm, dense, act = (layer.name for layer in model.layers)
+    recurrent = {"inner_activation": "hard_sigmoid", "activation": "tanh", "go_backwards": False, "stateful": False,
+                 "unroll": False, "consume_less": "cpu", "init": "glorot_uniform", "inner_init": "orthogonal",
+                 "dropout_W": 0.0, "dropout_U": 0.0, "W_regularizer": None, "U_regularizer": None, "trainable": True}
+    layers = [
+        ("Convolution1D", {"name": conv, "batch_input_shape": [None, 8, 3], "nb_filter": 4, "filter_length": 3,
+                           "border_mode": "valid", "subsample_length": 1, "activation": "relu", "bias": True,
+                           "input_dtype": "float32", "input_dim": 3, "input_length": 8, "init": "uniform"}),
+        ("MaxPooling1D", {"name": pool, "pool_length": 2, "stride": 2, "border_mode": "valid"}),
+        ("Bidirectional", {"name": both, "merge_mode": "concat", "layer": {"class_name": "LSTM", "config": {
+            "name": "forward_lstm_1", "output_dim": 2, "return_sequences": True, "forget_bias_init": "one",
+            "input_dim": 4, "input_length": None, **recurrent}}}),
+        ("GRU", {"name": gru, "output_dim": 3, "return_sequences": False, **recurrent}),
+        ("BatchNormalization", {"name": norm, "mode": 0, "axis": -1, "momentum": 0.99, "epsilon": 0.001,
+                                "gamma_regularizer": None, "beta_regularizer": None}),
+        ("Dense", {"name": dense, "output_dim": 2, "activation": "linear", "bias": True, "init": "glorot_uniform",
+                   "W_regularizer": None, "input_dim": None}),
+        ("Activation", {"name": act, "activation": "softmax"}),
+    ]
+    layers = [{"class_name": name, "config": {"trainable": True, **config}} for name, config in layers]
+
+    def gates(weights, order):
+        kernel, recurrent, bias = (np.split(w, len(order), axis=-1) for w in weights)
+        return [part for gate in order for part in (kernel[gate], recurrent[gate], bias[gate])]
+
+    def old(layer):
+        weights = layer.get_weights()
+        if layer.name == conv:
+            return [weights[0][:, None], weights[1]]
+        if layer.name == both:
+            return gates(weights[:3], [0, 2, 1, 3]) + gates(weights[3:], [0, 2, 1, 3])
+        if layer.name == gru:
+            return gates(weights, [0, 1, 2])
+        return weights
+
+    config = {"class_name": "Sequential", "config": layers}
+    rewrite(OUT / "old_keras_1_1.h5", model, config, "1.1.1", old)
+    print("wrote old forms")
+
+
+def to_cudnn(kernel, recurrent, bias):
+    """The arrays of CuDNNLSTM or CuDNNGRU for those of LSTM or GRU, by the formulas of Keras 2's hdf5_format."""
+    gates = 3 if bias.ndim == 2 else 4
+    kernel = [k.T.reshape(k.shape) for k in np.split(kernel, gates, axis=1)]
+    recurrent = [k.T for k in np.split(recurrent, gates, axis=1)]
+    bias = bias.reshape(-1) if gates == 3 else np.concatenate([bias / 4, bias * 3 / 4])
+    return [np.hstack(kernel), np.hstack(recurrent), bias]
+
+
+if __name__ == "__main__":
+    OUT.mkdir(parents=True, exist_ok=True)
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    if part == "k3":
+        write("keras", "k3")
+    elif part == "k2":
+        write("tf_keras", "k2")
+    elif part == "old":
+        write_old()
+    else:
+        for name in ["k3", "k2", "old"]:
+            # Each library in a process of its own.
+            subprocess.run([sys.executable, __file__, name], check=True)

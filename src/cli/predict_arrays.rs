@@ -1,0 +1,189 @@
+//! `predict --input`: arrays through a model of any kind.
+
+use super::arrays::{self, Arrays};
+use super::{Outcome, Output};
+use crate::checkpoint::Checkpoint;
+use crate::model::{Class, Model, ModelConfig, Shape};
+use crate::nn::Mode;
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Samples at a time: bounds memory, changes no number.
+const BATCH: usize = 256;
+
+/// An input of a model.
+struct Input {
+    name: String,
+    shape: Shape,
+    is_ids: bool,
+}
+
+/// Runs the arrays in `input` through the model and writes or prints what it gives.
+pub(super) fn run(
+    checkpoint: &Checkpoint,
+    input: &Path,
+    out: Option<&Path>,
+    as_json: bool,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let inputs = inputs(&checkpoint.config.model);
+    let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+    let tensors = match arrays::read(input, &names)? {
+        Arrays::Tensors(tensors) => tensors,
+        Arrays::Table { rows, columns, values } => vec![shape_table(input, &inputs, rows, columns, values)?],
+    };
+    let tensors = inputs
+        .iter()
+        .zip(tensors)
+        .map(|(wanted, tensor)| {
+            wanted.accept(tensor).map_err(|error| error.context(input.display().to_string()))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let outputs = forward(&checkpoint.model, &tensors)?;
+    if let Some(path) = out {
+        arrays::write(path, &outputs)?;
+    }
+    let names = arrays::names(outputs.len());
+    if as_json {
+        let mut answer = Map::new();
+        for (name, tensor) in names.iter().zip(&outputs) {
+            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            answer.insert(name.clone(), nest(&values, tensor.dims()));
+        }
+        output.json(&answer)?;
+    } else if let Some(path) = out {
+        let shapes = names.iter().zip(&outputs).map(|(name, tensor)| format!("{name} {:?}", tensor.dims()));
+        output.line(format_args!("{}: {}", path.display(), shapes.collect::<Vec<_>>().join(", ")))?;
+    } else {
+        for (name, tensor) in names.iter().zip(&outputs) {
+            print(name, tensor, output)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The model's inputs in order.
+fn inputs(config: &ModelConfig) -> Vec<Input> {
+    let input = |name: &str, class: &Class| match class {
+        Class::InputLayer(input) => Some(Input {
+            name: name.into(),
+            shape: input.batch_shape.clone(),
+            is_ids: input.dtype.contains("int"),
+        }),
+        Class::Embedding(_) => Some(Input { name: name.into(), shape: vec![None, None], is_ids: true }),
+        _ => None,
+    };
+    config.layers.first().and_then(|layer| input(&layer.name, &layer.class)).into_iter().collect()
+}
+
+impl Input {
+    /// The array as the model takes it.
+    fn accept(&self, tensor: Tensor) -> anyhow::Result<Tensor> {
+        let fits = tensor.rank() == self.shape.len()
+            && tensor
+                .dims()
+                .iter()
+                .zip(&self.shape)
+                .skip(1)
+                .all(|(found, axis)| axis.is_none_or(|axis| axis == *found));
+        if !fits {
+            let axes =
+                self.shape.iter().map(|axis| axis.map_or_else(|| "any".into(), |axis| axis.to_string()));
+            anyhow::bail!(
+                "the input `{}` has shape {:?}, the model needs ({})",
+                self.name,
+                tensor.dims(),
+                axes.collect::<Vec<_>>().join(", ")
+            );
+        }
+        if !self.is_ids {
+            return Ok(tensor.to_dtype(DType::F32)?);
+        }
+        let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let is_id = |value: &&f64| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(*value);
+        if let Some(value) = values.iter().find(|value| !is_id(value)) {
+            anyhow::bail!("the input `{}` is to hold token ids, and holds {value}", self.name);
+        }
+        Ok(tensor.to_dtype(DType::U32)?)
+    }
+}
+
+/// A table as the model's one input: a sample a row, or a single sequence with a step a row.
+fn shape_table(
+    path: &Path,
+    inputs: &[Input],
+    rows: usize,
+    columns: usize,
+    values: Vec<f32>,
+) -> anyhow::Result<Tensor> {
+    let [input] = inputs else {
+        anyhow::bail!(
+            "{}: the model has {} inputs; give a .npz or .safetensors with x0, x1, …",
+            path.display(),
+            inputs.len()
+        );
+    };
+    let shape: Vec<usize> = match input.shape.as_slice() {
+        [_, axis] if axis.is_none_or(|axis| axis == columns) => vec![rows, columns],
+        [_, time, Some(features)] if columns == *features && time.is_none_or(|time| time == rows) => {
+            vec![1, rows, columns]
+        }
+        [_, None, Some(features)] if columns % features == 0 => vec![rows, columns / features, *features],
+        [_, rest @ ..] => {
+            let axes: Option<Vec<usize>> = rest.iter().copied().collect();
+            match axes {
+                Some(axes) if axes.iter().product::<usize>() == columns => [vec![rows], axes].concat(),
+                _ => anyhow::bail!(
+                    "{}: {columns} numbers a line do not make the model's input of shape {:?}",
+                    path.display(),
+                    rest.iter()
+                        .map(|axis| axis.map_or_else(|| "any".into(), |axis| axis.to_string()))
+                        .collect::<Vec<_>>()
+                ),
+            }
+        }
+        [] => anyhow::bail!("{}: the model has no input", path.display()),
+    };
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+}
+
+/// The model's answers, batch by batch.
+fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
+    let [input] = inputs else { anyhow::bail!("the model needs an InputLayer for each input") };
+    let samples = input.dim(0)?;
+    // A layer that carries its state on must see all samples as one batch.
+    let stateful = model.config().layers.iter().any(|layer| layer.class.is_stateful());
+    let batch = if stateful { samples.max(1) } else { BATCH };
+    let mut parts = Vec::new();
+    for from in (0..samples).step_by(batch) {
+        parts.push(model.forward(&input.narrow(0, from, batch.min(samples - from))?, Mode::Inference)?);
+    }
+    if parts.is_empty() {
+        anyhow::bail!("the input holds no samples");
+    }
+    Ok(vec![Tensor::cat(&parts, 0)?])
+}
+
+/// Values as lists in lists.
+fn nest(values: &[f32], shape: &[usize]) -> Value {
+    match shape.split_first() {
+        None => values.first().map_or(Value::Null, |value| json!(value)),
+        Some((&count, rest)) => {
+            let size = rest.iter().product::<usize>();
+            (0..count).map(|i| nest(values.get(i * size..(i + 1) * size).unwrap_or_default(), rest)).collect()
+        }
+    }
+}
+
+/// A line a sample, as many numbers as one can read.
+fn print(name: &str, tensor: &Tensor, output: &mut Output) -> anyhow::Result<()> {
+    const SHOWN: usize = 8;
+    output.line(format_args!("{name} {:?}", tensor.dims()))?;
+    for (index, row) in arrays::rows(tensor)?.iter().enumerate() {
+        let numbers: Vec<String> = row.iter().take(SHOWN).map(|value| format!("{value:>10.5}")).collect();
+        let more = if row.len() > SHOWN { format!("  … ({} in all)", row.len()) } else { String::new() };
+        output.line(format_args!("{index:>6}  {}{more}", numbers.join(" ")))?;
+    }
+    Ok(())
+}
