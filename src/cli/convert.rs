@@ -1,16 +1,15 @@
 //! `convert`: a model from one kind of file to another.
 
+use super::model::ModelSource;
 use super::output::message;
 use super::{Outcome, Output};
 use crate::checkpoint::{
-    self, CONFIG_FILE, Config, HISTORY_FILE, ModelFolder, PNG_FILE, Recipe, SVG_FILE, TOKENIZER_FILE,
-    WEIGHTS_FILE, write_atomic,
+    self, Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, write_atomic,
 };
 use crate::keras::{self, Layout};
 use crate::model::ModelConfig;
 use crate::text::Tokenizer;
 use crate::train::History;
-use crate::zoo;
 use candle_core::{Device, Tensor};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -132,55 +131,46 @@ struct Source {
 impl Source {
     fn read(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
         let device = Device::Cpu;
-        let path = Path::new(argument);
-        if let (Some(entry), None) = (zoo::entries().iter().find(|entry| entry.name == argument), config) {
-            let config = entry.config()?;
-            return Ok(Self {
-                weights: entry.weights(&config.model, &device)?.snapshot()?,
-                tokenizer: Some(entry.tokenizer()?),
-                history: Some(entry.history()?),
-                warnings: vec![],
-                config,
-            });
-        }
-        if path.join(CONFIG_FILE).is_file() && !path.join("metadata.json").is_file() {
-            let folder = ModelFolder::open(path)?;
-            let config = folder.config()?;
-            return Ok(Self {
-                weights: folder.weights(&config.model, &device)?.snapshot()?,
-                tokenizer: folder.tokenizer()?,
-                history: path.join(HISTORY_FILE).is_file().then(|| folder.history()).transpose()?,
-                warnings: vec![],
-                config,
-            });
-        }
-        if !path.exists() {
-            if argument.contains(['/', '\\', '.']) {
-                anyhow::bail!("{argument}: there is no such file or folder");
+        Ok(match ModelSource::find(argument, config)? {
+            ModelSource::Zoo(entry) => {
+                let config = entry.config()?;
+                Self {
+                    weights: entry.weights(&config.model, &device)?.snapshot()?,
+                    tokenizer: Some(entry.tokenizer()?),
+                    history: Some(entry.history()?),
+                    warnings: vec![],
+                    config,
+                }
             }
-            zoo::get(argument)?;
-        }
-        let options = keras::Options { config: config.map(Path::to_path_buf), ..keras::Options::default() };
-        let loaded = keras::load_with(path, &options)?;
-        Ok(Self {
-            weights: loaded.weights.snapshot()?,
-            config: untrained(loaded.config),
-            tokenizer: None,
-            history: None,
-            warnings: loaded.warnings,
+            ModelSource::Folder(folder) => {
+                let config = folder.config()?;
+                let has_history = folder.path().join(HISTORY_FILE).is_file();
+                Self {
+                    weights: folder.weights(&config.model, &device)?.snapshot()?,
+                    tokenizer: folder.tokenizer()?,
+                    history: has_history.then(|| folder.history()).transpose()?,
+                    warnings: vec![],
+                    config,
+                }
+            }
+            ModelSource::Config(path) => {
+                anyhow::bail!(
+                    "{}: is a configuration without weights: there is nothing to convert",
+                    path.display()
+                )
+            }
+            ModelSource::Keras { path, config } => {
+                let loaded = keras::load_with(&path, &keras::Options { config, device })?;
+                Self {
+                    weights: loaded.weights.snapshot()?,
+                    config: Config::of_model(loaded.config),
+                    tokenizer: None,
+                    history: None,
+                    warnings: loaded.warnings,
+                }
+            }
         })
     }
-}
-
-/// The zoo's recipe with the text's shape that the model has.
-fn untrained(model: ModelConfig) -> Config {
-    let recipe = Recipe::default();
-    let recipe = Recipe {
-        vocab_size: model.vocab_size().unwrap_or(recipe.vocab_size),
-        max_len: model.max_len().unwrap_or(recipe.max_len),
-        ..recipe
-    };
-    Config { model, recipe, results: None }
 }
 
 /// What was done, with the keys of `--json`.
