@@ -73,7 +73,12 @@ fn graph(case: &Case, report: &mut Report) -> Result<()> {
     }
     for (key, variable) in &variables {
         if let Some(expected) = case.tensors.get(&format!("d_{key}")) {
-            report.close(&format!("{name}: d_{key}"), &gradient(&gradients, variable)?, expected, GRADIENT)?;
+            report.close(
+                &format!("{name}: d_{key}"),
+                &gradient(&gradients, variable)?,
+                expected,
+                GRADIENT,
+            )?;
         }
         if let Some(expected) = case.tensors.get(&format!("after.{key}")) {
             report.close(&format!("{name}: after.{key}"), variable, expected, OUTPUT)?;
@@ -100,8 +105,9 @@ fn summaries() {
 /// A deep graph runs without recursion.
 #[test]
 fn deep() -> Result<()> {
-    let mut layers =
-        vec![serde_json::json!({"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [null, 2]}})];
+    let mut layers = vec![
+        serde_json::json!({"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [null, 2]}}),
+    ];
     let mut last = "x".to_string();
     for index in 0..20_000 {
         let name = format!("a{index}");
@@ -132,10 +138,9 @@ fn refusals() {
         let error = ModelConfig::from_json(&json.to_string()).expect_err("a refusal").to_string();
         assert!(error.contains(expected), "{error}");
     };
-    let x = serde_json::json!({"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [null, 2]}});
-    let add = |name: &str, from: serde_json::Value| {
-        serde_json::json!({"class_name": "Add", "config": {"name": name}, "inbound_nodes": [from]})
-    };
+    let x =
+        serde_json::json!({"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [null, 2]}});
+    let add = |name: &str, from: serde_json::Value| serde_json::json!({"class_name": "Add", "config": {"name": name}, "inbound_nodes": [from]});
     let out = serde_json::json!([["a", 0, 0]]);
     let circle = serde_json::json!([
         x,
@@ -143,7 +148,11 @@ fn refusals() {
         add("b", serde_json::json!([["a", 0, 0], ["x", 0, 0]]))
     ]);
     refuse(circle, out.clone(), "circle");
-    refuse(serde_json::json!([x, add("a", serde_json::json!([["y", 0, 0]]))]), out.clone(), "layer a: it refers to a layer `y`");
+    refuse(
+        serde_json::json!([x, add("a", serde_json::json!([["y", 0, 0]]))]),
+        out.clone(),
+        "layer a: it refers to a layer `y`",
+    );
     refuse(serde_json::json!([x, add("a", serde_json::json!([["x", 3, 0]]))]), out.clone(), "call 3");
     refuse(serde_json::json!([x, add("a", serde_json::json!([["x", 0, 7]]))]), out.clone(), "layer a:");
     let lambda = serde_json::json!([x, {"class_name": "Lambda", "config": {"name": "a"}, "inbound_nodes": [[["x", 0, 0]]]}]);
