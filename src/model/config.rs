@@ -1,19 +1,21 @@
 //! A model as data: the layer list, in Keras's class and field names.
 
-use crate::nn::{
-    Activation, DenseConfig, DropoutConfig, EmbeddingConfig, GruConfig, LstmConfig, SimpleRnnConfig, Variable,
-};
+use super::class::{Class, InputConfig};
+use super::place::Placed;
+use crate::nn::Activation;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A shape whose open axes (the batch, a free length) are `None`.
 pub type Shape = Vec<Option<usize>>;
 
-/// What a model is: its name and its layers, in the order they run.
+/// What a model is: its name and its layers, in the order they run or as a graph.
 ///
 /// In JSON it reads as Keras's Sequential configuration does:
 /// `{"name": "lstm", "layers": [{"class_name": "LSTM", "config": {"name": "lstm", "units": 8}}, …]}`. Fields left out
-/// have Keras's defaults.
+/// have Keras's defaults. A graph has `input_layers` and `output_layers` as well, and each layer says in `inbound_nodes`
+/// what it is called on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -21,7 +23,18 @@ pub struct ModelConfig {
     pub name: String,
     /// The layers.
     pub layers: Vec<LayerConfig>,
+    /// The inputs of a graph, in order; empty where the layers run one after another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input_layers: Vec<TensorRef>,
+    /// The outputs of a graph, in order; empty where the layers run one after another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_layers: Vec<TensorRef>,
 }
+
+/// A tensor in a graph: a layer's name, which call of the layer, and which of the tensors that it gives. In JSON
+/// `["lstm", 0, 0]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorRef(pub String, pub usize, pub usize);
 
 /// A layer: its name and its class with the class's arguments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,45 +44,8 @@ pub struct LayerConfig {
     pub name: String,
     /// The class and its arguments.
     pub class: Class,
-}
-
-/// The classes of layers, by Keras's names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "class_name", content = "config")]
-#[non_exhaustive]
-pub enum Class {
-    /// The input's shape.
-    InputLayer(InputConfig),
-    /// Ids to vectors.
-    Embedding(EmbeddingConfig),
-    /// Elman's recurrent layer.
-    SimpleRNN(SimpleRnnConfig),
-    /// Long short-term memory.
-    LSTM(LstmConfig),
-    /// Gated recurrent unit.
-    GRU(GruConfig),
-    /// Dropout of single elements.
-    Dropout(DropoutConfig),
-    /// A fully connected layer.
-    Dense(DenseConfig),
-}
-
-/// Class names, for "did you mean".
-const CLASSES: [&str; 7] = ["InputLayer", "Embedding", "SimpleRNN", "LSTM", "GRU", "Dropout", "Dense"];
-
-/// Keras's `InputLayer`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputConfig {
-    /// The input's shape with the batch: `[null, 100]` for sequences of 100 ids.
-    pub batch_shape: Shape,
-    /// `int32` for ids, `float32` for features.
-    #[serde(default = "float32")]
-    pub dtype: String,
-}
-
-fn float32() -> String {
-    "float32".into()
+    /// In a graph, what each call of the layer is given: its inputs, then a recurrent layer's initial states.
+    pub inbound_nodes: Vec<Vec<TensorRef>>,
 }
 
 /// A layer as it stands in JSON: the name is among the arguments.
@@ -78,12 +54,14 @@ fn float32() -> String {
 struct RawLayer {
     class_name: String,
     config: serde_json::Map<String, serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    inbound_nodes: Vec<Vec<TensorRef>>,
 }
 
 impl TryFrom<RawLayer> for LayerConfig {
     type Error = Error;
 
-    fn try_from(RawLayer { class_name, mut config }: RawLayer) -> Result<Self> {
+    fn try_from(RawLayer { class_name, mut config, inbound_nodes }: RawLayer) -> Result<Self> {
         let name = match config.shift_remove("name") {
             Some(serde_json::Value::String(name)) if !name.is_empty() => name,
             Some(other) => {
@@ -91,16 +69,20 @@ impl TryFrom<RawLayer> for LayerConfig {
             }
             None => return Err(Error::layer(class_name, "its `config` needs a `name`")),
         };
-        if !CLASSES.contains(&class_name.as_str()) {
-            let hint = crate::nearest(&class_name, CLASSES.into_iter())
+        if !Class::NAMES.contains(&class_name.as_str()) {
+            let hint = crate::nearest(&class_name, Class::NAMES.iter().copied())
                 .map(|near| format!("did you mean `{near}`?"))
-                .unwrap_or_else(|| format!("known are {}", CLASSES.join(", ")));
+                .unwrap_or_else(|| format!("known are {}", Class::NAMES.join(", ")));
             return Err(Error::layer(name, format!("class `{class_name}` is unknown; {hint}")));
+        }
+        if matches!(class_name.as_str(), "Sequential" | "Functional") {
+            // A model has its name among its own fields.
+            config.insert("name".into(), name.as_str().into());
         }
         let tagged = serde_json::json!({ "class_name": class_name, "config": config });
         let class = serde_json::from_value(tagged)
             .map_err(|e| Error::layer(name.as_str(), format!("{class_name}: {e}")))?;
-        Ok(Self { name, class })
+        Ok(Self { name, class, inbound_nodes })
     }
 }
 
@@ -111,116 +93,29 @@ impl From<LayerConfig> for RawLayer {
         // A class serialises to its name and an object of its arguments: nothing in it can fail.
         let tagged = serde_json::to_value(&layer.class).unwrap_or_default();
         if let Some(arguments) = tagged.get("config").and_then(|value| value.as_object()) {
-            config.extend(arguments.iter().map(|(key, value)| (key.clone(), value.clone())));
+            let others = arguments.iter().filter(|(key, _)| *key != "name");
+            config.extend(others.map(|(key, value)| (key.clone(), value.clone())));
         }
-        Self { class_name: layer.class.name().into(), config }
+        Self { class_name: layer.class.name().into(), config, inbound_nodes: layer.inbound_nodes }
     }
 }
 
-impl Class {
-    /// Keras's name for the class.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::InputLayer(_) => "InputLayer",
-            Self::Embedding(_) => "Embedding",
-            Self::SimpleRNN(_) => "SimpleRNN",
-            Self::LSTM(_) => "LSTM",
-            Self::GRU(_) => "GRU",
-            Self::Dropout(_) => "Dropout",
-            Self::Dense(_) => "Dense",
-        }
-    }
-
-    /// Whether the layer carries its state from batch to batch.
-    pub fn is_stateful(&self) -> bool {
-        match self {
-            Self::SimpleRNN(config) => config.stateful,
-            Self::LSTM(config) => config.stateful,
-            Self::GRU(config) => config.stateful,
-            Self::InputLayer(_) | Self::Embedding(_) | Self::Dropout(_) | Self::Dense(_) => false,
-        }
-    }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        match self {
-            Self::InputLayer(input) => match input.batch_shape.len() {
-                0 | 1 => Err("batch_shape needs the batch and at least one more axis".into()),
-                _ if input.batch_shape[1..].contains(&Some(0)) => Err("batch_shape has an axis of 0".into()),
-                _ => Ok(()),
-            },
-            Self::Embedding(config) => config.check(),
-            Self::SimpleRNN(config) => config.check(),
-            Self::LSTM(config) => config.check(),
-            Self::GRU(config) => config.check(),
-            Self::Dropout(config) => config.check(),
-            Self::Dense(config) => config.check(),
-        }
-    }
-
-    /// The layer's variables over an input of `input_dim` features.
-    fn variables(&self, input_dim: usize) -> Vec<Variable> {
-        match self {
-            Self::InputLayer(_) | Self::Dropout(_) => vec![],
-            Self::Embedding(config) => config.variables(),
-            Self::SimpleRNN(config) => config.variables(input_dim),
-            Self::LSTM(config) => config.variables(input_dim),
-            Self::GRU(config) => config.variables(input_dim),
-            Self::Dense(config) => config.variables(input_dim),
-        }
-    }
-
-    /// The output's shape for an input of shape `input`.
-    fn output_shape(&self, input: &Shape) -> std::result::Result<Shape, String> {
-        let recurrent = |units: usize, sequences: bool| match **input {
-            [batch, time, _] if sequences => Ok(vec![batch, time, Some(units)]),
-            [batch, _, _] => Ok(vec![batch, Some(units)]),
-            _ => Err(format!(
-                "needs an input of 3 axes (batch, time, features), given {}; does the layer before it lack return_sequences?",
-                show(input)
-            )),
-        };
-        match self {
-            Self::InputLayer(config) => Ok(config.batch_shape.clone()),
-            Self::Embedding(config) => {
-                let mut shape = input.clone();
-                shape.push(Some(config.output_dim));
-                Ok(shape)
-            }
-            Self::SimpleRNN(config) => recurrent(config.units, config.return_sequences),
-            Self::LSTM(config) => recurrent(config.units, config.return_sequences),
-            Self::GRU(config) => recurrent(config.units, config.return_sequences),
-            Self::Dropout(_) => Ok(input.clone()),
-            Self::Dense(config) => {
-                let mut shape = input.clone();
-                if let Some(last) = shape.last_mut() {
-                    *last = Some(config.units);
-                }
-                Ok(shape)
-            }
-        }
+impl LayerConfig {
+    /// A layer of a model whose layers run one after another.
+    pub fn new(name: impl Into<String>, class: Class) -> Self {
+        Self { name: name.into(), class, inbound_nodes: vec![] }
     }
 }
 
-/// The most numbers that a variable may have: 8 GiB of them.
-const MAX_VARIABLE: usize = 1 << 31;
-
-/// A shape as Keras prints it: `(None, 100, 16)`.
-pub(super) fn show(shape: &[Option<usize>]) -> String {
-    let axes: Vec<String> =
-        shape.iter().map(|axis| axis.map_or_else(|| "None".into(), |n| n.to_string())).collect();
-    format!("({})", axes.join(", "))
-}
-
-/// A layer with what follows from its place in the model.
-pub(super) struct Placed<'a> {
-    pub layer: &'a LayerConfig,
-    /// The last axis of the input; 0 for an Embedding, which has none.
-    pub input_dim: usize,
-    pub output_shape: Shape,
-    pub variables: Vec<Variable>,
-}
+/// Full names and shapes of variables.
+pub type NamedShapes = Vec<(String, Vec<usize>)>;
 
 impl ModelConfig {
+    /// A model whose layers run one after another.
+    pub fn sequential(name: impl Into<String>, layers: Vec<LayerConfig>) -> Self {
+        Self { name: name.into(), layers, input_layers: vec![], output_layers: vec![] }
+    }
+
     /// From JSON.
     ///
     /// # Errors
@@ -232,67 +127,79 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// Every layer in order with its input and output; the check of the whole.
-    pub(super) fn place(&self) -> Result<Vec<Placed<'_>>> {
-        let mut shape: Option<Shape> = None;
-        let mut placed: Vec<Placed<'_>> = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let fail = |what: String| Error::layer(layer.name.as_str(), what);
-            layer.class.check().map_err(fail)?;
-            if layer.name.contains(['.', '/']) || placed.iter().any(|other| other.layer.name == layer.name) {
-                return Err(fail("a layer's name must be its own and hold no `.` or `/`".into()));
-            }
-            let input = match (&layer.class, shape.take()) {
-                (Class::InputLayer(_), Some(_)) => {
-                    return Err(fail("an InputLayer can only be the first layer".into()));
-                }
-                (Class::InputLayer(_), None) => vec![],
-                (Class::Embedding(_), None) => vec![None, None],
-                (_, Some(shape)) => shape,
-                (_, None) => {
-                    return Err(fail(
-                        "the first layer must be an InputLayer with its batch_shape, or an Embedding".into(),
-                    ));
-                }
-            };
-            let is_input = matches!(layer.class, Class::InputLayer(_) | Class::Embedding(_));
-            let input_dim = match input.last() {
-                _ if is_input => 0,
-                Some(Some(features)) => *features,
-                _ => return Err(fail(format!("the last axis of its input {} must be known", show(&input)))),
-            };
-            let output_shape = layer.class.output_shape(&input).map_err(fail)?;
-            shape = Some(output_shape.clone());
-            let variables = layer.class.variables(input_dim);
-            for variable in &variables {
-                let len = variable.shape.iter().try_fold(1usize, |len, &axis| len.checked_mul(axis));
-                if len.is_none_or(|len| len > MAX_VARIABLE) {
-                    let (name, shape) = (variable.name, &variable.shape);
-                    return Err(fail(format!("its {name} {shape:?} would have more than 2^31 numbers")));
-                }
-            }
-            placed.push(Placed { layer, input_dim, output_shape, variables });
-        }
-        if placed.iter().all(|placed| matches!(placed.layer.class, Class::InputLayer(_))) {
-            return Err(Error::layer(self.name.as_str(), "a model needs at least one layer"));
-        }
-        Ok(placed)
+    /// Whether the layers form a graph rather than a row.
+    pub fn is_graph(&self) -> bool {
+        !self.input_layers.is_empty() || !self.output_layers.is_empty()
+    }
+
+    /// The shapes of the model's inputs, in order, as its InputLayers have them.
+    pub fn input_shapes(&self) -> Vec<Shape> {
+        self.input_configs().into_iter().map(|input| input.batch_shape).collect()
+    }
+
+    /// The InputLayers in the order of the model's inputs.
+    pub(super) fn input_configs(&self) -> Vec<InputConfig> {
+        let inputs: Vec<&LayerConfig> = if self.is_graph() {
+            let find = |reference: &TensorRef| self.layers.iter().find(|layer| layer.name == reference.0);
+            self.input_layers.iter().filter_map(find).collect()
+        } else {
+            self.layers.iter().take(1).collect()
+        };
+        let config = |layer: &LayerConfig| match &layer.class {
+            Class::InputLayer(config) => Some(config.clone()),
+            _ => None,
+        };
+        inputs.into_iter().filter_map(config).collect()
     }
 
     /// Every variable's full name and shape, in Keras's order.
     ///
     /// # Errors
     /// If the layers do not fit each other.
-    pub fn variables(&self) -> Result<Vec<(String, Vec<usize>)>> {
+    pub fn variables(&self) -> Result<NamedShapes> {
+        Ok(self.layer_variables()?.into_iter().flat_map(|(_, variables)| variables).collect())
+    }
+
+    /// The same layer by layer, in the order of the layers; within a layer in the order of Keras's `layer.weights`,
+    /// trained ones first.
+    ///
+    /// # Errors
+    /// If the layers do not fit each other.
+    pub fn layer_variables(&self) -> Result<Vec<(&LayerConfig, NamedShapes)>> {
         let named = |placed: Placed<'_>| {
-            let name = placed.layer.name.clone();
-            placed
-                .variables
-                .into_iter()
-                .map(move |v| (format!("{name}.{}", v.name), v.shape))
-                .collect::<Vec<_>>()
+            let name = &placed.layer.name;
+            placed.variables.into_iter().map(|(path, v)| (format!("{name}.{path}"), v.shape)).collect()
         };
-        Ok(self.place()?.into_iter().flat_map(named).collect())
+        let layers = self.place()?.layers.into_iter();
+        Ok(layers
+            .map(|placed| (placed.layer, placed))
+            .map(|(layer, placed)| (layer, named(placed)))
+            .collect())
+    }
+
+    /// Names of the variables that an optimiser does not train: moving statistics.
+    pub(super) fn untrained(&self) -> Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for placed in self.place()?.layers {
+            let untrained = placed.variables.iter().filter(|(_, variable)| !variable.trainable);
+            names.extend(untrained.map(|(path, _)| format!("{}.{path}", placed.layer.name)));
+        }
+        Ok(names)
+    }
+
+    /// The layer that gives the model's first output, looked for within models too.
+    fn last(&self) -> Option<&LayerConfig> {
+        let mut model = self;
+        loop {
+            let last = match model.output_layers.first() {
+                Some(reference) => model.layers.iter().find(|layer| layer.name == reference.0),
+                None => model.layers.last(),
+            };
+            match last.map(|layer| &layer.class) {
+                Some(Class::Sequential(inner) | Class::Functional(inner)) => model = inner,
+                _ => return last,
+            }
+        }
     }
 
     /// The number of token ids that the first Embedding knows, if the model begins with one.
@@ -306,25 +213,27 @@ impl ModelConfig {
     /// Checks that the model ends as [`Model::logits`](super::Model::logits) and training need it.
     ///
     /// # Errors
-    /// If the last layer is no Dense of one unit with a sigmoid.
+    /// If the last layer is no Dense of one unit with a sigmoid, nor a sigmoid of one number.
     pub fn check_binary_classifier(&self) -> Result<()> {
-        let placed = self.place()?;
-        let Some(last) = placed.last() else { return Ok(()) };
-        let fail = |what: &str| Err(Error::layer(last.layer.name.as_str(), what));
-        match &last.layer.class {
+        let placement = self.place()?;
+        let Some(last) = self.last() else { return Ok(()) };
+        let fail = |what: &str| Err(Error::layer(last.name.as_str(), what));
+        match &last.class {
             Class::Dense(dense) if dense.units == 1 && dense.activation == Activation::Sigmoid => {}
+            Class::Activation(config) if config.activation == Activation::Sigmoid => {}
             _ => {
                 return fail(
                     "a binary classifier must end with a Dense layer of 1 unit and activation sigmoid",
                 );
             }
         }
-        match last.output_shape.len() {
-            2 => Ok(()),
-            _ => fail(
+        match placement.output_shapes().as_slice() {
+            [shape] if matches!(shape.as_slice(), [_, Some(1)]) => Ok(()),
+            [_] => fail(
                 "gives one value a step where a classifier gives one a text: set return_sequences to false in the last \
                  recurrent layer",
             ),
+            _ => fail("a binary classifier has one output"),
         }
     }
 

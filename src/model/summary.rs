@@ -1,7 +1,9 @@
 //! The table that Keras prints (`keras/src/utils/summary_utils.py`).
 
-use super::config::{Class, ModelConfig, Shape, show};
+use super::class::Class;
+use super::config::{ModelConfig, Shape};
 use crate::Result;
+use crate::nn::show;
 use serde::Serialize;
 use std::fmt;
 
@@ -38,13 +40,14 @@ impl ModelConfig {
     pub fn summary(&self) -> Result<Summary> {
         let layers: Vec<SummaryLayer> = self
             .place()?
+            .layers
             .into_iter()
             .filter(|placed| !matches!(placed.layer.class, Class::InputLayer(_)))
             .map(|placed| SummaryLayer {
                 name: placed.layer.name.clone(),
                 class_name: placed.layer.class.name().into(),
-                output_shape: placed.output_shape,
-                params: placed.variables.iter().map(|v| v.shape.iter().product::<usize>()).sum(),
+                output_shape: placed.outputs.into_iter().next().unwrap_or_default(),
+                params: placed.variables.iter().map(|(_, v)| v.shape.iter().product::<usize>()).sum(),
             })
             .collect();
         let total_params = layers.iter().map(|layer| layer.params).sum();

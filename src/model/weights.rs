@@ -6,12 +6,16 @@ use crate::{Error, Result};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use safetensors::SafeTensors;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Variables by full name (`lstm.kernel`), sorted by it. Clones share their storage.
 #[derive(Clone, Debug, Default)]
-pub struct Weights(BTreeMap<String, Var>);
+pub struct Weights {
+    variables: BTreeMap<String, Var>,
+    /// Names of those that an optimiser does not train.
+    untrained: BTreeSet<String>,
+}
 
 impl Weights {
     /// Keras's initial values for `config`: the same seed gives the same bytes on every machine.
@@ -20,8 +24,10 @@ impl Weights {
     /// If the layers do not fit each other.
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
         let mut weights = Self::default();
-        for placed in config.place()? {
-            weights.add(&placed.layer.name, &placed.variables, seed, device)?;
+        for placed in config.place()?.layers {
+            for (path, variable) in &placed.variables {
+                weights.draw(format!("{}.{path}", placed.layer.name), variable, seed, device)?;
+            }
         }
         Ok(weights)
     }
@@ -33,12 +39,45 @@ impl Weights {
     /// Candle's own only.
     pub fn add(&mut self, prefix: &str, variables: &[Variable], seed: u64, device: &Device) -> Result<()> {
         for variable in variables {
-            let name = format!("{prefix}.{}", variable.name);
-            let values = variable.initializer.draw(&variable.shape, &mut Stream::named(seed, &name));
-            let tensor = Tensor::from_vec(values, variable.shape.as_slice(), device)?;
-            self.0.insert(name, Var::from_tensor(&tensor)?);
+            self.draw(format!("{prefix}.{}", variable.name), variable, seed, device)?;
         }
         Ok(())
+    }
+
+    fn draw(&mut self, name: String, variable: &Variable, seed: u64, device: &Device) -> Result<()> {
+        let values = variable.initializer.draw(&variable.shape, &mut Stream::named(seed, &name));
+        let tensor = Tensor::from_vec(values, variable.shape.as_slice(), device)?;
+        if !variable.trainable {
+            self.untrained.insert(name.clone());
+        }
+        self.variables.insert(name, Var::from_tensor(&tensor)?);
+        Ok(())
+    }
+
+    /// Takes the variables of `config` from `tensors`, by full name.
+    ///
+    /// # Errors
+    /// If one is missing, unknown, or of another shape.
+    pub fn from_tensors(
+        config: &ModelConfig,
+        mut tensors: BTreeMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut weights = Self { untrained: config.untrained()?, ..Self::default() };
+        for (name, expected) in config.variables()? {
+            let tensor = tensors
+                .remove(&name)
+                .ok_or_else(|| Error::argument(name.as_str(), "this variable of the model is missing"))?;
+            if tensor.dims() != expected {
+                return Err(Error::Shape { name, expected, found: tensor.dims().to_vec() });
+            }
+            let tensor = tensor.to_device(device)?.to_dtype(DType::F32)?.contiguous()?;
+            weights.variables.insert(name, Var::from_tensor(&tensor)?);
+        }
+        match tensors.keys().next() {
+            Some(name) => Err(Error::argument(name.as_str(), "the model does not have this variable")),
+            None => Ok(weights),
+        }
     }
 
     /// Reads a safetensors file that holds exactly the variables of `config`.
@@ -66,7 +105,7 @@ impl Weights {
                 config.name
             )));
         }
-        let mut weights = Self::default();
+        let mut weights = Self { untrained: config.untrained()?, ..Self::default() };
         for (name, shape) in expected {
             let view = file.tensor(&name).map_err(|_| {
                 fail(format!("the variable `{name}` {shape:?} of the model `{}` is missing", config.name))
@@ -82,7 +121,7 @@ impl Weights {
                     fail(format!("the variable `{name}` has type {:?}, not a float", view.dtype()))
                 })?;
             let tensor = Tensor::from_raw_buffer(view.data(), dtype, &shape, device)?.to_dtype(DType::F32)?;
-            weights.0.insert(name, Var::from_tensor(&tensor)?);
+            weights.variables.insert(name, Var::from_tensor(&tensor)?);
         }
         Ok(weights)
     }
@@ -108,14 +147,19 @@ impl Weights {
     }
 
     fn builder(&self, tracked: bool) -> VarBuilder<'static> {
-        let device = self.0.values().next().map_or(Device::Cpu, |var| var.device().clone());
+        let device = self.variables.values().next().map_or(Device::Cpu, |var| var.device().clone());
         let backend = Backend { weights: self.clone(), tracked };
         VarBuilder::from_backend(Box::new(backend), DType::F32, device)
     }
 
     /// Names and variables, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.0.iter().map(|(name, var)| (name.as_str(), var))
+        self.variables.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// Those that an optimiser trains; the others are moving statistics.
+    pub fn trainable(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.iter().filter(|(name, _)| !self.untrained.contains(*name))
     }
 
     /// A copy of the values.
@@ -123,7 +167,10 @@ impl Weights {
     /// # Errors
     /// Candle's own only.
     pub fn snapshot(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.0.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
+        self.variables
+            .iter()
+            .map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?)))
+            .collect()
     }
 
     /// Writes such a copy back into the variables, in place.
@@ -131,7 +178,7 @@ impl Weights {
     /// # Errors
     /// If a variable is missing from `values` or has another shape there.
     pub fn restore(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, var) in &self.0 {
+        for (name, var) in &self.variables {
             let found = values.get(name).map(|value| value.dims()).unwrap_or_default();
             match values.get(name) {
                 Some(value) if found == var.dims() => var.set(value)?,
@@ -171,7 +218,7 @@ impl SimpleBackend for Backend {
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
-        let Some(var) = self.weights.0.get(name) else {
+        let Some(var) = self.weights.variables.get(name) else {
             return Err(candle_core::Error::CannotFindTensor { path: name.to_string() }.bt());
         };
         let tensor = if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() };
@@ -179,6 +226,6 @@ impl SimpleBackend for Backend {
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.weights.0.contains_key(name)
+        self.weights.variables.contains_key(name)
     }
 }

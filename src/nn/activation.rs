@@ -132,7 +132,7 @@ fn piecewise(xs: &Tensor, above: &Tensor, below: &Tensor) -> Result<Tensor> {
 }
 
 /// x for x ≥ 0, else alpha (eˣ - 1); the slope at 0 is 1.
-fn elu(xs: &Tensor, alpha: f64) -> Result<Tensor> {
+pub(super) fn elu(xs: &Tensor, alpha: f64) -> Result<Tensor> {
     let positive = xs.ge(0.0)?;
     // The side not chosen must not overflow: infinity times the gradient 0 is NaN.
     let negative = positive.where_cond(&xs.zeros_like()?, xs)?;

@@ -25,6 +25,9 @@ pub struct GruConfig {
     pub recurrent_dropout: f64,
     /// Give the output of every step rather than the last.
     pub return_sequences: bool,
+    /// In a model, give the states after the last step as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub return_state: bool,
     /// Walk from the last step to the first; outputs come in the order walked.
     pub go_backwards: bool,
     /// Begin each batch with the state that the last one left.
@@ -44,6 +47,7 @@ impl Default for GruConfig {
             dropout: 0.0,
             recurrent_dropout: 0.0,
             return_sequences: false,
+            return_state: false,
             go_backwards: false,
             stateful: false,
             zero_output_for_mask: false,

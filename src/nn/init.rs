@@ -30,11 +30,21 @@ pub struct Variable {
     pub shape: Vec<usize>,
     /// How it begins.
     pub initializer: Initializer,
+    /// Whether an optimiser trains it; moving statistics are not.
+    pub trainable: bool,
 }
 
 impl Variable {
     pub(super) fn new(name: &'static str, shape: impl Into<Vec<usize>>, initializer: Initializer) -> Self {
-        Self { name, shape: shape.into(), initializer }
+        Self { name, shape: shape.into(), initializer, trainable: true }
+    }
+
+    pub(super) fn untrained(
+        name: &'static str,
+        shape: impl Into<Vec<usize>>,
+        initializer: Initializer,
+    ) -> Self {
+        Self { trainable: false, ..Self::new(name, shape, initializer) }
     }
 
     /// Reads the variable from `vb`. A `VarMap` that does not hold it yet draws it by a hint in Candle's terms, which

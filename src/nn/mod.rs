@@ -17,28 +17,56 @@
 //! ```
 
 mod activation;
+mod activation_layers;
+mod conv;
+mod conv_lstm;
 mod dense;
 mod dropout;
 mod embedding;
 mod gru;
 mod init;
 mod lstm;
+mod masking;
+mod merging;
+mod noise;
+mod normalization;
 mod op;
+mod pooling;
 pub mod random;
 mod recurrent;
+mod reshape;
 mod simple_rnn;
+mod sizes;
 mod steps;
 
 pub use activation::Activation;
+pub(crate) use activation_layers::PRelu;
+pub use activation_layers::{
+    ActivationConfig, EluConfig, LeakyReluConfig, PReluConfig, ReluConfig, SoftmaxConfig,
+};
+pub(crate) use conv::Conv;
+pub use conv::ConvConfig;
+pub(crate) use conv_lstm::ConvLstm;
+pub use conv_lstm::ConvLstmConfig;
 pub use dense::{Dense, DenseConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use gru::{Gru, GruConfig};
 pub use init::{Initializer, Variable};
 pub use lstm::{Lstm, LstmConfig};
+pub use masking::MaskingConfig;
+pub(crate) use merging::Merge;
+pub use merging::{ConcatenateConfig, DotConfig, MergeConfig};
+pub use noise::{GaussianNoise, GaussianNoiseConfig, SpatialDropout1D};
+pub(crate) use normalization::{BatchNormalization, LayerNormalization};
+pub use normalization::{BatchNormalizationConfig, LayerNormalizationConfig};
+pub use pooling::{GlobalPoolingConfig, PoolingConfig};
 pub use recurrent::{Call, Output};
 pub(crate) use recurrent::{RecurrentLayer, Source};
+pub use reshape::{FlattenConfig, PermuteConfig, RepeatVectorConfig, ReshapeConfig};
 pub use simple_rnn::{SimpleRnn, SimpleRnnConfig};
+pub(crate) use sizes::show;
+pub use sizes::{Axes, Padding, Sizes};
 
 /// Whether a forward pass is part of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

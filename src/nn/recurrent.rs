@@ -298,7 +298,6 @@ impl Recurrent {
 /// A recurrent layer of whichever kind, as a model holds it.
 pub(crate) trait RecurrentLayer: std::fmt::Debug + Send + Sync {
     fn run(&self, source: Source<'_>, call: Call<'_>) -> Result<Output>;
-    fn return_sequences(&self) -> bool;
     fn reset_states(&self);
 }
 
@@ -383,10 +382,6 @@ macro_rules! recurrent_layer {
                 call: $crate::nn::Call<'_>,
             ) -> candle_core::Result<$crate::nn::Output> {
                 self.inner.forward(source, call)
-            }
-
-            fn return_sequences(&self) -> bool {
-                self.config.return_sequences
             }
 
             fn reset_states(&self) {

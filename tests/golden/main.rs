@@ -2,6 +2,7 @@
 //!
 //! Outputs agree within 1e-5 and gradients within 1e-4, both relative to values above 1.
 
+mod graphs;
 mod layers;
 mod models;
 mod recurrent;
