@@ -1,4 +1,7 @@
 //! Files of Keras's, read and run.
 
+mod fixtures;
+mod hostile;
+mod refusals;
 mod support;
 mod wild;

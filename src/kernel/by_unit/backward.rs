@@ -282,8 +282,9 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
 
         let x_width = features.next_multiple_of(shape.lanes);
         let x_columns: Vec<usize> = (0..x_width / shape.lanes).collect();
-        let mut working =
-            Buffer::new(plan.state + SCRATCH * slot + 2 * rows * x_width + STEPS * rows * padded.max(features));
+        let mut working = Buffer::new(
+            plan.state + SCRATCH * slot + 2 * rows * x_width + STEPS * rows * padded.max(features),
+        );
         let (gradient, rest) = working.split_at_mut(plan.state);
         let (scratch, rest) = rest.split_at_mut(SCRATCH * slot);
         let (dx, rest) = rest.split_at_mut(rows * x_width);

@@ -1,0 +1,194 @@
+//! What cannot be read is refused in one line that says why.
+
+use super::fixtures::FIXTURES;
+use candle_recurrent::keras::{self, Options};
+use hdf5_pure::FileBuilder;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The error of reading `path`.
+fn refusal(path: &Path, options: &Options) -> String {
+    let error = keras::load_with(path, options).expect_err("it must be refused").to_string();
+    assert!(!error.contains('\n'), "{error}");
+    assert!(
+        error.starts_with(&*options.config.as_deref().unwrap_or(path).to_string_lossy())
+            || error.starts_with(&*path.to_string_lossy()),
+        "{error}"
+    );
+    error
+}
+
+fn says(error: &str, words: &[&str]) {
+    for word in words {
+        assert!(error.contains(word), "expected `{word}` in: {error}");
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn write(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn dense(units: usize) -> Value {
+    json!({ "class_name": "Sequential", "keras_version": "3.15.1", "config": { "name": "m", "layers": [
+        { "class_name": "InputLayer", "config": { "name": "x", "batch_shape": [null, 3] } },
+        { "class_name": "Dense", "config": { "name": "dense", "units": units } },
+    ] } })
+}
+
+/// A `.weights.h5` of a Dense layer of 2 units on 3 features.
+fn dense_weights(kernel: &[f32]) -> Vec<u8> {
+    let mut builder = FileBuilder::new();
+    builder.create_dataset("layers/dense/vars/0").with_f32_data(kernel).with_shape(&[3, 2]);
+    builder.create_dataset("layers/dense/vars/1").with_f32_data(&[0.5, 1.5]).with_shape(&[2]);
+    builder.finish().unwrap()
+}
+
+fn with_config(folder: &tempfile::TempDir, config: &Value) -> Options {
+    let config = write(folder, "config.json", config.to_string().as_bytes());
+    Options { config: Some(config), ..Options::default() }
+}
+
+#[test]
+fn weights_alone_need_an_architecture() {
+    let folder = folder();
+    let path = write(&folder, "m.weights.h5", &dense_weights(&[1.0; 6]));
+    says(&refusal(&path, &Options::default()), &["without an architecture", "--config"]);
+    let loaded = keras::load_with(&path, &with_config(&folder, &dense(2))).unwrap();
+    assert_eq!(loaded.warnings, [""; 0]);
+    let names: Vec<&str> = loaded.weights.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["dense.bias", "dense.kernel"]);
+}
+
+#[test]
+fn a_variable_of_another_shape_is_named_with_both_shapes() {
+    let folder = folder();
+    let path = write(&folder, "m.weights.h5", &dense_weights(&[1.0; 6]));
+    let error = refusal(&path, &with_config(&folder, &dense(4)));
+    says(&error, &["dense.kernel", "[3, 4]", "[3, 2]"]);
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_warned_of() {
+    let folder = folder();
+    let path = write(&folder, "m.weights.h5", &dense_weights(&[1.0, f32::NAN, 0.0, 0.0, 0.0, 0.0]));
+    let loaded = keras::load_with(&path, &with_config(&folder, &dense(2))).unwrap();
+    says(&loaded.warnings.join(" "), &["NaN", "1 of 2", "dense.kernel"]);
+}
+
+#[test]
+fn files_without_weights_say_so() {
+    let folder = folder();
+    let path = write(&folder, "m.h5", &FileBuilder::new().finish().unwrap());
+    says(&refusal(&path, &with_config(&folder, &dense(2))), &["no weights"]);
+    let json = write(&folder, "m.json", dense(2).to_string().as_bytes());
+    says(&refusal(&json, &Options::default()), &["architecture but no weights"]);
+    assert_eq!(keras::load_config(&json).unwrap().name, "m");
+}
+
+#[test]
+fn code_and_unknown_layers_are_refused_by_name() {
+    let folder = folder();
+    let layer = |layer: Value| {
+        let mut model = dense(2);
+        model["config"]["layers"].as_array_mut().unwrap().push(layer);
+        let path = write(&folder, "m.json", model.to_string().as_bytes());
+        let error = keras::load_config(&path).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "{error}");
+        error
+    };
+    let lambda = json!({ "class_name": "Lambda", "config": { "name": "squash", "function": "4wEAAAA=" } });
+    says(&layer(lambda), &["squash", "Python code"]);
+    let custom = json!({ "class_name": "Attention", "registered_name": "Custom>Attention", "module": null,
+                         "config": { "name": "mine" } });
+    says(&layer(custom), &["mine", "custom class", "Custom>Attention"]);
+    let module = json!({ "class_name": "Attention", "module": "my_layers", "config": { "name": "mine" } });
+    says(&layer(module), &["custom class", "my_layers.Attention"]);
+    let unknown =
+        json!({ "class_name": "MultiHeadAttention", "config": { "name": "heads", "num_heads": 2 } });
+    says(&layer(unknown), &["heads", "MultiHeadAttention", "supported are", "LSTM"]);
+    let activation =
+        json!({ "class_name": "Dense", "config": { "name": "d", "units": 2, "activation": "mine" } });
+    says(&layer(activation), &["layer d", "`mine`", "supported are"]);
+    let renorm = json!({ "class_name": "BatchNormalization", "config": { "name": "n", "renorm": true } });
+    says(&layer(renorm), &["layer n", "renorm"]);
+}
+
+#[test]
+fn models_that_are_code_are_refused() {
+    let folder = folder();
+    let model =
+        json!({ "class_name": "MyModel", "config": { "name": "mine" }, "registered_name": "Custom>MyModel" });
+    let path = write(&folder, "m.json", model.to_string().as_bytes());
+    says(&keras::load_config(&path).unwrap_err().to_string(), &["mine", "custom class"]);
+}
+
+#[test]
+fn links_and_external_storage_are_not_followed() {
+    let error =
+        |name: &str| refusal(&Path::new(FIXTURES).join(format!("refused_{name}.h5")), &Options::default());
+    says(&error("soft_link"), &["dense/kernel:0", "links"]);
+    says(&error("external_link"), &["dense/kernel:0", "links"]);
+    says(&error("external_storage"), &["dense/kernel:0", "external"]);
+}
+
+#[test]
+fn other_files_are_known_for_what_they_are() {
+    let folder = folder();
+    let torch = |name: &str| {
+        let path = folder.path().join("model.hdf5");
+        let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(b"data").unwrap();
+        archive.finish().unwrap();
+        refusal(&path, &Options::default())
+    };
+    says(&torch("archive/data.pkl"), &["PyTorch"]);
+    says(&torch("saved_model.pb"), &["SavedModel"]);
+    says(&torch("x.npy"), &["NumPy"]);
+    says(&torch("readme.txt"), &["no config.json"]);
+    let pickle = write(&folder, "model.h5", b"\x80\x04\x95\0\0\0\0\0\0\0\0");
+    says(&refusal(&pickle, &Options::default()), &["pickle"]);
+    let empty = write(&folder, "model.keras", b"");
+    says(&refusal(&empty, &Options::default()), &["empty"]);
+}
+
+#[test]
+fn a_small_archive_that_unpacks_to_much_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("bomb.keras");
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    let deflated =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    archive.start_file("config.json", deflated).unwrap();
+    archive.write_all(dense(2).to_string().as_bytes()).unwrap();
+    archive.start_file("model.weights.h5", deflated).unwrap();
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..64 {
+        archive.write_all(&zeros).unwrap();
+    }
+    archive.finish().unwrap();
+    says(&refusal(&path, &Options::default()), &["model.weights.h5", "far more than"]);
+}
+
+#[test]
+fn arrays_that_claim_more_than_the_file_holds_are_refused() {
+    let folder = folder();
+    let mut builder = FileBuilder::new();
+    builder.create_dataset("layers/dense/vars/0").with_f32_data(&[1.0; 6]).with_shape(&[3, 2]);
+    builder.create_dataset("layers/dense/vars/1").with_f32_data(&[0.5, 1.5]).with_shape(&[2]);
+    let mut bytes = builder.finish().unwrap();
+    // The shape (3, 2) becomes (2^36, 2).
+    let shape = [3_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat();
+    let at = bytes.windows(16).position(|window| window == shape).expect("the shape");
+    bytes[at..at + 8].copy_from_slice(&(1_u64 << 36).to_le_bytes());
+    let path = write(&folder, "m.weights.h5", &bytes);
+    let error = refusal(&path, &with_config(&folder, &dense(2)));
+    assert!(error.contains("far more") || error.contains("damaged"), "{error}");
+}

@@ -1,0 +1,138 @@
+//! The command line on files of Keras's.
+#![cfg(feature = "cli")]
+
+use assert_cmd::Command;
+use candle_core::{DType, Tensor, npy::NpzTensors};
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+use std::path::Path;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+/// Ids below 12, six a text; GRU, LSTM and a sigmoid, in the form of Keras 2.1.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/old_keras_2_1.h5");
+
+fn run(folder: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
+    Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))
+        .current_dir(folder)
+        .env("KERAS_HOME", folder)
+        .args(args)
+        .assert()
+}
+
+fn json(assert: assert_cmd::assert::Assert) -> Value {
+    serde_json::from_slice(&assert.success().get_output().stdout).unwrap()
+}
+
+fn fails(assert: assert_cmd::assert::Assert, line: &str) {
+    let one_line = predicate::function(|text: &str| text.lines().count() == 1 && text.starts_with("error: "));
+    assert.code(1).stdout("").stderr(one_line).stderr(contains(line));
+}
+
+fn golden() -> (Tensor, Vec<f32>) {
+    let npz = NpzTensors::new(format!("{FIXTURES}/old_keras_2_1.golden.npz")).unwrap();
+    let y = npz.get("y0").unwrap().unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    (npz.get("x0").unwrap().unwrap(), y)
+}
+
+fn near(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() < 1e-5, "{found:?} {expected:?}");
+    }
+}
+
+#[test]
+fn summary_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["summary", FILE]).success().stdout(contains("gru").and(contains("(None, 6, 3)")));
+    let summary = json(run(folder.path(), &["summary", FILE, "--json"]));
+    assert_eq!(summary["layers"][0]["class_name"], "Embedding");
+}
+
+#[test]
+fn arrays_in_and_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (x, y) = golden();
+    let golden = format!("{FIXTURES}/old_keras_2_1.golden.npz");
+    let path = |name: &str| folder.path().join(name);
+    let answer = json(run(folder.path(), &["predict", FILE, "--input", &golden, "--json"]));
+    let found: Vec<f32> =
+        answer["y"].as_array().unwrap().iter().map(|row| row[0].as_f64().unwrap() as f32).collect();
+    near(&found, &y);
+
+    run(folder.path(), &["predict", FILE, "--input", &golden]).success().stdout(contains("y [3, 1]"));
+
+    let rows: Vec<Vec<f32>> = x.to_dtype(DType::F32).unwrap().to_vec2().unwrap();
+    let csv: Vec<String> =
+        rows.iter().map(|row| row.iter().map(f32::to_string).collect::<Vec<_>>().join(",")).collect();
+    std::fs::write(path("x.csv"), format!("a,b,c,d,e,f\n{}\n", csv.join("\n"))).unwrap();
+    for out in ["y.npz", "y.npy", "y.safetensors", "y.csv"] {
+        run(folder.path(), &["predict", FILE, "--input", "x.csv", "--output", out]).success();
+    }
+    let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    near(&flat(NpzTensors::new(path("y.npz")).unwrap().get("y").unwrap().unwrap()), &y);
+    near(&flat(Tensor::read_npy(path("y.npy")).unwrap()), &y);
+    let tensors = candle_core::safetensors::load(path("y.safetensors"), &candle_core::Device::Cpu).unwrap();
+    near(&flat(tensors["y"].clone()), &y);
+    let text = std::fs::read_to_string(path("y.csv")).unwrap();
+    near(&text.lines().map(|line| line.parse().unwrap()).collect::<Vec<f32>>(), &y);
+}
+
+#[test]
+fn arrays_that_do_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x.csv"), "1,2,3\n").unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "input");
+    std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,0.5\n").unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "token ids");
+    std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,6\n1,2,three,4,5,6\n").unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "line 2");
+    run(folder.path(), &["predict", FILE, "--input", "x.xlsx"]).code(2);
+}
+
+#[test]
+fn text_needs_a_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    fails(run(folder.path(), &["predict", FILE, "the film"]), "--tokenizer");
+    let answer = json(run(folder.path(), &["predict", FILE, "the film", "--tokenizer", "imdb", "--json"]));
+    assert!(answer[0]["probability"].as_f64().unwrap() > 0.0);
+    std::fs::write(folder.path().join("index.json"), r#"{"the": 1, "film": 2}"#).unwrap();
+    run(folder.path(), &["predict", FILE, "the film", "--tokenizer", "index.json"]).success();
+}
+
+#[test]
+fn a_file_is_evaluated_and_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    fails(run(folder.path(), &["evaluate", FILE]), "--tokenizer");
+    let before = json(run(folder.path(), &["evaluate", FILE, "--tokenizer", "imdb", "--json"]));
+    assert!(before["loss"].as_f64().unwrap() > 0.0);
+    let args = [
+        "train",
+        FILE,
+        "--tokenizer",
+        "imdb",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "1e-7",
+        "--quiet",
+        "--json",
+    ];
+    let trained = json(run(folder.path(), &[&args[..], &["--out", "tuned"]].concat()));
+    // A tiny step away from the file's weights, not from weights drawn anew.
+    let after = trained["test_loss"].as_f64().unwrap();
+    assert!((after - before["loss"].as_f64().unwrap()).abs() < 1e-3, "{before} {trained}");
+    run(folder.path(), &["predict", "tuned", "the film"]).success();
+    fails(run(folder.path(), &["train", FILE, "--vocab-size", "50"]), "--vocab-size 50");
+}
+
+#[test]
+fn weights_alone_take_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = format!("{FIXTURES}/k3_text.weights.h5");
+    fails(run(folder.path(), &["predict", &weights, "--input", "x.npy"]), "--config");
+    fails(run(folder.path(), &["predict", "lstm", "good", "--config", "x.json"]), "own configuration");
+    std::fs::write(folder.path().join("model.h5"), "<html>").unwrap();
+    fails(run(folder.path(), &["summary", "model.h5"]), "web page");
+}
