@@ -22,6 +22,8 @@ mod file;
 mod find;
 mod form;
 mod modules;
+#[cfg(test)]
+mod tests;
 pub(super) mod view;
 
 pub use file::weights_from_safetensors;
@@ -29,6 +31,7 @@ pub use file::weights_from_safetensors;
 use crate::model::ModelConfig;
 use crate::{Error, Result};
 use candle_core::Tensor;
+use modules::Module;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -74,22 +77,7 @@ impl Layout {
         if self == Self::Keras {
             return Ok(LaidOut { tensors: variables.clone(), notes: vec![] });
         }
-        let modules = modules::modules(config, self)?;
-        let mut notes = Vec::new();
-        let mut tensors = BTreeMap::new();
-        for module in modules {
-            module.check(self)?;
-            notes.extend(module.notes.iter().map(|note| format!("layer {}: {note}", module.layer)));
-            for part in &module.parts {
-                let variable = variables.get(&part.variable);
-                let variable = variable.ok_or_else(|| {
-                    Error::layer(module.layer.as_str(), format!("the variable {} is missing", part.variable))
-                })?;
-                let names = part.suffixes.iter().map(|suffix| module.name(suffix));
-                tensors.extend(names.zip(part.form.apply(variable)?));
-            }
-        }
-        Ok(LaidOut { tensors, notes })
+        lay_out(&modules::modules(config, self)?, self, variables)
     }
 
     /// Reads tensors of this layout as the variables of `config`. Modules are found by the layers' names or, where names
@@ -123,6 +111,24 @@ impl Layout {
             true => Self::PyTorch,
         }
     }
+}
+
+fn lay_out(modules: &[Module], layout: Layout, variables: &BTreeMap<String, Tensor>) -> Result<LaidOut> {
+    let mut notes = Vec::new();
+    let mut tensors = BTreeMap::new();
+    for module in modules {
+        module.check(layout)?;
+        notes.extend(module.notes.iter().map(|note| format!("layer {}: {note}", module.layer)));
+        for part in &module.parts {
+            let variable = variables.get(&part.variable);
+            let variable = variable.ok_or_else(|| {
+                Error::layer(module.layer.as_str(), format!("the variable {} is missing", part.variable))
+            })?;
+            let names = part.suffixes.iter().map(|suffix| module.name(suffix));
+            tensors.extend(names.zip(part.form.apply(variable)?));
+        }
+    }
+    Ok(LaidOut { tensors, notes })
 }
 
 impl std::fmt::Display for Layout {

@@ -5,6 +5,7 @@ use super::form::Form;
 use super::view::{self, View};
 use crate::model::ModelConfig;
 use crate::{Error, Result};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A module with tensors.
@@ -72,10 +73,17 @@ impl Module {
 
 /// Every module of the model with tensors, in the order of the layers.
 pub(super) fn modules(config: &ModelConfig, layout: Layout) -> Result<Vec<Module>> {
-    let json = view::model_json(config)?;
-    let variables = config.variables()?.into_iter().collect();
+    of_json(&view::model_json(config)?, config.variables()?.into_iter().collect(), layout)
+}
+
+/// The same of a model in JSON, with its variables' shapes.
+pub(super) fn of_json(
+    json: &Value,
+    variables: BTreeMap<String, Vec<usize>>,
+    layout: Layout,
+) -> Result<Vec<Module>> {
     let mut walk = Walk { layout, variables, modules: vec![] };
-    for layer in view::layers(&json, "")? {
+    for layer in view::layers(json, "")? {
         walk.layer(&layer, layer.name())?;
     }
     Ok(walk.modules)
@@ -177,7 +185,7 @@ impl Walk {
                 false => self.part(module, view, like, suffix, Form::Constant(constant)),
             }
         }
-        let epsilon = view.config.get("epsilon").and_then(serde_json::Value::as_f64).unwrap_or(1e-3);
+        let epsilon = view.config.get("epsilon").and_then(Value::as_f64).unwrap_or(1e-3);
         module.notes.push(format!("eps={epsilon}"));
     }
 
@@ -187,8 +195,7 @@ impl Walk {
         let gru = class == "GRU";
         let activation = view.text("activation").unwrap_or("tanh");
         let recurrent = view.text("recurrent_activation").unwrap_or("sigmoid");
-        let before =
-            gru && view.config.get("reset_after").and_then(serde_json::Value::as_bool) == Some(false);
+        let before = gru && view.config.get("reset_after").and_then(Value::as_bool) == Some(false);
         if class == "SimpleRNN" {
             module.pytorch_only = Some("candle-nn has no plain RNN");
             match activation {
