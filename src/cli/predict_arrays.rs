@@ -3,7 +3,7 @@
 use super::arrays::{self, Arrays};
 use super::{Outcome, Output};
 use crate::checkpoint::Checkpoint;
-use crate::model::{Class, Model, ModelConfig, Shape};
+use crate::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
 use crate::nn::Mode;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
@@ -65,16 +65,22 @@ pub(super) fn run(
 
 /// The model's inputs in order.
 fn inputs(config: &ModelConfig) -> Vec<Input> {
-    let input = |name: &str, class: &Class| match class {
+    let input = |layer: &LayerConfig| match &layer.class {
         Class::InputLayer(input) => Some(Input {
-            name: name.into(),
+            name: layer.name.clone(),
             shape: input.batch_shape.clone(),
             is_ids: input.dtype.contains("int"),
         }),
-        Class::Embedding(_) => Some(Input { name: name.into(), shape: vec![None, None], is_ids: true }),
+        Class::Embedding(_) => {
+            Some(Input { name: layer.name.clone(), shape: vec![None, None], is_ids: true })
+        }
         _ => None,
     };
-    config.layers.first().and_then(|layer| input(&layer.name, &layer.class)).into_iter().collect()
+    if !config.is_graph() {
+        return config.layers.first().and_then(input).into_iter().collect();
+    }
+    let layer = |reference: &TensorRef| config.layers.iter().find(|layer| layer.name == reference.0);
+    config.input_layers.iter().filter_map(|reference| input(layer(reference)?)).collect()
 }
 
 impl Input {
@@ -150,19 +156,30 @@ fn shape_table(
 
 /// The model's answers, batch by batch.
 fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
-    let [input] = inputs else { anyhow::bail!("the model needs an InputLayer for each input") };
-    let samples = input.dim(0)?;
-    // A layer that carries its state on must see all samples as one batch.
-    let stateful = model.config().layers.iter().any(|layer| layer.class.is_stateful());
-    let batch = if stateful { samples.max(1) } else { BATCH };
-    let mut parts = Vec::new();
-    for from in (0..samples).step_by(batch) {
-        parts.push(model.forward(&input.narrow(0, from, batch.min(samples - from))?, Mode::Inference)?);
+    let samples = inputs.iter().map(|input| input.dim(0)).collect::<Result<Vec<_>, _>>()?;
+    let count = samples.first().copied().unwrap_or(0);
+    if samples.iter().any(|&samples| samples != count) {
+        anyhow::bail!("the inputs hold {samples:?} samples, expected the same number in each");
     }
-    if parts.is_empty() {
+    if count == 0 {
         anyhow::bail!("the input holds no samples");
     }
-    Ok(vec![Tensor::cat(&parts, 0)?])
+    // A layer that carries its state on must see all samples as one batch.
+    let stateful = model.config().layers.iter().any(|layer| layer.class.is_stateful());
+    let batch = if stateful { count } else { BATCH };
+    let mut parts: Vec<Vec<Tensor>> = Vec::new();
+    for from in (0..count).step_by(batch) {
+        let part = inputs.iter().map(|input| input.narrow(0, from, batch.min(count - from)));
+        for (index, output) in
+            model.forward_all(&part.collect::<Result<Vec<_>, _>>()?, Mode::Inference)?.into_iter().enumerate()
+        {
+            match parts.get_mut(index) {
+                Some(parts) => parts.push(output),
+                None => parts.push(vec![output]),
+            }
+        }
+    }
+    Ok(parts.iter().map(|parts| Tensor::cat(parts, 0)).collect::<Result<_, _>>()?)
 }
 
 /// Values as lists in lists.

@@ -126,15 +126,6 @@ impl Weights {
         Ok(weights)
     }
 
-    /// The variables `tensors`, by full name. Nothing is checked against a configuration.
-    ///
-    /// # Errors
-    /// Candle's own only.
-    pub fn from_tensors(tensors: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
-        let var = |(name, tensor)| Ok((name, Var::from_tensor(&tensor)?));
-        Ok(Self(tensors.into_iter().map(var).collect::<Result<_>>()?))
-    }
-
     /// A `VarBuilder` whose tensors are tracked: for training.
     pub fn var_builder(&self) -> VarBuilder<'static> {
         self.builder(true)

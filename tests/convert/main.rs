@@ -38,7 +38,7 @@ fn random(config: &ModelConfig, seed: u64) -> Result<Variables> {
 
 /// What the model gives for a fixed input of 3 rows, flat.
 fn outputs(config: &ModelConfig, variables: &Variables, shape: &[usize], ids: bool) -> Result<Vec<f32>> {
-    let weights = Weights::from_tensors(variables.clone())?;
+    let weights = Weights::from_tensors(config, variables.clone(), &Device::Cpu)?;
     let model = Model::new(config, weights.frozen())?;
     let count: usize = shape.iter().product();
     let xs = match ids {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, npy::NpzTensors};
 use candle_recurrent::keras::{self, Loaded};
-use candle_recurrent::model::{Class, Model};
+use candle_recurrent::model::Model;
 use candle_recurrent::nn::Mode;
 use std::path::Path;
 
@@ -34,19 +34,9 @@ pub fn cases(path: &Path) -> Vec<Case> {
 /// Runs the model of `loaded`.
 pub fn run(loaded: &Loaded, inputs: &[Tensor]) -> candle_recurrent::Result<Vec<Tensor>> {
     let model = Model::new(&loaded.config, loaded.weights.frozen())?;
-    let is_ids: Vec<bool> = loaded
-        .config
-        .layers
-        .iter()
-        .filter_map(|layer| match &layer.class {
-            Class::InputLayer(input) => Some(input.dtype == "int32"),
-            _ => None,
-        })
-        .collect();
-    let kind = |is_ids: Option<&bool>| if is_ids == Some(&true) { DType::I64 } else { DType::F32 };
-    let inputs: Vec<Tensor> =
-        inputs.iter().enumerate().map(|(i, x)| x.to_dtype(kind(is_ids.get(i))).unwrap()).collect();
-    model.forward(&inputs[0], Mode::Inference).map(|output| vec![output])
+    // An Embedding reads floats too, as in Keras.
+    let inputs: Vec<Tensor> = inputs.iter().map(floats).collect();
+    model.forward_all(&inputs, Mode::Inference)
 }
 
 fn floats(tensor: &Tensor) -> Tensor {

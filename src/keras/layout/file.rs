@@ -34,12 +34,5 @@ pub fn weights_from_safetensors(
         tensors.insert(name.to_string(), tensor);
     }
     let variables = layout.revert(config, &tensors).map_err(|error| fail(error.to_string()))?;
-    let mut weights = Vec::new();
-    for (name, shape) in config.variables()? {
-        let variable = variables.get(&name).filter(|variable| variable.dims() == shape).ok_or_else(|| {
-            fail(format!("the variable `{name}` {shape:?} of the model `{}` is missing", config.name))
-        })?;
-        weights.push((name, variable.to_device(device)?));
-    }
-    Weights::from_tensors(weights)
+    Weights::from_tensors(config, variables, device).map_err(|error| fail(error.to_string()))
 }

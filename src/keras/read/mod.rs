@@ -85,7 +85,7 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         source::Arrays::Hdf5(file) => {
             let file = Hdf5::open(file).map_err(|what| Error::file(path, what))?;
             let arrays = assign::assign(&file, &translated.layers, &variables);
-            tensors(arrays.map_err(|error| within(path, error))?, &options.device)?
+            tensors(&config, arrays.map_err(|error| within(path, error))?, &options.device)?
         }
         source::Arrays::Safetensors(bytes) => {
             super::weights_from_safetensors(&config, &bytes, path, &options.device)?
@@ -132,12 +132,9 @@ fn within(path: &Path, error: Error) -> Error {
     }
 }
 
-fn tensors(arrays: BTreeMap<String, Array>, device: &Device) -> Result<Weights> {
-    let tensors = arrays
-        .into_iter()
-        .map(|(name, Array { shape, values })| Ok((name, Tensor::from_vec(values, shape, device)?)))
-        .collect::<Result<Vec<_>>>()?;
-    Weights::from_tensors(tensors)
+fn tensors(config: &ModelConfig, arrays: BTreeMap<String, Array>, device: &Device) -> Result<Weights> {
+    let tensor = |(name, Array { shape, values })| Ok((name, Tensor::from_vec(values, shape, device)?));
+    Weights::from_tensors(config, arrays.into_iter().map(tensor).collect::<Result<_>>()?, device)
 }
 
 /// A warning where weights are not numbers.
