@@ -98,25 +98,16 @@ impl Dataset {
             labels.push(f32::from(self.labels[row as usize]));
         }
     }
+}
 
-    /// The data set of `rows`, in that order.
-    fn select(&self, rows: &[u32]) -> Self {
-        let mut ids = Vec::with_capacity(rows.len() * self.max_len);
-        for &row in rows {
-            ids.extend_from_slice(self.row(row as usize));
-        }
-        let labels = rows.iter().map(|&row| self.labels[row as usize]).collect();
-        Self { ids, labels, max_len: self.max_len }
-    }
-
-    /// Refuses what cannot be learnt from.
-    fn check_trainable(&self) -> Result<()> {
-        let what = match self.positives() {
-            _ if self.is_empty() => "no reviews to train on",
-            0 => "all training reviews are negative, expected both classes",
-            all if all == self.len() => "all training reviews are positive, expected both classes",
-            _ => return Ok(()),
-        };
-        Err(Error::Data(what.into()))
-    }
+/// Refuses what cannot be learnt from.
+fn check_trainable(labels: &[u8]) -> Result<()> {
+    let positives = labels.iter().filter(|&&label| label == 1).count();
+    let what = match positives {
+        _ if labels.is_empty() => "no reviews to train on",
+        0 => "all training reviews are negative, expected both classes",
+        all if all == labels.len() => "all training reviews are positive, expected both classes",
+        _ => return Ok(()),
+    };
+    Err(Error::Data(what.into()))
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::pickle::Rows;
 use super::texts::Texts;
-use super::{Dataset, acl_imdb, builtin, imdb, npz, train_test_split};
+use super::{Dataset, acl_imdb, builtin, check_trainable, imdb, npz, train_test_split};
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 
@@ -133,27 +133,49 @@ pub fn load(
     report: &mut dyn FnMut(&str),
 ) -> Result<Splits> {
     options.check(tokenizer)?;
-    let (train, test, tokenizer) = match find(source, report)? {
+    let (train, validation, test, tokenizer) = match find(source, report)? {
         Found::Npz(path) => {
-            let (train, test) = rayon::join(|| npz_half(&path, "train"), || npz_half(&path, "test"));
+            let halves = || rayon::join(|| npz_half(&path, "train"), || npz_half(&path, "test"));
+            // The file's ids are Keras's: no vocabulary but Keras's belongs to them.
+            let ((train, test), tokenizer) = rayon::join(halves, || npz_tokenizer(&path, options.vocab_size));
             let (train, test) = (train?, test?);
             let order = imdb::shuffle(count(train.1.len())?, count(test.1.len())?);
-            // The file's ids are Keras's: no vocabulary but Keras's belongs to them.
-            let tokenizer = npz_tokenizer(&path, options.vocab_size)?;
-            (npz_dataset(&train, &order.0, options)?, npz_dataset(&test, &order.1, options)?, tokenizer)
+            let tokenizer = tokenizer?;
+            check_table(order.0.len(), options.max_len)?;
+            let test_set = npz_dataset(&test, &order.1, options)?;
+            drop(test);
+            let (rows, held) = split(&order.0, &train.1, &test_set, source, options)?;
+            let (rows, held) = (npz_dataset(&train, &rows, options)?, npz_dataset(&train, &held, options)?);
+            (rows, held, test_set, tokenizer)
         }
         found => {
             let reviews = Reviews::read(&found, options, tokenizer)?;
-            let (train, test) = (reviews.dataset(true, options)?, reviews.dataset(false, options)?);
-            (train, test, Some(reviews.tokenizer))
+            let (texts, order) = &reviews.train;
+            check_table(order.len(), options.max_len)?;
+            let test = reviews.dataset(&reviews.test.0, &reviews.test.1, options)?;
+            let (rows, held) = split(order, &texts.labels, &test, source, options)?;
+            let train = reviews.dataset(texts, &rows, options)?;
+            (train, reviews.dataset(texts, &held, options)?, test, Some(reviews.tokenizer))
         }
     };
-    check_test(&test, source)?;
-    train.check_trainable()?;
-    let (rows, held) = train_test_split(count(train.len())?, options.validation_split, options.split_seed);
-    let (train, validation) = (train.select(&rows), train.select(&held));
-    train.check_trainable()?;
+    check_trainable(train.labels())?;
     Ok(Splits { name: source.to_string(), train, validation, test, tokenizer })
+}
+
+/// The rows of the training and of the validation set in scikit-learn's order: `order` is that of the reviews with these
+/// `labels`. Refuses what cannot be learnt from or tested on.
+fn split(
+    order: &[u32],
+    labels: &[u8],
+    test: &Dataset,
+    source: &Source,
+    options: &Options,
+) -> Result<(Vec<u32>, Vec<u32>)> {
+    check_test(test, source)?;
+    check_trainable(labels)?;
+    let (rows, held) = train_test_split(count(order.len())?, options.validation_split, options.split_seed);
+    let of = |rows: Vec<u32>| rows.into_iter().map(|row| order[row as usize]).collect();
+    Ok((of(rows), of(held)))
 }
 
 /// Reads a source's test reviews only; the same rows as [`load`] gives. Reviews as text need the `tokenizer` of the
@@ -182,7 +204,8 @@ pub fn load_test(
                 );
                 return Err(Error::Data(what));
             };
-            Reviews::read(&found, options, Some(tokenizer))?.dataset(false, options)?
+            let reviews = Reviews::read(&found, options, Some(tokenizer))?;
+            reviews.dataset(&reviews.test.0, &reviews.test.1, options)?
         }
     };
     check_test(&test, source)?;
@@ -209,8 +232,7 @@ impl Reviews {
         Ok(Self { train: (train, order.0), test: (test, order.1), vocabulary, tokenizer })
     }
 
-    fn dataset(&self, train: bool, options: &Options) -> Result<Dataset> {
-        let (texts, order) = if train { &self.train } else { &self.test };
+    fn dataset(&self, texts: &Texts, order: &[u32], options: &Options) -> Result<Dataset> {
         texts.encode(order, &self.tokenizer, &self.vocabulary, options.max_len)
     }
 }

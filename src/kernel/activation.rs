@@ -37,6 +37,9 @@ pub enum Activation {
     Softsign,
 }
 
+/// Vectors whose sigmoid or tanh is taken at a time.
+const SIDE_BY_SIDE: usize = 4;
+
 impl Activation {
     /// Replaces each value by its activation.
     #[inline(always)]
@@ -50,13 +53,21 @@ impl Activation {
         match self {
             Self::Linear => {}
             Self::Tanh => {
-                for v in values {
-                    *v = math::tanh(simd, *v);
+                let (several, rest) = pulp::as_arrays_mut::<SIDE_BY_SIDE, _>(values);
+                for vs in several {
+                    *vs = math::tanh(simd, *vs);
+                }
+                for v in rest {
+                    [*v] = math::tanh(simd, [*v]);
                 }
             }
             Self::Sigmoid => {
-                for v in values {
-                    *v = math::sigmoid(simd, *v);
+                let (several, rest) = pulp::as_arrays_mut::<SIDE_BY_SIDE, _>(values);
+                for vs in several {
+                    *vs = math::sigmoid(simd, *vs);
+                }
+                for v in rest {
+                    [*v] = math::sigmoid(simd, [*v]);
                 }
             }
             Self::HardSigmoid { slope } => {

@@ -112,7 +112,7 @@ pub(super) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 }
 
 /// Calls `f` with the floats of each tensor.
-fn with_floats<T>(tensors: [&Tensor; 4], f: impl FnOnce([&[f32]; 4]) -> T) -> Result<T> {
+pub(super) fn with_floats<T>(tensors: [&Tensor; 4], f: impl FnOnce([&[f32]; 4]) -> T) -> Result<T> {
     let tensors = [
         tensors[0].contiguous()?,
         tensors[1].contiguous()?,

@@ -3,7 +3,7 @@
 use super::forward::shows;
 use super::net::{BlockMasks, Net, Shape, Weights, multiply};
 use super::product::{Outer, Product};
-use super::{Block, Plan, Saved, block_rows, table};
+use super::{Block, LARGE, MAX_ROWS, Plan, Saved, block_rows, table};
 use crate::kernel::buffer::Buffer;
 use crate::kernel::cell::{Cell, Factor, Kind, SCRATCH};
 use crate::kernel::gru::Gru;
@@ -16,8 +16,11 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
-/// Steps whose outer products are summed in one go: their gradients are still in the cache.
-const STEPS: usize = 4;
+/// Steps whose outer products are summed in one go: their gradients are still in the cache. Where the sums themselves
+/// are large, more steps, so that they are read and written less often.
+fn steps_together(layer: &Layer) -> usize {
+    if layer.units < LARGE { 4 } else { 8 }
+}
 
 /// As [`backward`](crate::kernel::backward).
 pub(in crate::kernel) fn backward(
@@ -45,8 +48,7 @@ struct Sums {
     recurrent: usize,
     /// (F, G · padded); with a projected table (V, G · padded), the gradient of the projection.
     kernel: usize,
-    /// (V, F) in whole vectors, with a projected table whose gradient's squares are wanted: the table's gradient, and
-    /// its squares.
+    /// (V, F) in whole vectors, where tokens' gradients are summed by row of the table: the sums, and the sums of squares.
     table: usize,
 }
 
@@ -76,18 +78,18 @@ fn run<C: Cell + Sync>(
     let shape = Shape::new(layer, lanes_for(layer.units));
     let (features, units, time) = (layer.features, layer.units, input.time);
     let packed = Weights::backward(shape, layer, input, weights, C::PARTS, want_x);
-    let table = input.rows.filter(|_| table::projects(layer, input));
+    let projected = table::projected(layer, input);
     let table_width = features.next_multiple_of(shape.lanes);
-    let squares = table.filter(|table| want_x && table.squares);
+    let by_row = table::short(layer, input).filter(|_| want_x);
     let width = shape.gates * shape.padded();
     let sums = Sums {
         bias: C::SLOTS * shape.padded(),
         recurrent: units * width,
-        kernel: table.map_or(features, |table| table.vocabulary) * width,
-        table: squares.map_or(0, |table| table.vocabulary * table_width),
+        kernel: projected.map_or(features, |table| table.vocabulary) * width,
+        table: by_row.map_or(0, |table| table.vocabulary * table_width),
     };
-    // The gradient of each token's input, where it is not summed by row of a projected table.
-    let mut d_x = vec![0.0; if want_x && table.is_none() { input.batch * time * features } else { 0 }];
+    let by_token = want_x && by_row.is_none();
+    let mut d_x = vec![0.0; if by_token { input.batch * time * features } else { 0 }];
     let mut d_states = vec![0.0; input.batch * layer.kind.states() * units];
     let rows = block_rows(layer);
     let mut x_chunks = d_x.chunks_mut(rows * time * features);
@@ -104,7 +106,8 @@ fn run<C: Cell + Sync>(
             layer,
             input,
             weights: &packed,
-            table,
+            projected,
+            by_row,
             block: Block::of(layer, input, index),
             memory,
             d_out,
@@ -137,7 +140,7 @@ fn run<C: Cell + Sync>(
             d_bias[2 * units..].copy_from_slice(&bias[3 * shape.padded()..][..units]);
         }
     }
-    match table {
+    match projected {
         None => unpad(shape, kernel, d_kernel),
         Some(table) => {
             let mut sum = Buffer::zeros(features * width);
@@ -162,18 +165,11 @@ fn run<C: Cell + Sync>(
             unpad(shape, &sum, d_kernel);
         }
     }
-    gradients.x = match (input.rows, table) {
-        _ if !want_x => vec![],
-        (None, _) => d_x,
-        (Some(rows), None) => scatter(&rows, features, &d_x),
-        (Some(rows), Some(_)) => {
-            if squares.is_some() {
-                narrow(table_width, features, &[&*d_table, &*d_squares])
-            } else {
-                let table = project_back(shape, layer, &packed, &rows, kernel, table_width);
-                narrow(table_width, features, &[&table])
-            }
-        }
+    gradients.x = match (input.rows, by_row) {
+        (_, Some(table)) if table.squares => narrow(table_width, features, &[&*d_table, &*d_squares]),
+        (_, Some(_)) => narrow(table_width, features, &[&*d_table]),
+        (Some(rows), None) if want_x => scatter(&rows, features, &d_x),
+        _ => d_x,
     };
     gradients
 }
@@ -207,36 +203,11 @@ fn unpad(shape: Shape, from: &[f32], to: &mut [f32]) {
 
 /// Rows `width` long cut to `features`, one array after another.
 fn narrow(width: usize, features: usize, arrays: &[&[f32]]) -> Vec<f32> {
-    let rows = arrays.iter().flat_map(|array| array.chunks_exact(width));
-    rows.flat_map(|row| &row[..features]).copied().collect()
-}
-
-/// The gradient of the table from that of its projection, (V, `table_width`).
-fn project_back(
-    shape: Shape,
-    layer: &Layer,
-    packed: &Weights,
-    rows: &Rows<'_>,
-    d_projected: &[f32],
-    table_width: usize,
-) -> Buffer {
-    let mut table = Buffer::zeros(rows.vocabulary * table_width);
-    let columns: Vec<usize> = (0..table_width / shape.lanes).collect();
-    let segments: Vec<usize> = (0..shape.gates).map(|gate| gate * shape.padded()).collect();
-    dispatch_for(
-        layer.units,
-        Product {
-            out: &mut table,
-            columns: &columns,
-            out_stride: columns.len(),
-            rows: rows.vocabulary,
-            a: d_projected,
-            segments: &segments,
-            a_stride: shape.gates * shape.padded(),
-            weights: &packed.kernel[0],
-        },
-    );
-    table
+    let mut narrow = Vec::with_capacity(arrays.iter().map(|array| array.len() / width * features).sum());
+    for row in arrays.iter().flat_map(|array| array.chunks_exact(width)) {
+        narrow.extend_from_slice(&row[..features]);
+    }
+    narrow
 }
 
 struct Backward<'a, C> {
@@ -244,7 +215,9 @@ struct Backward<'a, C> {
     input: &'a Input<'a>,
     weights: &'a Weights,
     /// The table, if it was projected.
-    table: Option<Rows<'a>>,
+    projected: Option<Rows<'a>>,
+    /// The table, if tokens' gradients are summed by row of it.
+    by_row: Option<Rows<'a>>,
     block: Block,
     memory: Buffer,
     d_out: &'a [f32],
@@ -265,7 +238,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         let (padded, units, features) = (shape.padded(), layer.units, layer.features);
         let slot = rows * padded;
         let plan = Plan {
-            inputs: if self.table.is_some() { 0 } else { rows * features },
+            inputs: if self.projected.is_some() { 0 } else { rows * features },
             state: layer.kind.states() * slot,
             slots: C::SLOTS * slot,
             steps: time,
@@ -280,10 +253,11 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
         let mut memory = std::mem::replace(&mut self.memory, Buffer::new(0));
         let (states, slots, inputs) = plan.cut(&mut memory);
 
+        let together = steps_together(layer);
         let x_width = features.next_multiple_of(shape.lanes);
         let x_columns: Vec<usize> = (0..x_width / shape.lanes).collect();
         let mut working = Buffer::new(
-            plan.state + SCRATCH * slot + 2 * rows * x_width + STEPS * rows * padded.max(features),
+            plan.state + SCRATCH * slot + 2 * rows * x_width + together * rows * padded.max(features),
         );
         let (gradient, rest) = working.split_at_mut(plan.state);
         let (scratch, rest) = rest.split_at_mut(SCRATCH * slot);
@@ -343,7 +317,7 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                     }
                 }
             }
-            let wants_dx = self.d_x.is_some() || self.sums.table > 0;
+            let wants_dx = self.d_x.is_some() || self.by_row.is_some();
             if wants_dx {
                 self.input_back(
                     simd,
@@ -360,8 +334,8 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
                 self.store_dx(step, dx, x_width);
             }
             self.by_step(simd, step, slots_here, dx, x_width);
-            if step % STEPS == 0 {
-                let steps = STEPS.min(time - step);
+            if step % together == 0 {
+                let steps = together.min(time - step);
                 self.outer(
                     simd,
                     &net,
@@ -479,31 +453,37 @@ impl<C: Cell> Backward<'_, C> {
                 bias[slot * vectors + v] = sum;
             }
         }
-        let Some(rows_of) = self.table else { return };
+        let Some(rows_of) = self.projected.or(self.by_row) else { return };
         let time = self.input.time;
         let at = self.layer.at(step, time);
-        let kernel = S::as_mut_simd_f32s(kernel).0;
-        let per_row = shape.gates * vectors;
-        let x_vectors = width / S::F32_LANES;
-        let dx = S::as_simd_f32s(dx).0;
-        let table = S::as_mut_simd_f32s(table).0;
-        let squares = S::as_mut_simd_f32s(squares).0;
+        let mut ids = [0; MAX_ROWS];
         for row in 0..rows {
-            let id = rows_of.ids[(self.block.first + row) * time + at] as usize;
-            let sums = &mut kernel[id * per_row..][..per_row];
+            ids[row] = rows_of.ids[(self.block.first + row) * time + at] as usize;
+        }
+        let ids = &ids[..rows];
+        if self.projected.is_some() {
+            let kernel = S::as_mut_simd_f32s(kernel).0;
             for gate in 0..shape.gates {
-                for v in 0..vectors {
-                    let sum = &mut sums[gate * vectors + v];
-                    *sum = simd.add_f32s(*sum, d[(gate * rows + row) * vectors + v]);
+                let d = &d[gate * rows * vectors..][..rows * vectors];
+                for row in 0..rows {
+                    let at = (ids[row] * shape.gates + gate) * vectors;
+                    for v in 0..vectors {
+                        kernel[at + v] = simd.add_f32s(kernel[at + v], d[row * vectors + v]);
+                    }
                 }
             }
-            if !table.is_empty() {
-                let sums = &mut table[id * x_vectors..][..x_vectors];
-                let squares = &mut squares[id * x_vectors..][..x_vectors];
-                let dx = &dx[row * x_vectors..][..x_vectors];
-                for v in 0..x_vectors {
-                    sums[v] = simd.add_f32s(sums[v], dx[v]);
-                    squares[v] = simd.mul_add_e_f32s(dx[v], dx[v], squares[v]);
+        }
+        if self.by_row.is_some() {
+            let dx = S::as_simd_f32s(dx).0;
+            let table = S::as_mut_simd_f32s(table).0;
+            let squares = S::as_mut_simd_f32s(squares).0;
+            let vectors = width / S::F32_LANES;
+            for row in 0..rows {
+                let at = ids[row] * vectors;
+                for v in 0..vectors {
+                    let d = dx[row * vectors + v];
+                    table[at + v] = simd.add_f32s(table[at + v], d);
+                    squares[at + v] = simd.mul_add_e_f32s(d, d, squares[at + v]);
                 }
             }
         }
@@ -551,7 +531,7 @@ impl<C: Cell> Backward<'_, C> {
                     },
                 );
             };
-        if self.table.is_none() {
+        if self.projected.is_none() {
             let x = &inputs[first * plan.inputs..][..steps * plan.inputs];
             match input_masks {
                 Some(masks) if masks.per_gate => {

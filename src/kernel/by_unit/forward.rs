@@ -2,7 +2,7 @@
 
 use super::net::{BlockMasks, Net, Shape, Weights};
 use super::product::Product;
-use super::{Block, Plan, Saved, block_rows, table};
+use super::{Block, MAX_ROWS, Plan, Saved, block_rows, table};
 use crate::kernel::buffer::Buffer;
 use crate::kernel::cell::{Cell, Kind, SCRATCH};
 use crate::kernel::gru::Gru;
@@ -225,24 +225,20 @@ impl<C: Cell> Forward<'_, C> {
         for step in 0..steps {
             let slots = &mut slots[step * plan.slots..][..plan.slots];
             let at = self.layer.at(first + step, self.input.time);
+            // Where each sequence's first slots are read from.
+            let mut starts = [0; MAX_ROWS];
             for row in 0..rows {
                 let token = (self.block.first + row) * self.input.time + at;
-                let start = match (self.table, self.input.rows) {
-                    (Some(table), Some(rows)) => {
-                        &table[rows.ids[token] as usize * self.start.len()..][..self.start.len()]
-                    }
-                    _ => self.start,
-                };
-                copy_slots(simd, start, &mut slots[row * padded..], rows * padded, padded);
-                if self.table.is_none() {
-                    let from = match self.input.rows {
-                        Some(rows) => rows.ids[token] as usize,
-                        None => token,
-                    };
+                let id = self.input.rows.map_or(token, |table| table.ids[token] as usize);
+                if self.table.is_some() {
+                    starts[row] = id * self.start.len();
+                } else {
                     inputs[step * plan.inputs + row * layer.features..][..layer.features]
-                        .copy_from_slice(&self.input.x[from * layer.features..][..layer.features]);
+                        .copy_from_slice(&self.input.x[id * layer.features..][..layer.features]);
                 }
             }
+            let from = self.table.unwrap_or(self.start);
+            fill_slots(simd, from, &starts[..rows], self.start.len() / padded, shape.vectors, slots);
         }
         if self.table.is_some() {
             return;
@@ -317,15 +313,26 @@ impl<C: Cell> Forward<'_, C> {
     }
 }
 
-/// Copies slots that follow each other to slots `stride` floats apart.
+/// Fills the first slots of each sequence from `from`, where its own start at `starts`.
 #[inline(always)]
-fn copy_slots<S: Simd>(_: S, from: &[f32], to: &mut [f32], stride: usize, padded: usize) {
-    let vectors = padded / S::F32_LANES;
-    for slot in 0..from.len() / padded {
-        let from = S::as_simd_f32s(&from[slot * padded..][..padded]).0;
-        let to = S::as_mut_simd_f32s(&mut to[slot * stride..][..padded]).0;
-        for v in 0..vectors {
-            to[v] = from[v];
+fn fill_slots<S: Simd>(
+    _: S,
+    from: &[f32],
+    starts: &[usize],
+    count: usize,
+    vectors: usize,
+    slots: &mut [f32],
+) {
+    let from = S::as_simd_f32s(from).0;
+    let slots = S::as_mut_simd_f32s(slots).0;
+    let rows = starts.len();
+    for slot in 0..count {
+        let slot_of = &mut slots[slot * rows * vectors..][..rows * vectors];
+        for row in 0..rows {
+            let at = starts[row] / S::F32_LANES + slot * vectors;
+            for v in 0..vectors {
+                slot_of[row * vectors + v] = from[at + v];
+            }
         }
     }
 }

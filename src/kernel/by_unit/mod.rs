@@ -24,6 +24,8 @@ use std::sync::OnceLock;
 const ROWS: usize = 16;
 /// The same where the packed weights outgrow the nearer caches: each pass over them should serve more rows.
 const ROWS_LARGE: usize = 32;
+/// The larger of both.
+const MAX_ROWS: usize = ROWS_LARGE;
 /// Units from which the weights are large.
 const LARGE: usize = 128;
 

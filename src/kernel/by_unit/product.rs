@@ -6,13 +6,19 @@ use pulp::{Simd, WithSimd};
 
 /// Rows of a tile at most. Six rows of two vectors are twelve sums, which the sixteen registers of AVX2 hold.
 const ROWS: usize = 6;
+/// Floats between rows from which their columns are far apart.
+const FAR: usize = 64;
 /// Vectors of a tile at most.
 const VECTORS: usize = 2;
 
 /// How many of `left` rows the next tile takes: tiles as equal as can be.
 #[inline(always)]
 fn next_rows(left: usize) -> usize {
-    left.div_ceil(left.div_ceil(ROWS))
+    match left {
+        0..=ROWS => left,
+        7..=12 => left.div_ceil(2),
+        _ => ROWS,
+    }
 }
 
 /// A matrix in panels: for each pair of column vectors its rows one after another, in *segments* of as many rows each.
@@ -72,8 +78,8 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Packed { vectors, segments, k, .. } = *self.weights;
-        debug_assert!(self.columns.len() == vectors && self.segments.len() == segments);
+        self.check::<S>();
+        let Packed { vectors, k, .. } = *self.weights;
         let mut vector = 0;
         while vector + VECTORS <= vectors {
             self.panel::<S, 2>(simd, vector);
@@ -85,7 +91,29 @@ impl WithSimd for Product<'_> {
     }
 }
 
+/// The largest of `starts` and what lies `count - 1` strides beyond.
+#[inline(always)]
+fn last(starts: &[usize], count: usize, stride: usize) -> usize {
+    let mut largest = 0;
+    for &start in starts {
+        largest = largest.max(start);
+    }
+    largest + (count - 1) * stride
+}
+
 impl Product<'_> {
+    /// Makes sure that the tiles stay within the slices: they read and write without looking.
+    #[inline(always)]
+    fn check<S: Simd>(&self) {
+        let Packed { vectors, segments, k, .. } = *self.weights;
+        assert!(self.columns.len() == vectors && self.segments.len() == segments);
+        assert!(self.weights.floats.len() >= segments * k * vectors * S::F32_LANES);
+        if self.rows > 0 {
+            assert!(last(self.columns, self.rows, self.out_stride) < self.out.len() / S::F32_LANES);
+            assert!(last(self.segments, self.rows, self.a_stride) + k <= self.a.len());
+        }
+    }
+
     #[inline(always)]
     fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
         let rows = self.weights.segments * self.weights.k;
@@ -115,32 +143,36 @@ impl Product<'_> {
         panel: &[[S::f32s; N]],
     ) {
         let k = self.weights.k;
-        let out = S::as_mut_simd_f32s(self.out).0;
+        let out = S::as_mut_simd_f32s(self.out).0.as_mut_ptr();
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
-        for m in 0..M {
+        // SAFETY: `check` has made sure that each of the rows from `row` on, of which there are M more, has its columns
+        // within `out` and its segments within `a`. `panel` is as long as the segments together.
+        unsafe {
             for n in 0..N {
-                sums[m][n] = out[self.columns[vector + n] + (row + m) * self.out_stride];
-            }
-        }
-        for s in 0..self.segments.len() {
-            let mut a = [&self.a[..0]; M];
-            for m in 0..M {
-                a[m] = &self.a[self.segments[s] + (row + m) * self.a_stride..][..k];
-            }
-            let panel = &panel[s * k..][..k];
-            for i in 0..k {
-                let weights = panel[i];
+                let column = out.add(self.columns[vector + n] + row * self.out_stride);
                 for m in 0..M {
-                    let x = simd.splat_f32s(a[m][i]);
-                    for n in 0..N {
-                        sums[m][n] = simd.mul_add_e_f32s(x, weights[n], sums[m][n]);
+                    sums[m][n] = column.add(m * self.out_stride).read();
+                }
+            }
+            let mut weights = panel.as_ptr();
+            for s in 0..self.segments.len() {
+                let a = self.a.as_ptr().add(self.segments[s] + row * self.a_stride);
+                for i in 0..k {
+                    let right = weights.read();
+                    weights = weights.add(1);
+                    for m in 0..M {
+                        let x = simd.splat_f32s(a.add(m * self.a_stride + i).read());
+                        for n in 0..N {
+                            sums[m][n] = simd.mul_add_e_f32s(x, right[n], sums[m][n]);
+                        }
                     }
                 }
             }
-        }
-        for m in 0..M {
             for n in 0..N {
-                out[self.columns[vector + n] + (row + m) * self.out_stride] = sums[m][n];
+                let column = out.add(self.columns[vector + n] + row * self.out_stride);
+                for m in 0..M {
+                    column.add(m * self.out_stride).write(sums[m][n]);
+                }
             }
         }
     }
@@ -170,60 +202,108 @@ impl WithSimd for Outer<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
+        self.check::<S>();
+        // Columns far apart in memory compete for the same places of the cache. Where many tiles read them, they are
+        // first brought together.
+        let gathers = self.d_stride * S::F32_LANES > FAR && self.k > 2 * ROWS;
+        let mut panel =
+            Buffer::new(if gathers { self.steps * self.rows * VECTORS * S::F32_LANES } else { 0 });
         let vectors = self.columns.len();
         let mut vector = 0;
         while vector + VECTORS <= vectors {
-            self.panel::<S, 2>(simd, vector);
+            self.panel::<S, 2>(simd, vector, &mut panel);
             vector += VECTORS;
         }
         if vector < vectors {
-            self.panel::<S, 1>(simd, vector);
+            self.panel::<S, 1>(simd, vector, &mut panel);
         }
     }
 }
 
 impl Outer<'_> {
+    /// Makes sure that the tiles stay within the slices: they read and write without looking.
     #[inline(always)]
-    fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize) {
+    fn check<S: Simd>(&self) {
+        if self.k > 0 {
+            assert!((self.k - 1) * self.out_stride + self.columns.len() <= self.out.len() / S::F32_LANES);
+        }
+        if self.steps > 0 && self.rows > 0 {
+            let row = (self.steps - 1) * self.a_step + (self.rows - 1) * self.a_stride;
+            assert!(row + self.k <= self.a.len());
+            let step = (self.steps - 1) * self.d_step;
+            assert!(step + last(self.columns, self.rows, self.d_stride) < self.d.len() / S::F32_LANES);
+        }
+    }
+
+    #[inline(always)]
+    fn panel<S: Simd, const N: usize>(&mut self, simd: S, vector: usize, panel: &mut [f32]) {
+        let mut source = Columns { d: self.d, step: self.d_step, stride: self.d_stride, starts: [0; N] };
+        for n in 0..N {
+            source.starts[n] = self.columns[vector + n];
+        }
+        if !panel.is_empty() {
+            let d = S::as_simd_f32s(self.d).0;
+            let gathered = pulp::as_arrays_mut::<N, _>(S::as_mut_simd_f32s(panel).0).0;
+            for step in 0..self.steps {
+                for row in 0..self.rows {
+                    for n in 0..N {
+                        gathered[step * self.rows + row][n] =
+                            d[source.starts[n] + step * self.d_step + row * self.d_stride];
+                    }
+                }
+            }
+            source = Columns { d: panel, step: self.rows * N, stride: N, starts: [0; N] };
+            for n in 0..N {
+                source.starts[n] = n;
+            }
+        }
         let mut k = 0;
         while k < self.k {
             let count = next_rows(self.k - k);
             match count {
-                6 => self.tile::<S, 6, N>(simd, vector, k),
-                5 => self.tile::<S, 5, N>(simd, vector, k),
-                4 => self.tile::<S, 4, N>(simd, vector, k),
-                3 => self.tile::<S, 3, N>(simd, vector, k),
-                2 => self.tile::<S, 2, N>(simd, vector, k),
-                _ => self.tile::<S, 1, N>(simd, vector, k),
+                6 => self.tile::<S, 6, N>(simd, vector, k, source),
+                5 => self.tile::<S, 5, N>(simd, vector, k, source),
+                4 => self.tile::<S, 4, N>(simd, vector, k, source),
+                3 => self.tile::<S, 3, N>(simd, vector, k, source),
+                2 => self.tile::<S, 2, N>(simd, vector, k, source),
+                _ => self.tile::<S, 1, N>(simd, vector, k, source),
             }
             k += count;
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, vector: usize, k: usize) {
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        vector: usize,
+        k: usize,
+        source: Columns<'_, N>,
+    ) {
         let out = S::as_mut_simd_f32s(self.out).0;
-        let d = S::as_simd_f32s(self.d).0;
-        let mut columns = [0; N];
+        let d = S::as_simd_f32s(source.d).0.as_ptr();
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         for n in 0..N {
-            columns[n] = self.columns[vector + n];
             for m in 0..M {
                 sums[m][n] = out[(k + m) * self.out_stride + vector + n];
             }
         }
         for step in 0..self.steps {
             for row in 0..self.rows {
-                let a = &self.a[step * self.a_step + row * self.a_stride + k..][..M];
-                let at = step * self.d_step + row * self.d_stride;
-                let mut right = [simd.splat_f32s(0.0); N];
-                for n in 0..N {
-                    right[n] = d[at + columns[n]];
-                }
-                for m in 0..M {
-                    let x = simd.splat_f32s(a[m]);
+                // SAFETY: `check` has made sure that each row of each step has its columns within `d` and its k floats,
+                // of which these are M, within `a`. A gathered panel has N vectors for each.
+                unsafe {
+                    let a = self.a.as_ptr().add(step * self.a_step + row * self.a_stride + k);
+                    let d = d.add(step * source.step + row * source.stride);
+                    let mut right = [simd.splat_f32s(0.0); N];
                     for n in 0..N {
-                        sums[m][n] = simd.mul_add_e_f32s(x, right[n], sums[m][n]);
+                        right[n] = d.add(source.starts[n]).read();
+                    }
+                    for m in 0..M {
+                        let x = simd.splat_f32s(a.add(m).read());
+                        for n in 0..N {
+                            sums[m][n] = simd.mul_add_e_f32s(x, right[n], sums[m][n]);
+                        }
                     }
                 }
             }
@@ -234,4 +314,13 @@ impl Outer<'_> {
             }
         }
     }
+}
+
+/// Where the columns of a panel stand, in vectors.
+#[derive(Clone, Copy)]
+struct Columns<'a, const N: usize> {
+    d: &'a [f32],
+    step: usize,
+    stride: usize,
+    starts: [usize; N],
 }

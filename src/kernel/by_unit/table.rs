@@ -1,19 +1,24 @@
 //! Input from a table: when to project the whole of it, and the projection.
 
+use super::block_rows;
 use super::net::{Shape, Weights};
 use super::product::Product;
-use super::{Block, block_rows};
 use crate::kernel::buffer::Buffer;
 use crate::kernel::isa::dispatch_for;
-use crate::kernel::pass::{Input, Layer};
+use crate::kernel::pass::{Input, Layer, Rows};
 use rayon::prelude::*;
 
-/// Whether the rows of the table are fewer than half the tokens of a block, so that projecting each row once is less
-/// work than projecting each token. Dropout on the input makes tokens differ from their rows.
-pub(super) fn projects(layer: &Layer, input: &Input<'_>) -> bool {
-    let rows = Block { first: 0, rows: block_rows(layer).min(input.batch) }.rows;
-    let few = |vocabulary: usize| 2 * vocabulary <= rows * input.time;
-    input.input_dropout.is_none() && input.rows.is_some_and(|table| few(table.vocabulary))
+/// The table, if its rows are fewer than half the tokens of a block: then what belongs to tokens is summed by row while
+/// the block runs.
+pub(super) fn short<'a>(layer: &Layer, input: &Input<'a>) -> Option<Rows<'a>> {
+    let tokens = block_rows(layer).min(input.batch) * input.time;
+    input.rows.filter(|table| 2 * table.vocabulary <= tokens)
+}
+
+/// The table, if projecting each of its rows once is less work than projecting each token. Dropout on the input makes
+/// tokens differ from their rows.
+pub(super) fn projected<'a>(layer: &Layer, input: &Input<'a>) -> Option<Rows<'a>> {
+    short(layer, input).filter(|_| input.input_dropout.is_none())
 }
 
 /// `start + row · kernel` for each row of the table, as the first slots of a cell: (V, start slots · padded).
@@ -24,7 +29,7 @@ pub(super) fn project(
     weights: &Weights,
     start: &[f32],
 ) -> Option<Buffer> {
-    let table = input.rows.filter(|_| projects(layer, input))?;
+    let table = projected(layer, input)?;
     let mut projected = Buffer::new(table.vocabulary * start.len());
     let columns: Vec<usize> = (0..shape.gates * shape.vectors).collect();
     const CHUNK: usize = 64;
