@@ -6,6 +6,7 @@
 
 mod arrays;
 mod comparison;
+mod convert;
 mod device;
 mod evaluate;
 mod interrupt;
@@ -34,6 +35,7 @@ Examples:
   candle-recurrent train lstm
   candle-recurrent train all --data imdb
   candle-recurrent evaluate runs/lstm --data imdb
+  candle-recurrent convert best-lstm-model.h5 best-lstm-model.keras
   candle-recurrent predict best-lstm-model.h5 --input x.npz --output y.npz
   candle-recurrent plot runs/lstm runs/gru --out comparison.png";
 
@@ -52,6 +54,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Summary(summary::Args),
+    Convert(convert::Args),
     List(list::Args),
     Plot(plot::Args),
 }
@@ -88,6 +91,7 @@ impl Command {
             Self::Evaluate(args) => evaluate::run(&args, output),
             Self::Predict(args) => predict::run(&args, output),
             Self::Summary(args) => summary::run(&args, output),
+            Self::Convert(args) => convert::run(&args.settings()?, output),
             Self::List(args) => list::run(&args, output),
             Self::Plot(args) => plot::run(&args, output),
         }

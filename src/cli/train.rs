@@ -263,7 +263,8 @@ impl Run<'_> {
         }
         let model = Model::new(&config.model, weights.var_builder())?;
         let frozen = Model::new(&config.model, weights.frozen())?;
-        let variables = weights.iter().map(|(name, variable)| (name.to_string(), variable.clone())).collect();
+        let variables =
+            weights.trainable().map(|(name, variable)| (name.to_string(), variable.clone())).collect();
         let mut optimizer = RmsProp::new(variables, config.recipe.optimizer.clone())?;
         let shuffle = match (args.no_shuffle, args.reshuffle) {
             (true, _) => Shuffle::Never,

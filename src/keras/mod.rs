@@ -9,8 +9,14 @@
 //! | `read/hdf5.rs` | groups, attributes and arrays of an HDF5 file |
 //! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`] |
 //! | `read/assign/` | arrays of the file to variables of the model |
+//! | `layout/` | one `.safetensors` in PyTorch's and candle-nn's names |
+//! | `write/` | a model as a `.keras` or `.weights.h5` of Keras 3.15 |
 
+mod layout;
 mod open;
 mod read;
+mod write;
 
+pub use layout::{LaidOut, Layout, weights_from_safetensors};
 pub use read::{Kind, Loaded, Options, kind, load, load_config, load_with};
+pub use write::{Written, to_keras, to_weights_h5};

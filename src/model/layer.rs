@@ -282,6 +282,14 @@ impl Layer {
         }
     }
 
+    /// Variables that training moves without the optimiser, by full name.
+    pub fn moving(&self) -> Vec<(String, Var)> {
+        match self {
+            Self::BatchNormalization(layer) => layer.moving(),
+            _ => vec![],
+        }
+    }
+
     /// The companion of an embedding that is being trained.
     pub fn squares(&self) -> Option<(String, Var)> {
         match self {

@@ -128,6 +128,13 @@ impl Model {
         squares
     }
 
+    /// The moving statistics of BatchNormalization by full name: a training pass moves them, no optimiser does.
+    pub fn moving(&self) -> Vec<(String, Var)> {
+        let mut moving = vec![];
+        self.visit(&mut |layer| moving.extend(layer.moving()));
+        moving
+    }
+
     /// Forgets what stateful layers carry from batch to batch.
     pub fn reset_states(&self) {
         self.visit(&mut |layer| layer.reset_states());

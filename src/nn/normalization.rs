@@ -56,6 +56,7 @@ pub(crate) struct BatchNormalization {
     beta: Option<Tensor>,
     moving_mean: Tensor,
     moving_variance: Tensor,
+    name: String,
 }
 
 impl BatchNormalization {
@@ -66,7 +67,17 @@ impl BatchNormalization {
         let (Some(moving_mean), Some(moving_variance)) = (next(true)?, next(true)?) else {
             bail!("layer {}: moving_mean and moving_variance are needed", vb.prefix())
         };
-        Ok(Self { config, gamma, beta, moving_mean, moving_variance })
+        Ok(Self { config, gamma, beta, moving_mean, moving_variance, name: vb.prefix() })
+    }
+
+    /// The moving statistics by full name, where they are variables: training moves them, no optimiser does.
+    pub fn moving(&self) -> Vec<(String, Var)> {
+        let named = [("moving_mean", &self.moving_mean), ("moving_variance", &self.moving_variance)];
+        let variable = |(name, tensor): (&str, &Tensor)| {
+            let variable = tensor.is_variable().then(|| Var::from_tensor(tensor).ok()).flatten()?;
+            Some((format!("{}.{name}", self.name), variable))
+        };
+        named.into_iter().filter_map(variable).collect()
     }
 
     /// Any shape, the same out; `mask`, u8, has one axis less.

@@ -23,6 +23,12 @@ pub trait Trainable {
     fn squares(&self) -> Vec<(String, Var)> {
         vec![]
     }
+
+    /// Variables by name that a training pass moves and the optimiser does not hold, such as moving statistics: [`fit`]
+    /// keeps and restores them with the others.
+    fn moving(&self) -> Vec<(String, Var)> {
+        vec![]
+    }
 }
 
 impl Trainable for Model {
@@ -32,6 +38,10 @@ impl Trainable for Model {
 
     fn squares(&self) -> Vec<(String, Var)> {
         Self::squares(self)
+    }
+
+    fn moving(&self) -> Vec<(String, Var)> {
+        Self::moving(self)
     }
 }
 
@@ -415,12 +425,13 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        let variables = self.optimizer.variables().iter();
+        let moving = self.model.moving();
+        let variables = self.optimizer.variables().iter().chain(&moving);
         variables.map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?.detach()))).collect()
     }
 
     fn restore(&self, weights: &Snapshot) -> Result<()> {
-        for (name, var) in self.optimizer.variables() {
+        for (name, var) in self.optimizer.variables().iter().chain(&self.model.moving()) {
             if let Some(value) = weights.get(name) {
                 var.set(value)?;
             }

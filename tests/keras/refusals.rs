@@ -45,8 +45,14 @@ fn dense(units: usize) -> Value {
 /// A `.weights.h5` of a Dense layer of 2 units on 3 features.
 fn dense_weights(kernel: &[f32]) -> Vec<u8> {
     let mut builder = FileBuilder::new();
-    builder.create_dataset("layers/dense/vars/0").with_f32_data(kernel).with_shape(&[3, 2]);
-    builder.create_dataset("layers/dense/vars/1").with_f32_data(&[0.5, 1.5]).with_shape(&[2]);
+    let mut layers = builder.create_group("layers");
+    let mut dense = layers.create_group("dense");
+    let mut vars = dense.create_group("vars");
+    vars.create_dataset("0").with_f32_data(kernel).with_shape(&[3, 2]);
+    vars.create_dataset("1").with_f32_data(&[0.5, 1.5]).with_shape(&[2]);
+    dense.add_group(vars.finish());
+    layers.add_group(dense.finish());
+    builder.add_group(layers.finish());
     builder.finish().unwrap()
 }
 
@@ -180,10 +186,7 @@ fn a_small_archive_that_unpacks_to_much_is_refused() {
 #[test]
 fn arrays_that_claim_more_than_the_file_holds_are_refused() {
     let folder = folder();
-    let mut builder = FileBuilder::new();
-    builder.create_dataset("layers/dense/vars/0").with_f32_data(&[1.0; 6]).with_shape(&[3, 2]);
-    builder.create_dataset("layers/dense/vars/1").with_f32_data(&[0.5, 1.5]).with_shape(&[2]);
-    let mut bytes = builder.finish().unwrap();
+    let mut bytes = dense_weights(&[1.0; 6]);
     // The shape (3, 2) becomes (2^36, 2).
     let shape = [3_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat();
     let at = bytes.windows(16).position(|window| window == shape).expect("the shape");

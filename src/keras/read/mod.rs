@@ -87,7 +87,9 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
             let arrays = assign::assign(&file, &translated.layers, &variables);
             tensors(&config, arrays.map_err(|error| within(path, error))?, &options.device)?
         }
-        source::Arrays::Safetensors(bytes) => Weights::from_bytes(&config, &bytes, path, &options.device)?,
+        source::Arrays::Safetensors(bytes) => {
+            super::weights_from_safetensors(&config, &bytes, path, &options.device)?
+        }
         source::Arrays::None => {
             return Err(Error::file(
                 path,

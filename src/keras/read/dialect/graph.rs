@@ -4,7 +4,7 @@ use super::masks::Masks;
 use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A tensor: of which layer, of which of its calls, which of what the call gave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,7 +66,14 @@ impl Context {
             roles.insert(layer, role);
             translated.push((layer, canonical_class, config, tail, calls));
         }
-        let known = Known { model: name, counts, roles, tails };
+        // Before Keras 3, a model within a model counted its own making as a call.
+        let is_model = |value: &Value| {
+            let class = value.get("class_name").and_then(Value::as_str);
+            matches!(class, Some("Sequential" | "Functional" | "Model"))
+        };
+        let nested = parsed.iter().filter(|(_, value, _)| self.major < 3 && is_model(value));
+        let from_one = nested.map(|(layer, _, _)| layer.as_str()).collect();
+        let known = Known { model: name, from_one, counts, roles, tails };
 
         let mut layers = Vec::with_capacity(translated.len());
         for (layer, class, mut config, tail, calls) in translated {
@@ -148,6 +155,8 @@ impl Context {
 /// The layers of a model.
 struct Known<'a> {
     model: &'a str,
+    /// Layers whose calls are counted from 1.
+    from_one: HashSet<&'a str>,
     /// Calls of each layer.
     counts: HashMap<&'a str, usize>,
     /// Canonical names.
@@ -162,9 +171,13 @@ impl Known<'_> {
         let unknown = || Error::layer(self.model, format!("its layer `{layer}` is used but not there"));
         let role = self.roles.get(layer.as_str()).ok_or_else(unknown)?;
         let role = self.tails.get(layer.as_str()).unwrap_or(role);
-        // Nested models count their own making as a call.
+        let call = call.saturating_sub(usize::from(self.from_one.contains(layer.as_str())));
         let count = self.counts.get(layer.as_str()).copied().unwrap_or(0);
-        let call = if *call >= count { count.saturating_sub(1) } else { *call };
+        let is_input = count == 0 && call == 0;
+        if call >= count && !is_input {
+            let what = format!("call {call} of its layer `{layer}` is used, and there are {count}");
+            return Err(Error::layer(self.model, what));
+        }
         Ok(json!([role, call, tensor]))
     }
 }

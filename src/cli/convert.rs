@@ -1,0 +1,277 @@
+//! `convert`: a model from one kind of file to another.
+
+use super::model::ModelSource;
+use super::output::message;
+use super::{Outcome, Output};
+use crate::checkpoint::{
+    self, Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, write_atomic,
+};
+use crate::keras::{self, Layout};
+use crate::model::ModelConfig;
+use crate::text::Tokenizer;
+use crate::train::History;
+use candle_core::{Device, Tensor};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Convert a model between Keras's files, model folders, and safetensors for PyTorch and candle-nn
+///
+/// What OUT becomes follows from its name: NAME.keras (Keras 3 loads it with keras.saving.load_model),
+/// NAME.weights.h5 (its load_weights), NAME.safetensors (weights alone, see --layout), or a model folder.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  candle-recurrent convert best-lstm-model.h5 best-lstm-model.keras
+  candle-recurrent convert best-gru-model.keras my-gru
+  candle-recurrent convert runs/lstm lstm.safetensors --layout pytorch
+  candle-recurrent convert lstm.safetensors lstm.keras --config runs/lstm/config.json")]
+pub(super) struct Args {
+    /// A .keras, .h5, .weights.h5 or .safetensors file, a model folder, or a name of the zoo (see `list`)
+    #[arg(value_name = "IN")]
+    input: String,
+    /// NAME.keras, NAME.weights.h5, NAME.safetensors, or a folder
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Names and shapes in a .safetensors: keras, candle-nn or pytorch [default: keras]
+    #[arg(long, value_parser = layout)]
+    layout: Option<Layout>,
+    /// The architecture, where IN holds weights alone: a config.json, Keras's to_json(), or a file of the same model
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON value: input, output, format, layout, params, notes
+    #[arg(long)]
+    json: bool,
+}
+
+fn layout(text: &str) -> Result<Layout, String> {
+    text.parse().map_err(|_| "give keras, candle-nn or pytorch".into())
+}
+
+/// What to write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Keras,
+    WeightsH5,
+    Safetensors(Layout),
+    Folder,
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Keras => "keras",
+            Self::WeightsH5 => "weights.h5",
+            Self::Safetensors(_) => "safetensors",
+            Self::Folder => "folder",
+        }
+    }
+}
+
+/// The command line, checked.
+pub(super) struct Settings {
+    args: Args,
+    format: Format,
+}
+
+impl Args {
+    /// Finds out what OUT is to be.
+    pub(super) fn settings(self) -> Result<Settings, clap::Error> {
+        let format = self.format().map_err(|(kind, what)| super::Cli::command().error(kind, what))?;
+        Ok(Settings { args: self, format })
+    }
+
+    fn format(&self) -> Result<Format, (ErrorKind, String)> {
+        let shown = self.output.display();
+        let text = self.output.to_string_lossy().to_lowercase();
+        let safetensors = text.ends_with(".safetensors");
+        if let (Some(layout), false) = (self.layout, safetensors) {
+            let what = format!("--layout {layout} is for a .safetensors, and OUT is {shown}");
+            return Err((ErrorKind::ArgumentConflict, what));
+        }
+        if self.output.is_dir() || text.ends_with(['/', std::path::MAIN_SEPARATOR]) {
+            return Ok(Format::Folder);
+        }
+        if text.ends_with(".keras") {
+            return Ok(Format::Keras);
+        }
+        if text.ends_with(".weights.h5") {
+            return Ok(Format::WeightsH5);
+        }
+        if safetensors {
+            return Ok(Format::Safetensors(self.layout.unwrap_or_default()));
+        }
+        match self.output.extension().map(|extension| extension.to_string_lossy().to_lowercase()).as_deref() {
+            None => Ok(Format::Folder),
+            Some("h5" | "hdf5") => Err((
+                ErrorKind::ValueValidation,
+                format!(
+                    "OUT {shown}: Keras 3 writes no more such files; name it .keras, or .weights.h5 for the weights alone"
+                ),
+            )),
+            Some(_) => Err((
+                ErrorKind::ValueValidation,
+                format!("OUT {shown}: name a .keras, a .weights.h5, a .safetensors, or a folder (NAME/)"),
+            )),
+        }
+    }
+}
+
+/// A model with all that a folder may hold.
+struct Source {
+    config: Config,
+    weights: BTreeMap<String, Tensor>,
+    tokenizer: Option<Tokenizer>,
+    history: Option<History>,
+    warnings: Vec<String>,
+}
+
+impl Source {
+    fn read(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
+        let device = Device::Cpu;
+        Ok(match ModelSource::find(argument, config)? {
+            ModelSource::Zoo(entry) => {
+                let config = entry.config()?;
+                Self {
+                    weights: entry.weights(&config.model, &device)?.snapshot()?,
+                    tokenizer: Some(entry.tokenizer()?),
+                    history: Some(entry.history()?),
+                    warnings: vec![],
+                    config,
+                }
+            }
+            ModelSource::Folder(folder) => {
+                let config = folder.config()?;
+                let has_history = folder.path().join(HISTORY_FILE).is_file();
+                Self {
+                    weights: folder.weights(&config.model, &device)?.snapshot()?,
+                    tokenizer: folder.tokenizer()?,
+                    history: has_history.then(|| folder.history()).transpose()?,
+                    warnings: vec![],
+                    config,
+                }
+            }
+            ModelSource::Config(path) => {
+                anyhow::bail!(
+                    "{}: is a configuration without weights: there is nothing to convert",
+                    path.display()
+                )
+            }
+            ModelSource::Keras { path, config } => {
+                let loaded = keras::load_with(&path, &keras::Options { config, device })?;
+                Self {
+                    weights: loaded.weights.snapshot()?,
+                    config: Config::of_model(loaded.config),
+                    tokenizer: None,
+                    history: None,
+                    warnings: loaded.warnings,
+                }
+            }
+        })
+    }
+}
+
+/// What was done, with the keys of `--json`.
+#[derive(Serialize)]
+struct Report {
+    input: String,
+    output: String,
+    format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<&'static str>,
+    params: usize,
+    notes: Vec<String>,
+}
+
+pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
+    let Settings { args, format } = settings;
+    let out = args.output.as_path();
+    refuse_input(&args.input, out)?;
+    let source = Source::read(&args.input, args.config.as_deref())?;
+    let model = &source.config.model;
+    let mut notes = source.warnings.clone();
+    match format {
+        Format::Keras => {
+            let written = keras::to_keras(model, &source.weights)?;
+            write_atomic(out, &written.bytes)?;
+            notes.extend(written.notes);
+        }
+        Format::WeightsH5 => {
+            let written = keras::to_weights_h5(model, &source.weights)?;
+            write_atomic(out, &written.bytes)?;
+            notes.extend(written.notes);
+        }
+        Format::Safetensors(layout) => {
+            let laid_out = layout.apply(model, &source.weights)?;
+            let bytes = checkpoint::to_safetensors(&laid_out.tensors, &metadata(model, *layout))?;
+            write_atomic(out, &bytes)?;
+            notes.extend(laid_out.notes);
+        }
+        Format::Folder => write_folder(out, &source)?,
+    }
+    let report = Report {
+        input: args.input.clone(),
+        output: out.display().to_string(),
+        format: format.name(),
+        layout: match format {
+            Format::Safetensors(layout) => Some(layout.name()),
+            _ => None,
+        },
+        params: source.weights.values().map(Tensor::elem_count).sum(),
+        notes,
+    };
+    match args.json {
+        true => output.json(&report)?,
+        false => {
+            for note in &report.notes {
+                message(&format!("note: {note}"));
+            }
+            output.line(format_args!("written: {} ({} parameters)", report.output, report.params))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// A conversion must not destroy what it reads.
+fn refuse_input(input: &str, out: &Path) -> anyhow::Result<()> {
+    let (Ok(from), Ok(to)) = (Path::new(input).canonicalize(), out.canonicalize()) else { return Ok(()) };
+    if from == to || from.parent() == Some(&to) {
+        anyhow::bail!("{}: is what is being read; name another OUT", out.display());
+    }
+    Ok(())
+}
+
+/// PyTorch's tools look for `format`.
+fn metadata(model: &ModelConfig, layout: Layout) -> BTreeMap<&'static str, String> {
+    let format = match layout {
+        Layout::Keras => "candle-recurrent",
+        Layout::CandleNn => "candle-nn",
+        Layout::PyTorch => "pt",
+    };
+    BTreeMap::from([("format", format.to_string()), ("model", model.name.clone())])
+}
+
+fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
+    let folder = ModelFolder::create(out)?;
+    let best = source.history.as_ref().and_then(|history| history.best());
+    if let (Some(history), Some(best)) = (&source.history, best) {
+        folder.save(&source.config, best, &source.weights, source.tokenizer.as_ref(), history)?;
+        folder.save_pictures(&source.config.model.name, history)?;
+        return Ok(());
+    }
+    let weights =
+        checkpoint::to_safetensors(&source.weights, &metadata(&source.config.model, Layout::Keras))?;
+    // Of an older model in this place nothing may stay that belongs to it.
+    for name in [HISTORY_FILE, SVG_FILE, PNG_FILE] {
+        folder.remove(name)?;
+    }
+    match &source.tokenizer {
+        Some(tokenizer) => folder.write(TOKENIZER_FILE, tokenizer.to_json()?)?,
+        None => folder.remove(TOKENIZER_FILE)?,
+    }
+    folder.save_config(&source.config)?;
+    folder.write(WEIGHTS_FILE, weights)?;
+    Ok(())
+}

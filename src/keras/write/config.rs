@@ -1,0 +1,181 @@
+//! A model's JSON as Keras 3.15 writes it into `config.json`.
+
+use super::activation::OLD;
+use super::groups::is_graph;
+use crate::{Error, Result};
+use serde_json::{Map, Value, json};
+
+/// Calls of a layer and their inputs.
+const INPUT_LAYER: &str = "InputLayer";
+
+/// The whole `config.json`.
+///
+/// # Errors
+/// Where the JSON is no model's.
+pub(super) fn keras_model(model: &Value) -> Result<Value> {
+    let graph = is_graph(model);
+    let mut config = model_config(model, graph)?;
+    if !graph {
+        let first = config.pointer("/layers/0/class_name").and_then(Value::as_str).map(str::to_string);
+        if first.as_deref() == Some("Embedding") {
+            // Keras builds a model from its input's shape.
+            let input = json!({"name": "input_layer", "batch_shape": [null, null], "dtype": "int32"});
+            let input = json!({"class_name": INPUT_LAYER, "config": input});
+            if let Some(layers) = config.get_mut("layers").and_then(Value::as_array_mut) {
+                layers.insert(0, keras_layer(&input)?);
+            }
+        }
+    }
+    Ok(object_of(graph, config))
+}
+
+/// A model as a serialised object.
+fn object_of(graph: bool, config: Value) -> Value {
+    match graph {
+        true => json!({"module": "keras.src.models.functional", "class_name": "Functional", "config": config,
+            "registered_name": "Functional"}),
+        false => {
+            json!({"module": "keras", "class_name": "Sequential", "config": config, "registered_name": null})
+        }
+    }
+}
+
+fn model_config(model: &Value, graph: bool) -> Result<Value> {
+    let list = |key: &str| {
+        let list = model.get(key).and_then(Value::as_array);
+        list.ok_or_else(|| Error::argument("model config", format!("a model needs its `{key}`")))
+    };
+    let mut config = Map::new();
+    config.insert("name".into(), model.get("name").cloned().unwrap_or(Value::Null));
+    config.insert("trainable".into(), true.into());
+    let layers = list("layers")?;
+    if !graph {
+        config.insert("dtype".into(), "float32".into());
+        config.insert("layers".into(), layers.iter().map(keras_layer).collect::<Result<_>>()?);
+        return Ok(config.into());
+    }
+    let nested: Vec<&str> = layers.iter().filter(|layer| is_nested_graph(layer)).map(name_of).collect();
+    config.insert("layers".into(), layers.iter().map(graph_layer).collect::<Result<_>>()?);
+    for key in ["input_layers", "output_layers"] {
+        let tensors = list(key)?.iter().map(|tensor| end(tensor, &nested)).collect::<Result<Vec<_>>>()?;
+        // One tensor stands alone, so that the model takes or gives an array and no list.
+        let tensors = match <[Value; 1]>::try_from(tensors) {
+            Ok([one]) => one,
+            Err(several) => several.into(),
+        };
+        config.insert(key.into(), tensors);
+    }
+    Ok(config.into())
+}
+
+fn is_nested_graph(layer: &Value) -> bool {
+    matches!(class_of(layer), "Functional" | "Model")
+        || class_of(layer) == "Sequential" && layer.get("config").is_some_and(is_graph)
+}
+
+fn class_of(layer: &Value) -> &str {
+    layer.get("class_name").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn name_of(layer: &Value) -> &str {
+    layer.pointer("/config/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A model's input or output. There Keras counts the calls of a nested Functional from 1.
+fn end(tensor: &Value, nested: &[&str]) -> Result<Value> {
+    let (layer, call, index) = reference(tensor)?;
+    let first = u64::from(nested.contains(&layer));
+    Ok(json!([layer, call + first, index]))
+}
+
+fn reference(tensor: &Value) -> Result<(&str, u64, u64)> {
+    let parts = tensor.as_array().map(Vec::as_slice).unwrap_or_default();
+    if let [layer, call, index] = parts
+        && let (Some(layer), Some(call), Some(index)) = (layer.as_str(), call.as_u64(), index.as_u64())
+    {
+        return Ok((layer, call, index));
+    }
+    Err(Error::argument("model config", format!("{tensor} is no tensor: expected [layer, call, output]")))
+}
+
+/// A layer as a serialised object.
+fn keras_layer(layer: &Value) -> Result<Value> {
+    let class = class_of(layer);
+    let Some(config) = layer.get("config").and_then(Value::as_object) else {
+        return Err(Error::layer(class, "a layer needs its `config`"));
+    };
+    if matches!(class, "Sequential" | "Functional" | "Model") {
+        let graph = is_nested_graph(layer);
+        let config = layer.get("config").unwrap_or(&Value::Null);
+        return Ok(object_of(graph, model_config(config, graph)?));
+    }
+    let mut config = config.clone();
+    for key in ["layer", "backward_layer", "cell"] {
+        match config.get_mut(key) {
+            Some(inner) if inner.is_object() => *inner = keras_layer(inner)?,
+            Some(Value::Null) => {
+                config.shift_remove(key);
+            }
+            _ => {}
+        }
+    }
+    if let Some(cells) = config.get_mut("cells").and_then(Value::as_array_mut) {
+        for cell in cells {
+            *cell = keras_layer(cell)?;
+        }
+    }
+    for key in ["activation", "recurrent_activation"] {
+        if config.get(key).and_then(Value::as_str) == Some(OLD) {
+            config.insert(key.into(), "hard_sigmoid".into());
+        }
+    }
+    config.entry("dtype").or_insert("float32".into());
+    Ok(json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null}))
+}
+
+/// A layer of a graph, with its calls.
+fn graph_layer(layer: &Value) -> Result<Value> {
+    let mut keras = keras_layer(layer)?;
+    let calls = layer.get("inbound_nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let calls: Value = calls.iter().map(|call| node(layer, call)).collect::<Result<_>>()?;
+    if let Some(keras) = keras.as_object_mut() {
+        keras.insert("name".into(), name_of(layer).into());
+        keras.insert("inbound_nodes".into(), calls);
+    }
+    Ok(keras)
+}
+
+/// One call of a layer: the tensors it is given, of a recurrent layer the first as its input and the others as its
+/// states.
+fn node(layer: &Value, call: &Value) -> Result<Value> {
+    let tensors = call.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut tensors: Vec<Value> = tensors.iter().map(keras_tensor).collect::<Result<_>>()?;
+    let recurrent = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
+    if recurrent.contains(&class_of(layer)) && tensors.len() > 1 {
+        let states = tensors.split_off(1);
+        return Ok(json!({"args": tensors, "kwargs": {"initial_state": states_of(layer, states)}}));
+    }
+    Ok(match tensors.len() {
+        1 => json!({"args": tensors, "kwargs": {}}),
+        _ => json!({"args": [tensors], "kwargs": {}}),
+    })
+}
+
+/// Initial states as Keras groups them: those of stacked cells in a list for each cell that has two.
+fn states_of(layer: &Value, states: Vec<Value>) -> Value {
+    let cells = layer.pointer("/config/cell/config/cells").and_then(Value::as_array);
+    let Some(cells) = cells else { return states.into() };
+    let mut states = states.into_iter();
+    let grouped = cells.iter().map(|cell| match class_of(cell) {
+        "LSTMCell" => Value::Array(states.by_ref().take(2).collect()),
+        _ => states.next().unwrap_or(Value::Null),
+    });
+    Value::Array(grouped.collect())
+}
+
+/// A tensor by where it comes from. Keras works its shape out again when it calls the layers.
+fn keras_tensor(tensor: &Value) -> Result<Value> {
+    let (layer, call, index) = reference(tensor)?;
+    Ok(json!({"class_name": "__keras_tensor__",
+        "config": {"shape": [null], "dtype": "float32", "keras_history": [layer, call, index]}}))
+}

@@ -1,0 +1,81 @@
+//! The HDF5 file of a `.weights.h5`: groups named by path, each with its `vars`.
+
+use crate::{Error, Result};
+use candle_core::{DType, Tensor};
+use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
+use std::collections::BTreeMap;
+
+/// A group of the file.
+#[derive(Default)]
+pub(super) struct Group {
+    groups: BTreeMap<String, Group>,
+    /// The layer's name and its variables, `vars/0` and so on.
+    vars: Option<(String, Vec<Tensor>)>,
+}
+
+impl Group {
+    /// The group at `path` below this one, made where it is not there yet.
+    pub fn at(&mut self, path: &str) -> &mut Self {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        parts.fold(self, |group, part| group.groups.entry(part.to_string()).or_default())
+    }
+
+    /// Gives the group its `vars`, which has the attribute `name`.
+    pub fn set_vars(&mut self, name: &str, variables: Vec<Tensor>) {
+        self.vars = Some((name.to_string(), variables));
+    }
+
+    /// The file with this group as its root. The same content gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where HDF5 cannot hold it.
+    pub fn file(&self) -> Result<Vec<u8>> {
+        let mut file = FileBuilder::new();
+        if let Some(vars) = &self.vars {
+            let mut group = file.create_group("vars");
+            fill(&mut group, vars)?;
+            file.add_group(group.finish());
+        }
+        for (name, child) in &self.groups {
+            let mut group = file.create_group(name);
+            child.build(&mut group)?;
+            file.add_group(group.finish());
+        }
+        file.finish().map_err(|error| Error::argument("weights", format!("HDF5 cannot hold them: {error}")))
+    }
+
+    /// The path of every variable, sorted.
+    #[cfg(test)]
+    pub fn paths(&self, prefix: &str) -> Vec<String> {
+        let count = self.vars.as_ref().map_or(0, |(_, variables)| variables.len());
+        let own = (0..count).map(|index| format!("{prefix}vars/{index}"));
+        let below = self.groups.iter().flat_map(|(name, group)| group.paths(&format!("{prefix}{name}/")));
+        let mut paths: Vec<String> = own.chain(below).collect();
+        paths.sort();
+        paths
+    }
+
+    fn build(&self, group: &mut GroupBuilder) -> Result<()> {
+        for (name, child) in &self.groups {
+            let mut inner = group.create_group(name);
+            child.build(&mut inner)?;
+            group.add_group(inner.finish());
+        }
+        if let Some(vars) = &self.vars {
+            let mut inner = group.create_group("vars");
+            fill(&mut inner, vars)?;
+            group.add_group(inner.finish());
+        }
+        Ok(())
+    }
+}
+
+fn fill(group: &mut GroupBuilder, (name, variables): &(String, Vec<Tensor>)) -> Result<()> {
+    group.set_attr("name", AttrValue::String(name.clone()));
+    for (index, variable) in variables.iter().enumerate() {
+        let values = variable.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let shape: Vec<u64> = variable.dims().iter().map(|&axis| axis as u64).collect();
+        group.create_dataset(&index.to_string()).with_f32_data(&values).with_shape(&shape);
+    }
+    Ok(())
+}

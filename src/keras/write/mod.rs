@@ -1,0 +1,62 @@
+//! Writing: a model's configuration and variables as files that Keras 3.15 loads.
+
+mod activation;
+mod archive;
+mod config;
+mod groups;
+mod hdf5;
+#[cfg(test)]
+mod tests;
+
+use super::layout::view::model_json;
+use crate::Result;
+use crate::model::ModelConfig;
+use candle_core::Tensor;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// The Keras whose form the files have.
+const KERAS_VERSION: &str = "3.15.1";
+
+/// A file's bytes, and what its reader should know.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The file; the same model gives the same bytes.
+    pub bytes: Vec<u8>,
+    /// What in it is not as it was in the model though it gives the same numbers, a line each.
+    pub notes: Vec<String>,
+}
+
+/// A `.keras` for `keras.saving.load_model`: configuration and weights, no optimiser.
+///
+/// # Errors
+/// [`Error::Layer`](crate::Error::Layer) where Keras 3 has no form for a layer, with the reason; where `variables` do
+/// not fit `config`.
+pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
+    let weights = to_weights_h5(config, variables)?;
+    let model = config::keras_model(&model_json(config)?)?.to_string();
+    let metadata = json!({"keras_version": KERAS_VERSION, "created_by": concat!("candle-recurrent ", env!("CARGO_PKG_VERSION"))});
+    let members = [
+        ("metadata.json", metadata.to_string().into_bytes()),
+        ("config.json", model.into_bytes()),
+        ("model.weights.h5", weights.bytes),
+    ];
+    Ok(Written { bytes: archive::archive(&members)?, notes: weights.notes })
+}
+
+/// A `.weights.h5` for `Model.load_weights`: what `save_weights` of the same model writes.
+///
+/// # Errors
+/// As [`to_keras`].
+pub fn to_weights_h5(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
+    for (name, expected) in config.variables()? {
+        let found = variables.get(&name).map(|tensor| tensor.dims().to_vec()).unwrap_or_default();
+        if found != expected {
+            return Err(crate::Error::Shape { name, expected, found });
+        }
+    }
+    let model = model_json(config)?;
+    let mut variables = variables.clone();
+    let notes = activation::rescale(&model, &mut variables)?;
+    Ok(Written { bytes: groups::groups(&model, &variables)?.file()?, notes })
+}

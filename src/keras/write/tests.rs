@@ -1,0 +1,129 @@
+//! Layers that hold layers, and graphs: what is written, against what Keras 3.15.1 wrote for the same models.
+
+use super::{config, groups};
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+fn layer(class: &str, name: &str, extra: Value) -> Value {
+    let mut config = json!({"name": name});
+    for (key, value) in extra.as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
+    json!({"class_name": class, "config": config})
+}
+
+fn variables(names: &[&str]) -> BTreeMap<String, Tensor> {
+    let zeros = || Tensor::zeros(1, DType::F32, &Device::Cpu).expect("a tensor");
+    names.iter().map(|name| (name.to_string(), zeros())).collect()
+}
+
+#[test]
+fn variables_stand_where_keras_puts_them() {
+    let cells = json!([
+        layer("LSTMCell", "x", json!({})),
+        layer("LSTMCell", "y", json!({})),
+        layer("GRUCell", "z", json!({}))
+    ]);
+    let inner = json!({"layers": [layer("InputLayer", "i", json!({})), layer("Dense", "d", json!({}))]});
+    let model = json!({"name": "m", "layers": [
+        layer("InputLayer", "input", json!({})),
+        layer("Embedding", "e", json!({})),
+        layer("SpatialDropout1D", "s", json!({})),
+        layer("Bidirectional", "b", json!({"layer": layer("LSTM", "l", json!({}))})),
+        layer("BatchNormalization", "n", json!({})),
+        layer("TimeDistributed", "t", json!({"layer": layer("Dense", "l", json!({}))})),
+        layer("RNN", "r", json!({"cell": layer("StackedRNNCells", "c", json!({"cells": cells}))})),
+        layer("PReLU", "p", json!({})),
+        layer("Sequential", "q", inner),
+        layer("Dense", "first", json!({})),
+        layer("Dense", "second", json!({})),
+    ]});
+    let names = [
+        "e.embeddings",
+        "b.forward_layer.kernel",
+        "b.forward_layer.recurrent_kernel",
+        "b.forward_layer.bias",
+        "b.backward_layer.kernel",
+        "n.gamma",
+        "n.beta",
+        "n.moving_mean",
+        "n.moving_variance",
+        "t.layer.kernel",
+        "r.cell.cells_0.kernel",
+        "r.cell.cells_1.kernel",
+        "r.cell.cells_2.kernel",
+        "p.alpha",
+        "q.d.kernel",
+        "first.kernel",
+        "second.kernel",
+        "second.bias",
+    ];
+    let groups = groups::groups(&model, &variables(&names)).expect("groups");
+    let expected = [
+        "layers/batch_normalization/vars/0",
+        "layers/batch_normalization/vars/1",
+        "layers/batch_normalization/vars/2",
+        "layers/batch_normalization/vars/3",
+        "layers/bidirectional/backward_layer/cell/vars/0",
+        "layers/bidirectional/forward_layer/cell/vars/0",
+        "layers/bidirectional/forward_layer/cell/vars/1",
+        "layers/bidirectional/forward_layer/cell/vars/2",
+        "layers/dense/vars/0",
+        "layers/dense_1/vars/0",
+        "layers/dense_1/vars/1",
+        "layers/embedding/vars/0",
+        "layers/p_re_lu/vars/0",
+        "layers/rnn/cell/cells/gru_cell/vars/0",
+        "layers/rnn/cell/cells/lstm_cell/vars/0",
+        "layers/rnn/cell/cells/lstm_cell_1/vars/0",
+        "layers/sequential/layers/dense/vars/0",
+        "layers/time_distributed/layer/vars/0",
+    ];
+    assert_eq!(groups.paths(""), expected);
+}
+
+/// Two inputs, a layer that is called twice, states along the edges, and a nested Functional, whose calls Keras counts
+/// from 1 where they are outputs.
+#[test]
+fn a_graph_is_written_as_keras_does() {
+    let call = |mut layer: Value, nodes: Value| {
+        layer["inbound_nodes"] = nodes;
+        layer
+    };
+    let inner = json!({
+        "layers": [call(layer("InputLayer", "i", json!({})), json!([])),
+            call(layer("Dense", "d", json!({})), json!([[["i", 0, 0]]]))],
+        "input_layers": [["i", 0, 0]], "output_layers": [["d", 0, 0]]
+    });
+    let model = json!({"name": "m", "layers": [
+        call(layer("InputLayer", "a", json!({})), json!([])),
+        call(layer("InputLayer", "b", json!({})), json!([])),
+        call(layer("LSTM", "l", json!({"return_state": true})), json!([[["a", 0, 0]]])),
+        call(layer("LSTM", "s", json!({})), json!([[["b", 0, 0], ["l", 0, 1], ["l", 0, 2]]])),
+        call(layer("Functional", "f", inner), json!([[["s", 0, 0]], [["l", 0, 0]]])),
+        call(layer("Add", "add", json!({})), json!([[["f", 0, 0], ["f", 1, 0]]])),
+    ], "input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["f", 1, 0]]});
+    let keras = config::keras_model(&model).expect("a model");
+    assert_eq!(keras["class_name"], "Functional");
+    assert_eq!(keras["config"]["input_layers"], json!([["a", 0, 0], ["b", 0, 0]]));
+    assert_eq!(keras["config"]["output_layers"], json!(["f", 2, 0]));
+    let layers = &keras["config"]["layers"];
+    let tensor = |layer: &str, call: u64, index: u64| {
+        json!({"class_name": "__keras_tensor__",
+            "config": {"shape": [null], "dtype": "float32", "keras_history": [layer, call, index]}})
+    };
+    assert_eq!(layers[2]["inbound_nodes"], json!([{"args": [tensor("a", 0, 0)], "kwargs": {}}]));
+    assert_eq!(
+        layers[3]["inbound_nodes"],
+        json!([{"args": [tensor("b", 0, 0)], "kwargs": {"initial_state": [tensor("l", 0, 1), tensor("l", 0, 2)]}}])
+    );
+    assert_eq!(layers[4]["inbound_nodes"].as_array().map(Vec::len), Some(2));
+    assert_eq!(layers[4]["config"]["layers"][1]["name"], "d");
+    assert_eq!(layers[5]["inbound_nodes"][0]["args"], json!([[tensor("f", 0, 0), tensor("f", 1, 0)]]));
+    let groups = groups::groups(&model, &variables(&["l.kernel", "s.kernel", "f.d.kernel"])).expect("groups");
+    assert_eq!(
+        groups.paths(""),
+        ["layers/functional/layers/dense/vars/0", "layers/lstm/cell/vars/0", "layers/lstm_1/cell/vars/0"]
+    );
+}

@@ -1,0 +1,117 @@
+//! `convert` from outside.
+
+use assert_cmd::Command;
+use predicates::str::contains;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+fn convert(folder: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
+    command.current_dir(folder).arg("convert").args(args).assert()
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Fails with `code` and one line on standard error.
+fn fails(assert: assert_cmd::assert::Assert, code: i32, line: &str) {
+    let assert = assert.code(code).stdout("").stderr(contains(line));
+    let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(text.lines().count() == 1 && text.starts_with("error: "), "{text}");
+}
+
+#[test]
+fn the_zoo_goes_round() {
+    let folder = folder();
+    let path = folder.path();
+    for (input, output) in [
+        ("lstm", "a.keras"),
+        ("lstm", "a.weights.h5"),
+        ("a.keras", "model"),
+        ("model", "b.keras"),
+        ("model", "t.safetensors"),
+    ] {
+        convert(path, &[input, output]).success().stdout(contains(format!("written: {output} (8809")));
+    }
+    convert(path, &["a.weights.h5", "c.keras", "--config", "model/config.json"]).success();
+    convert(path, &["t.safetensors", "d.keras", "--config", "a.keras"]).success();
+    let bytes = |name: &str| fs::read(path.join(name)).expect("a file");
+    for other in ["b.keras", "c.keras", "d.keras"] {
+        assert!(bytes("a.keras") == bytes(other), "{other} has other bytes");
+    }
+}
+
+#[test]
+fn layouts_go_round() {
+    let folder = folder();
+    let path = folder.path();
+    convert(path, &["gru", "ours.safetensors"]).success();
+    for layout in ["pytorch", "candle-nn"] {
+        convert(path, &["gru", "theirs.safetensors", "--layout", layout]).success();
+        convert(path, &["gru", "gru.keras"]).success();
+        convert(path, &["theirs.safetensors", "back.safetensors", "--config", "gru.keras"]).success();
+        let bytes = |name: &str| fs::read(path.join(name)).expect("a file");
+        assert!(bytes("ours.safetensors") == bytes("back.safetensors"), "{layout}");
+        assert!(bytes("ours.safetensors") != bytes("theirs.safetensors"), "{layout}");
+    }
+}
+
+/// Vocabulary, figures and pictures of a model folder go along into a folder.
+#[test]
+fn a_folder_keeps_what_it_has() {
+    let folder = folder();
+    let path = folder.path();
+    convert(path, &["lstm", "model"]).success();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/lstm");
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "history.csv", "loss.svg", "README.md"]
+    {
+        let (copy, original) = (fs::read(path.join("model").join(name)), fs::read(shipped.join(name)));
+        assert!(copy.expect(name) == original.expect(name), "{name}");
+    }
+    // A file of Keras's has none of it, and none of the older model's stays.
+    convert(path, &["gru", "gru.keras"]).success();
+    convert(path, &["gru.keras", "model"]).success();
+    assert!(!path.join("model/tokenizer.json").exists() && !path.join("model/history.csv").exists());
+}
+
+#[test]
+fn json_says_what_was_done() {
+    let folder = folder();
+    let assert = convert(folder.path(), &["simple-rnn", "out.safetensors", "--layout", "pytorch", "--json"]);
+    let value: Value = serde_json::from_slice(&assert.success().get_output().stdout).expect("JSON");
+    let keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["input", "output", "format", "layout", "params", "notes"]);
+    assert_eq!((&value["format"], &value["params"]), (&"safetensors".into(), &8209.into()));
+}
+
+#[test]
+fn wrong_usage_is_said_on_one_line() {
+    let folder = folder();
+    let path = folder.path();
+    fails(
+        convert(path, &["lstm", "a.keras", "--layout", "pytorch"]),
+        2,
+        "--layout pytorch is for a .safetensors",
+    );
+    fails(convert(path, &["lstm", "a.h5"]), 2, "name it .keras");
+    fails(convert(path, &["lstm", "a.onnx"]), 2, "a .safetensors, or a folder");
+    fails(convert(path, &["lstm", "a.safetensors", "--layout", "onnx"]), 2, "keras, candle-nn or pytorch");
+    assert_eq!(fs::read_dir(path).expect("a folder").count(), 0, "something was written");
+}
+
+#[test]
+fn what_cannot_be_converted_is_said_on_one_line() {
+    let folder = folder();
+    let path = folder.path();
+    fails(convert(path, &["lstn", "a.keras"]), 1, "did you mean `lstm`?");
+    fails(convert(path, &["none.keras", "a.keras"]), 1, "none.keras: there is no such file");
+    fails(convert(path, &["simple-rnn", "a.safetensors", "--layout", "candle-nn"]), 1, "layer simple_rnn");
+    convert(path, &["lstm", "a.keras"]).success();
+    fails(convert(path, &["a.keras", "a.keras"]), 1, "is what is being read");
+    fails(convert(path, &["a.keras", "./a.keras"]), 1, "is what is being read");
+    convert(path, &["lstm", "a.safetensors"]).success();
+    fails(convert(path, &["a.safetensors", "b.keras"]), 1, "--config");
+    fails(convert(path, &["lstm", "missing/a.keras"]), 1, "missing/a.keras: cannot be written");
+}

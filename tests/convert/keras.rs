@@ -1,0 +1,143 @@
+//! `.keras` and `.weights.h5`: written and read again.
+
+use super::{Variables, bits, error, outputs, random, sequential};
+use candle_recurrent::Result;
+use candle_recurrent::keras::{self, Options};
+use candle_recurrent::model::ModelConfig;
+use serde_json::{Value, json};
+use std::fs;
+
+/// Writes, reads back: the same layers, bits, and bytes when written once more.
+fn comes_back(config: &ModelConfig, variables: &Variables) -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = keras::to_keras(config, variables)?;
+    assert_eq!(written.bytes, keras::to_keras(config, variables)?.bytes, "other bytes the second time");
+    assert!(written.notes.is_empty(), "{:?}", written.notes);
+    let path = folder.path().join("model.keras");
+    fs::write(&path, &written.bytes).expect("a file");
+    let (read, weights) = keras::load(&path)?;
+    assert_eq!(&read, config);
+    let weights = weights.snapshot()?;
+    assert_eq!(bits(&weights)?, bits(variables)?);
+    assert_eq!(keras::to_keras(&read, &weights)?.bytes, written.bytes);
+
+    let path = folder.path().join("model.weights.h5");
+    fs::write(&path, keras::to_weights_h5(config, variables)?.bytes).expect("a file");
+    let options = Options { config: Some(folder.path().join("model.keras")), ..Options::default() };
+    assert_eq!(bits(&keras::load_with(&path, &options)?.weights.snapshot()?)?, bits(variables)?);
+    Ok(())
+}
+
+#[test]
+fn every_model_of_the_zoo_comes_back() -> Result<()> {
+    for entry in candle_recurrent::zoo::entries() {
+        let config = entry.config()?.model;
+        let weights = entry.weights(&config, &candle_core::Device::Cpu)?.snapshot()?;
+        comes_back(&config, &weights)?;
+    }
+    Ok(())
+}
+
+fn steps(class: &str, name: &str, extra: Value) -> Value {
+    let mut config = json!({"name": name, "units": 3, "return_sequences": true});
+    for (key, value) in extra.as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
+    json!({"class_name": class, "config": config})
+}
+
+/// Arguments that are no default come back too, and layers of one class keep their order.
+#[test]
+fn arguments_come_back() -> Result<()> {
+    let config = sequential(
+        json!([2, 5]),
+        "int32",
+        json!([
+            {"class_name": "Embedding", "config": {"name": "e", "input_dim": 7, "output_dim": 4, "mask_zero": true}},
+            steps("LSTM", "b", json!({"dropout": 0.1, "recurrent_dropout": 0.2, "unit_forget_bias": false})),
+            steps("LSTM", "a", json!({"activation": "relu", "recurrent_activation": "hard_sigmoid"})),
+            steps("GRU", "d", json!({"reset_after": false, "go_backwards": true})),
+            steps("GRU", "c", json!({"use_bias": false, "zero_output_for_mask": true})),
+            steps("SimpleRNN", "s", json!({"activation": "gelu", "return_sequences": false})),
+            {"class_name": "Dropout", "config": {"name": "drop", "rate": 0.25}},
+            {"class_name": "Dense", "config": {"name": "dense", "units": 2, "activation": "softmax", "use_bias": false}}
+        ]),
+    )?;
+    comes_back(&config, &random(&config, 1)?)
+}
+
+/// Keras 3 has another function under the name; with the factor in the weights the numbers stay.
+#[test]
+fn the_old_hard_sigmoid_goes_into_the_weights() -> Result<()> {
+    let old = "hard_sigmoid_keras2";
+    let config = sequential(
+        json!([null, 5, 2]),
+        "float32",
+        json!([
+            steps("LSTM", "lstm", json!({"recurrent_activation": old})),
+            steps("GRU", "after", json!({"recurrent_activation": old, "activation": old})),
+            steps("GRU", "before", json!({"recurrent_activation": old, "reset_after": false})),
+            steps("SimpleRNN", "simple", json!({"activation": old})),
+            {"class_name": "Dense", "config": {"name": "dense", "units": 2, "activation": old}}
+        ]),
+    )?;
+    let variables = random(&config, 2)?;
+    let written = keras::to_keras(&config, &variables)?;
+    let named: Vec<&str> = written.notes.iter().filter_map(|note| note.split(':').next()).collect();
+    // The GRU after the LSTM has it twice.
+    assert_eq!(
+        named,
+        ["layer lstm", "layer after", "layer after", "layer before", "layer simple", "layer dense"]
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.keras");
+    fs::write(&path, &written.bytes).expect("a file");
+    let (read, weights) = keras::load(&path)?;
+    assert!(!serde_json::to_string(&read).expect("JSON").contains(old));
+    let before = outputs(&config, &variables, &[3, 5, 2], false)?;
+    let after = outputs(&read, &weights.snapshot()?, &[3, 5, 2], false)?;
+    for (before, after) in before.iter().zip(&after) {
+        assert!((before - after).abs() < 2e-6, "{before} {after}");
+    }
+    // The function must have been in use: the same weights without the factor give other numbers.
+    let unscaled = outputs(&read, &variables, &[3, 5, 2], false)?;
+    assert!(unscaled.iter().zip(&before).any(|(a, b)| (a - b).abs() > 1e-4));
+    Ok(())
+}
+
+#[test]
+fn an_old_hard_sigmoid_without_weights_is_refused() -> Result<()> {
+    let lstm = steps("LSTM", "lstm", json!({"activation": "hard_sigmoid_keras2"}));
+    let config = sequential(json!([null, 5, 2]), "float32", json!([lstm]))?;
+    let line = error(keras::to_keras(&config, &random(&config, 3)?));
+    assert!(line.starts_with("layer lstm: its activation is Keras 1's and 2's hard_sigmoid"), "{line}");
+    Ok(())
+}
+
+#[test]
+fn variables_that_do_not_fit_are_refused() -> Result<()> {
+    let config = sequential(json!([null, 5, 2]), "float32", json!([steps("LSTM", "lstm", json!({}))]))?;
+    let mut variables = random(&config, 4)?;
+    variables.insert("gru.kernel".into(), super::tensor(&[0.0], &[1])?);
+    assert!(error(keras::to_keras(&config, &variables)).contains("`gru.kernel` belongs to no layer"));
+    variables.remove("gru.kernel");
+    variables.remove("lstm.bias");
+    assert!(error(keras::to_keras(&config, &variables)).contains("variable lstm.bias"));
+    Ok(())
+}
+
+/// The members of the zip are stored, and hold no time.
+#[test]
+fn the_archive_is_as_keras_writes_it() -> Result<()> {
+    let config = sequential(json!([null, 5, 2]), "float32", json!([steps("LSTM", "lstm", json!({}))]))?;
+    let bytes = keras::to_keras(&config, &random(&config, 5)?)?.bytes;
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).expect("a zip");
+    let names: Vec<String> = zip.file_names().map(String::from).collect();
+    assert_eq!(names, ["metadata.json", "config.json", "model.weights.h5"]);
+    for index in 0..zip.len() {
+        let member = zip.by_index(index).expect("a member");
+        assert_eq!(member.compression(), zip::CompressionMethod::Stored);
+        assert_eq!(member.last_modified(), Some(zip::DateTime::default()));
+    }
+    Ok(())
+}
