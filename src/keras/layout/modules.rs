@@ -134,7 +134,12 @@ impl Walk {
                 self.part(&mut module, view, "moving_mean", "running_mean", Form::Same);
                 self.part(&mut module, view, "moving_variance", "running_var", Form::Same);
             }
-            "LayerNormalization" => self.scale_and_offset(&mut module, view, ""),
+            "LayerNormalization" => {
+                self.scale_and_offset(&mut module, view, "");
+                if view.flag("rms_scaling") {
+                    module.misfit = Some("a LayerNorm there always subtracts the mean".into());
+                }
+            }
             "PReLU" => {
                 self.part(&mut module, view, "alpha", "weight", Form::Squeezed);
                 let wide = module.parts.iter().any(|part| match part.shape.split_last() {
