@@ -1,7 +1,8 @@
 //! The activations that the kernels know: those whose derivative follows from their own value.
 
+use super::isa::outline;
 use super::math;
-use pulp::Simd;
+use pulp::{Simd, WithSimd, bytemuck};
 
 /// An activation whose derivative is a function of its output.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,21 +37,37 @@ pub enum Activation {
     Softsign,
 }
 
+/// Vectors whose sigmoid or tanh is taken at a time.
+const SIDE_BY_SIDE: usize = 4;
+
 impl Activation {
     /// Replaces each value by its activation.
     #[inline(always)]
     pub(super) fn apply<S: Simd>(self, simd: S, values: &mut [S::f32s]) {
+        outline(simd, Apply { activation: self, values: bytemuck::cast_slice_mut(values) });
+    }
+
+    #[inline(always)]
+    fn apply_here<S: Simd>(self, simd: S, values: &mut [S::f32s]) {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         match self {
             Self::Linear => {}
             Self::Tanh => {
-                for v in values {
-                    *v = math::tanh(simd, *v);
+                let (several, rest) = pulp::as_arrays_mut::<SIDE_BY_SIDE, _>(values);
+                for vs in several {
+                    *vs = math::tanh(simd, *vs);
+                }
+                for v in rest {
+                    [*v] = math::tanh(simd, [*v]);
                 }
             }
             Self::Sigmoid => {
-                for v in values {
-                    *v = math::sigmoid(simd, *v);
+                let (several, rest) = pulp::as_arrays_mut::<SIDE_BY_SIDE, _>(values);
+                for vs in several {
+                    *vs = math::sigmoid(simd, *vs);
+                }
+                for v in rest {
+                    [*v] = math::sigmoid(simd, [*v]);
                 }
             }
             Self::HardSigmoid { slope } => {
@@ -89,7 +106,7 @@ impl Activation {
             }
             Self::Softplus => {
                 for v in values {
-                    let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(std::slice::from_mut(v));
+                    let lanes: &mut [f32] = bytemuck::cast_slice_mut(std::slice::from_mut(v));
                     for x in lanes {
                         *x = x.max(0.0) + libm::log1pf(libm::expf(-x.abs()));
                     }
@@ -101,6 +118,13 @@ impl Activation {
                 }
             }
         }
+    }
+
+    /// Writes the derivative at the points where the activation took the values `ys`.
+    #[inline(always)]
+    pub(super) fn derivatives<S: Simd>(self, simd: S, ys: &[S::f32s], into: &mut [S::f32s]) {
+        let (ys, into) = (bytemuck::cast_slice(ys), bytemuck::cast_slice_mut(into));
+        outline(simd, Derivatives { activation: self, ys, into });
     }
 
     /// The derivative at the point where the activation took the value `y`.
@@ -126,6 +150,41 @@ impl Activation {
                 let d = simd.sub_f32s(one, math::abs(simd, y));
                 simd.mul_f32s(d, d)
             }
+        }
+    }
+}
+
+/// [`Activation::apply`] as a function of its own: it is called from many places.
+struct Apply<'a> {
+    activation: Activation,
+    values: &'a mut [f32],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.activation.apply_here(simd, S::as_mut_simd_f32s(self.values).0);
+    }
+}
+
+/// [`Activation::derivatives`] as a function of its own.
+struct Derivatives<'a> {
+    activation: Activation,
+    ys: &'a [f32],
+    into: &'a mut [f32],
+}
+
+impl WithSimd for Derivatives<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let ys = S::as_simd_f32s(self.ys).0;
+        let into = S::as_mut_simd_f32s(self.into).0;
+        for k in 0..ys.len() {
+            into[k] = self.activation.derivative(simd, ys[k]);
         }
     }
 }

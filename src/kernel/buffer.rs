@@ -6,9 +6,13 @@ use std::sync::Mutex;
 static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 const KEPT: usize = 64;
 
+/// Floats in a cache line: a buffer begins with one, so that no vector lies across two.
+const LINE: usize = 16;
+
 /// A slice of floats with arbitrary contents, given back when dropped.
 pub(super) struct Buffer {
     floats: Vec<f32>,
+    start: usize,
     len: usize,
 }
 
@@ -20,12 +24,21 @@ impl Buffer {
         let fit = pool
             .iter()
             .enumerate()
-            .filter(|(_, kept)| kept.len() >= len && kept.len() / 4 <= len)
+            .filter(|(_, kept)| kept.len() >= len + LINE && kept.len() / 4 <= len + LINE)
             .min_by_key(|(_, kept)| kept.len())
             .map(|(index, _)| index);
         let floats = fit.map(|index| pool.swap_remove(index));
         drop(pool);
-        Self { floats: floats.unwrap_or_else(|| vec![0.0; len]), len }
+        let floats = floats.unwrap_or_else(|| vec![0.0; len + LINE]);
+        let start = floats.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        Self { floats, start, len }
+    }
+
+    /// The same, all zeros.
+    pub(super) fn zeros(len: usize) -> Self {
+        let mut buffer = Self::new(len);
+        buffer.fill(0.0);
+        buffer
     }
 }
 
@@ -41,12 +54,12 @@ impl Drop for Buffer {
 impl std::ops::Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.floats[..self.len]
+        &self.floats[self.start..self.start + self.len]
     }
 }
 
 impl std::ops::DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.floats[..self.len]
+        &mut self.floats[self.start..self.start + self.len]
     }
 }

@@ -1,8 +1,7 @@
-//! What a cell is to the time loop: how it steps forward, and how it steps back.
+//! What a cell is to a time loop: how it steps forward, and how it steps back.
 
-use super::{activation::Activation, block};
+use super::activation::Activation;
 use pulp::Simd;
-use std::ops::Range;
 
 /// The kind of recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,202 +38,79 @@ impl Kind {
     }
 }
 
-/// Dropout masks in lanes: one for all gates, or one a gate.
-#[derive(Clone, Copy)]
-pub(super) struct Masks<'a, V> {
-    /// `gates` masks, each as long as what it multiplies.
-    pub values: &'a [V],
-    pub per_gate: bool,
-}
-
-impl<'a, V> Masks<'a, V> {
-    /// The mask of `gate` over a vector of `len` values.
-    #[inline(always)]
-    pub fn of(self, gate: usize, len: usize) -> &'a [V] {
-        let start = if self.per_gate { gate * len } else { 0 };
-        &self.values[start..start + len]
-    }
-}
-
-/// The weights and masks of a block, as the cells use them. F is the number of input features, u of units, G of gates.
-pub(super) struct Net<'a, V> {
-    pub units: usize,
-    pub activation: Activation,
-    pub recurrent_activation: Activation,
-    /// (F, G·u)
-    pub kernel: &'a [f32],
-    /// (u, G·u)
-    pub recurrent: &'a [f32],
-    /// (rows, G·u) or empty.
-    pub bias: &'a [f32],
-    /// (G·u, F), (G·u, u): the transposes, for the backward pass.
-    pub kernel_transposed: &'a [f32],
-    pub recurrent_transposed: &'a [f32],
-    pub input_masks: Option<Masks<'a, V>>,
-    pub recurrent_masks: Option<Masks<'a, V>>,
-    pub gates: usize,
-}
-
-impl<'a, V: Copy> Net<'a, V> {
-    /// Row `row` of the bias for gate `from` on, as long as `out`, or zeros, in every lane of `out`.
-    #[inline(always)]
-    pub fn start<S: Simd<f32s = V>>(&self, simd: S, row: usize, from: usize, out: &mut [V]) {
-        if self.bias.is_empty() {
-            out.fill(simd.splat_f32s(0.0));
-        } else {
-            let row = &self.bias[(row * self.gates + from) * self.units..][..out.len()];
-            for j in 0..out.len() {
-                out[j] = simd.splat_f32s(row[j]);
-            }
-        }
-    }
-
-    /// The input's masks, if each gate has its own.
-    #[inline(always)]
-    pub fn input_masks_per_gate(&self) -> Option<Masks<'a, V>> {
-        match self.input_masks {
-            Some(masks) if masks.per_gate => Some(masks),
-            _ => None,
-        }
-    }
-
-    /// `out += x · kernel`, all gates. A mask common to the gates has been applied when x was read.
-    #[inline(always)]
-    pub fn input<S: Simd<f32s = V>>(&self, simd: S, out: &mut [V], x: &[V], scratch: &mut [V]) {
-        self.masked_product(simd, out, x, self.kernel, 0, self.input_masks_per_gate(), scratch);
-    }
-
-    /// `out += (h · mask) · recurrent_kernel` for the gates from `gate` on.
-    #[inline(always)]
-    pub fn recurrent<S: Simd<f32s = V>>(
-        &self,
-        simd: S,
-        out: &mut [V],
-        h: &[V],
-        gate: usize,
-        scratch: &mut [V],
-    ) {
-        self.masked_product(simd, out, h, self.recurrent, gate, self.recurrent_masks, scratch);
-    }
-
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn masked_product<S: Simd<f32s = V>>(
-        &self,
-        simd: S,
-        out: &mut [V],
-        a: &[V],
-        weights: &[f32],
-        gate: usize,
-        masks: Option<Masks<'_, V>>,
-        scratch: &mut [V],
-    ) {
-        let width = self.gates * self.units;
-        let Some(masks) = masks else {
-            return block::project(simd, out, a, weights, width, gate * self.units);
-        };
-        let scratch = &mut scratch[..a.len()];
-        for g in 0..out.len() / self.units {
-            let mask = masks.of(gate + g, a.len());
-            for k in 0..a.len() {
-                scratch[k] = simd.mul_f32s(a[k], mask[k]);
-            }
-            let out = &mut out[g * self.units..][..self.units];
-            block::project(simd, out, scratch, weights, width, (gate + g) * self.units);
-        }
-    }
-
-    /// `dh += (d · recurrent_kernelᵀ) · mask` for the gates from `gate` on: the gradient of [`Net::recurrent`].
-    #[inline(always)]
-    pub fn recurrent_back<S: Simd<f32s = V>>(
-        &self,
-        simd: S,
-        dh: &mut [V],
-        d: &[V],
-        gate: usize,
-        scratch: &mut [V],
-    ) {
-        self.masked_back(simd, dh, d, self.recurrent_transposed, gate, self.recurrent_masks, scratch);
-    }
-
-    /// `dx += (d · kernelᵀ) · mask`: the gradient of [`Net::input`], with the common mask too.
-    #[inline(always)]
-    pub fn input_back<S: Simd<f32s = V>>(&self, simd: S, dx: &mut [V], d: &[V], scratch: &mut [V]) {
-        self.masked_back(simd, dx, d, self.kernel_transposed, 0, self.input_masks, scratch);
-    }
-
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn masked_back<S: Simd<f32s = V>>(
-        &self,
-        simd: S,
-        out: &mut [V],
-        d: &[V],
-        transposed: &[f32],
-        gate: usize,
-        masks: Option<Masks<'_, V>>,
-        scratch: &mut [V],
-    ) {
-        let width = out.len();
-        let weights = &transposed[gate * self.units * width..];
-        let Some(masks) = masks else {
-            return block::project(simd, out, d, weights, width, 0);
-        };
-        let scratch = &mut scratch[..width];
-        for g in 0..d.len() / self.units {
-            let d = &d[g * self.units..][..self.units];
-            scratch.fill(simd.splat_f32s(0.0));
-            block::project(simd, scratch, d, &weights[g * self.units * width..], width, 0);
-            let mask = masks.of(gate + g, width);
-            for k in 0..width {
-                out[k] = simd.mul_add_e_f32s(scratch[k], mask[k], out[k]);
-            }
-        }
-    }
-}
-
-/// What multiplied the recurrent kernel's block of some gates, and where the gradient of the product stands: for the
-/// weight gradient.
-pub(super) struct RecurrentPart {
-    /// The gates of the recurrent kernel.
-    pub gates: Range<usize>,
+/// One product with the recurrent kernel: which of its gates go to which slots, and what is multiplied.
+pub(super) struct Part {
+    /// (gate, slot): the gate's share of the product is added to the slot, and the backward pass leaves its gradient
+    /// there.
+    pub gates: &'static [(usize, usize)],
     /// The factor: the previous h, or a slot.
     pub factor: Factor,
-    /// The slot where the gradients of these gates begin.
-    pub gradient: usize,
 }
 
+#[derive(Clone, Copy)]
 pub(super) enum Factor {
     PreviousState,
     Slot(usize),
 }
 
-/// A cell's arithmetic. The time loop hands it its *state* ([`Kind::states`] · u vectors) and its *slots* (`SLOTS` · u
-/// vectors kept for the backward pass); the first [`Kind::gates`] slots hold, after `backward`, the gradient of the
-/// input product.
+/// The products of one step with the recurrent kernel, as a time loop provides them.
+pub(super) trait Products<S: Simd> {
+    /// Vectors in a slot.
+    fn slot(&self) -> usize;
+
+    /// The activation of the candidate, and that of the gates.
+    fn activations(&self) -> (Activation, Activation);
+
+    /// Adds to the slots of part `part` the product of `factor`, dropout applied, with the recurrent kernel. `slots`
+    /// begins with slot 0.
+    fn recurrent(
+        &self,
+        simd: S,
+        part: usize,
+        slots: &mut [S::f32s],
+        factor: &[S::f32s],
+        scratch: &mut [S::f32s],
+    );
+
+    /// Adds to `gradient` that of the factor, given those of the part's slots.
+    fn recurrent_back(
+        &self,
+        simd: S,
+        part: usize,
+        gradient: &mut [S::f32s],
+        slots: &[S::f32s],
+        scratch: &mut [S::f32s],
+    );
+}
+
+/// Slots' worth of scratch memory that a cell is given.
+pub(super) const SCRATCH: usize = 5;
+
+/// A cell's arithmetic. The time loop hands it its *state* ([`Kind::states`] slots' worth) and its *slots*, which are
+/// kept for the backward pass. The first [`Kind::gates`] slots come in holding `x · kernel + bias`, and hold, after
+/// `backward`, the gradient of that.
 pub(super) trait Cell {
+    /// The slots.
     const SLOTS: usize;
+    /// The products with the recurrent kernel, in the order they are made.
+    const PARTS: &'static [Part];
 
     /// Replaces `state` by the next one and fills `slots`.
-    fn forward<S: Simd>(
+    fn forward<S: Simd, P: Products<S>>(
         simd: S,
-        net: &Net<'_, S::f32s>,
-        x: &[S::f32s],
+        net: &P,
         state: &mut [S::f32s],
         slots: &mut [S::f32s],
         scratch: &mut [S::f32s],
     );
 
     /// `gradient`: of the state after the step, replaced by that of the state before it, `previous`.
-    fn backward<S: Simd>(
+    fn backward<S: Simd, P: Products<S>>(
         simd: S,
-        net: &Net<'_, S::f32s>,
+        net: &P,
         previous: &[S::f32s],
         slots: &mut [S::f32s],
         gradient: &mut [S::f32s],
         scratch: &mut [S::f32s],
     );
-
-    /// The parts of the recurrent kernel's gradient.
-    fn recurrent_parts() -> Vec<RecurrentPart>;
 }

@@ -7,7 +7,8 @@
 //! h' = z · h + (1 - z) · candidate
 //! ```
 
-use super::cell::{Cell, Factor, Net, RecurrentPart};
+use super::activation::Activation;
+use super::cell::{Cell, Factor, Part, Products};
 use pulp::Simd;
 
 /// Four slots: z, r, the candidate (then the gradients of their pre-activations) and q (reset after: then its
@@ -16,43 +17,44 @@ pub(super) struct Gru<const RESET_AFTER: bool>;
 
 impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
     const SLOTS: usize = 4;
+    const PARTS: &'static [Part] = if RESET_AFTER {
+        &[Part { gates: &[(0, 0), (1, 1), (2, 3)], factor: Factor::PreviousState }]
+    } else {
+        &[
+            Part { gates: &[(0, 0), (1, 1)], factor: Factor::PreviousState },
+            Part { gates: &[(2, 2)], factor: Factor::Slot(3) },
+        ]
+    };
 
     #[inline(always)]
-    fn forward<S: Simd>(
+    fn forward<S: Simd, P: Products<S>>(
         simd: S,
-        net: &Net<'_, S::f32s>,
-        x: &[S::f32s],
+        net: &P,
         state: &mut [S::f32s],
         slots: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
-        let u = net.units;
-        net.start(simd, 0, 0, &mut slots[..3 * u]);
-        net.input(simd, &mut slots[..3 * u], x, scratch);
+        let u = net.slot();
+        let (squash, gate) = net.activations();
+        net.recurrent(simd, 0, slots, state, scratch);
+        gate.apply(simd, &mut slots[..2 * u]);
         let (gates, rest) = slots.split_at_mut(2 * u);
-        let (candidate, q) = rest.split_at_mut(u);
-        if RESET_AFTER && !net.bias.is_empty() {
-            let recurrent_bias = &net.bias[3 * u..5 * u];
-            for k in 0..2 * u {
-                gates[k] = simd.add_f32s(gates[k], simd.splat_f32s(recurrent_bias[k]));
-            }
-        }
-        net.recurrent(simd, gates, state, 0, scratch);
-        net.recurrent_activation.apply(simd, gates);
-        let (z, r) = gates.split_at_mut(u);
+        let r = &gates[u..];
         if RESET_AFTER {
-            net.start(simd, 1, 2, q);
-            net.recurrent(simd, q, state, 2, scratch);
+            let (candidate, q) = rest.split_at_mut(u);
             for k in 0..u {
                 candidate[k] = simd.mul_add_e_f32s(r[k], q[k], candidate[k]);
             }
         } else {
             for k in 0..u {
-                q[k] = simd.mul_f32s(r[k], state[k]);
+                rest[u + k] = simd.mul_f32s(r[k], state[k]);
             }
-            net.recurrent(simd, candidate, q, 2, scratch);
+            let (slots, q) = slots.split_at_mut(3 * u);
+            net.recurrent(simd, 1, slots, q, scratch);
         }
-        net.activation.apply(simd, candidate);
+        let (z, rest) = slots.split_at_mut(u);
+        let candidate = &mut rest[u..2 * u];
+        squash.apply(simd, candidate);
         for k in 0..u {
             let difference = simd.sub_f32s(state[k], candidate[k]);
             state[k] = simd.mul_add_e_f32s(z[k], difference, candidate[k]);
@@ -60,62 +62,82 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
     }
 
     #[inline(always)]
-    fn backward<S: Simd>(
+    fn backward<S: Simd, P: Products<S>>(
         simd: S,
-        net: &Net<'_, S::f32s>,
+        net: &P,
         previous: &[S::f32s],
         slots: &mut [S::f32s],
         gradient: &mut [S::f32s],
         scratch: &mut [S::f32s],
     ) {
-        let u = net.units;
+        if net.activations() == (Activation::Tanh, Activation::Sigmoid) {
+            Self::gates_back::<S, P, true>(simd, net, previous, slots, gradient, scratch);
+        } else {
+            Self::gates_back::<S, P, false>(simd, net, previous, slots, gradient, scratch);
+        }
+        net.recurrent_back(simd, 0, gradient, slots, scratch);
+    }
+}
+
+impl<const RESET_AFTER: bool> Gru<RESET_AFTER> {
+    /// Turns the slots into the gradients of their pre-activations, and `gradient` into its direct part. The activations
+    /// are tanh and sigmoid (`USUAL`), or any.
+    #[inline(always)]
+    fn gates_back<S: Simd, P: Products<S>, const USUAL: bool>(
+        simd: S,
+        net: &P,
+        previous: &[S::f32s],
+        slots: &mut [S::f32s],
+        gradient: &mut [S::f32s],
+        scratch: &mut [S::f32s],
+    ) {
+        let u = net.slot();
         let one = simd.splat_f32s(1.0);
-        let (squash, gate) = (net.activation, net.recurrent_activation);
         let h = &previous[..u];
-        let (gates, rest) = slots.split_at_mut(2 * u);
-        let (candidate, q) = rest.split_at_mut(u);
+        let (slopes, scratch) = scratch.split_at_mut(if USUAL { 0 } else { 3 * u });
+        if !USUAL {
+            let (squash, gate) = net.activations();
+            gate.derivatives(simd, &slots[..2 * u], &mut slopes[..2 * u]);
+            squash.derivatives(simd, &slots[2 * u..3 * u], &mut slopes[2 * u..]);
+        }
+        macro_rules! slope_of {
+            ($usual:ident, $y:expr, $slot:literal, $k:expr) => {
+                if USUAL { Activation::$usual.derivative(simd, $y) } else { slopes[$slot * u + $k] }
+            };
+        }
         {
-            let (z, r) = gates.split_at_mut(u);
+            let (z, rest) = slots.split_at_mut(u);
+            let (r, rest) = rest.split_at_mut(u);
+            let (candidate, q) = rest.split_at_mut(u);
+            let (gradient, q) = (&mut gradient[..u], &mut q[..u]);
             for k in 0..u {
                 let dh = gradient[k];
                 let d_update = simd.mul_f32s(dh, simd.sub_f32s(h[k], candidate[k]));
                 let d_candidate = simd.mul_f32s(
                     simd.mul_f32s(dh, simd.sub_f32s(one, z[k])),
-                    squash.derivative(simd, candidate[k]),
+                    slope_of!(Tanh, candidate[k], 2, k),
                 );
                 gradient[k] = simd.mul_f32s(dh, z[k]);
-                z[k] = simd.mul_f32s(d_update, gate.derivative(simd, z[k]));
+                z[k] = simd.mul_f32s(d_update, slope_of!(Sigmoid, z[k], 0, k));
                 candidate[k] = d_candidate;
                 if RESET_AFTER {
                     let d_reset = simd.mul_f32s(d_candidate, q[k]);
                     q[k] = simd.mul_f32s(d_candidate, r[k]);
-                    r[k] = simd.mul_f32s(d_reset, gate.derivative(simd, r[k]));
-                }
-            }
-            if !RESET_AFTER {
-                // The gradient of q, which itself stays for the weight gradient.
-                let (d_q, scratch) = scratch.split_at_mut(u);
-                d_q.fill(simd.splat_f32s(0.0));
-                net.recurrent_back(simd, d_q, candidate, 2, scratch);
-                for k in 0..u {
-                    gradient[k] = simd.mul_add_e_f32s(d_q[k], r[k], gradient[k]);
-                    let d_reset = simd.mul_f32s(d_q[k], h[k]);
-                    r[k] = simd.mul_f32s(d_reset, gate.derivative(simd, r[k]));
+                    r[k] = simd.mul_f32s(d_reset, slope_of!(Sigmoid, r[k], 1, k));
                 }
             }
         }
-        net.recurrent_back(simd, gradient, gates, 0, scratch);
-        if RESET_AFTER {
-            net.recurrent_back(simd, gradient, q, 2, scratch);
+        if !RESET_AFTER {
+            // The gradient of q, which itself stays for the weight gradient.
+            let (d_q, scratch) = scratch.split_at_mut(u);
+            d_q.fill(simd.splat_f32s(0.0));
+            net.recurrent_back(simd, 1, d_q, slots, scratch);
+            let r = &mut slots[u..2 * u];
+            for k in 0..u {
+                gradient[k] = simd.mul_add_e_f32s(d_q[k], r[k], gradient[k]);
+                let d_reset = simd.mul_f32s(d_q[k], h[k]);
+                r[k] = simd.mul_f32s(d_reset, slope_of!(Sigmoid, r[k], 1, k));
+            }
         }
-    }
-
-    fn recurrent_parts() -> Vec<RecurrentPart> {
-        let candidate = if RESET_AFTER {
-            RecurrentPart { gates: 2..3, factor: Factor::PreviousState, gradient: 3 }
-        } else {
-            RecurrentPart { gates: 2..3, factor: Factor::Slot(3), gradient: 2 }
-        };
-        vec![RecurrentPart { gates: 0..2, factor: Factor::PreviousState, gradient: 0 }, candidate]
     }
 }

@@ -38,24 +38,45 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits of the mantissa.
 const ROUND: f32 = 12_582_912.0;
 
+/// A vector for each of several independent values: `each!(i => …)` gives `[…; N]`. The steps of the chains stand side
+/// by side, so that the processor need not look far ahead for work.
+macro_rules! each {
+    ($simd:ident, $i:ident => $value:expr) => {{
+        let mut values = [$simd.splat_f32s(0.0); N];
+        for $i in 0..N {
+            values[$i] = $value;
+        }
+        values
+    }};
+}
+
 /// n and r of x = n ln 2 + r; n as the integer (two's complement) in each lane's bits.
 #[inline(always)]
-fn reduce<S: Simd>(simd: S, x: S::f32s) -> (S::u32s, S::f32s) {
-    let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(LOG2_E), simd.splat_f32s(ROUND));
-    let n = simd.sub_f32s(shifted, simd.splat_f32s(ROUND));
-    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_HIGH), x);
-    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-LN2_LOW), r);
-    (simd.sub_u32s(bits(simd, shifted), simd.splat_u32s(ROUND.to_bits())), r)
+fn reduce<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> ([S::u32s; N], [S::f32s; N]) {
+    let (log2_e, round) = (simd.splat_f32s(LOG2_E), simd.splat_f32s(ROUND));
+    let shifted = each!(simd, i => simd.mul_add_e_f32s(x[i], log2_e, round));
+    let n = each!(simd, i => simd.sub_f32s(shifted[i], round));
+    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_HIGH), x[i]));
+    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_LOW), r[i]));
+    let mut exponents = [simd.splat_u32s(0); N];
+    for i in 0..N {
+        exponents[i] = simd.sub_u32s(bits(simd, shifted[i]), simd.splat_u32s(ROUND.to_bits()));
+    }
+    (exponents, r)
 }
 
 /// eʳ - 1 for |r| ≤ ln 2 / 2, accurate relative to its own size.
 #[inline(always)]
-fn expm1_small<S: Simd>(simd: S, r: S::f32s) -> S::f32s {
-    let mut p = simd.splat_f32s(1.987_569_1e-4);
-    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
-    }
-    simd.mul_add_e_f32s(simd.mul_f32s(r, r), p, r)
+fn expm1_small<S: Simd, const N: usize>(simd: S, r: [S::f32s; N]) -> [S::f32s; N] {
+    let square = each!(simd, i => simd.mul_f32s(r[i], r[i]));
+    // The polynomial in three pairs (Estrin), whose chains are shorter than one of six.
+    let high = each!(simd, i => simd.mul_add_e_f32s(r[i], simd.splat_f32s(1.987_569_1e-4), simd.splat_f32s(1.398_199_9e-3)));
+    let middle = each!(simd, i => simd.mul_add_e_f32s(r[i], simd.splat_f32s(8.333_452e-3), simd.splat_f32s(4.166_579_6e-2)));
+    let low =
+        each!(simd, i => simd.mul_add_e_f32s(r[i], simd.splat_f32s(1.666_666_5e-1), simd.splat_f32s(0.5)));
+    let p = each!(simd, i => simd.mul_add_e_f32s(high[i], square[i], middle[i]));
+    let p = each!(simd, i => simd.mul_add_e_f32s(p[i], square[i], low[i]));
+    each!(simd, i => simd.mul_add_e_f32s(square[i], p[i], r[i]))
 }
 
 /// 2ⁿ for an n whose biased exponent `n + 127` is given.
@@ -68,8 +89,9 @@ fn power_of_two<S: Simd>(simd: S, biased: S::u32s) -> S::f32s {
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let clamped = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-104.0)), simd.splat_f32s(89.0));
-    let (n, r) = reduce(simd, clamped);
-    let e = simd.add_f32s(expm1_small(simd, r), simd.splat_f32s(1.0));
+    let ([n], r) = reduce(simd, [clamped]);
+    let [e] = expm1_small(simd, r);
+    let e = simd.add_f32s(e, simd.splat_f32s(1.0));
     // 2ⁿ in two factors, neither of which overflows or vanishes.
     let biased = simd.add_u32s(n, simd.splat_u32s(254));
     let half = simd.wrapping_dyn_shr_u32s(biased, simd.splat_u32s(1));
@@ -80,26 +102,43 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
-pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let one = simd.splat_f32s(1.0);
-    let e = exp(simd, simd.sub_f32s(simd.splat_f32s(-0.0), abs(simd, x)));
-    let negative = simd.less_than_f32s(x, simd.splat_f32s(0.0));
-    simd.div_f32s(select(simd, negative, e, one), simd.add_f32s(one, e))
+pub fn sigmoid<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+    let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+    // e⁻ˡˣˡ, first 2⁶⁴ times as large, so that the exponent can be added in place; the product then rounds once, into
+    // the subnormal numbers too.
+    let negated =
+        each!(simd, i => floats(simd, simd.or_u32s(bits(simd, x[i]), simd.splat_u32s(0x8000_0000))));
+    let clamped = each!(simd, i => simd.max_f32s(negated[i], simd.splat_f32s(-104.0)));
+    let (n, r) = reduce(simd, clamped);
+    let e = expm1_small(simd, r);
+    let e = each!(simd, i => simd.add_f32s(e[i], one));
+    let e = each!(simd, i => {
+        let power = simd.wrapping_dyn_shl_u32s(simd.add_u32s(n[i], simd.splat_u32s(64)), simd.splat_u32s(23));
+        floats(simd, simd.add_u32s(bits(simd, e[i]), power))
+    });
+    let e = each!(simd, i => simd.mul_f32s(e[i], simd.splat_f32s(1.0 / 18_446_744_073_709_551_616.0)));
+    let numerator = each!(simd, i => select(simd, simd.less_than_f32s(x[i], zero), e[i], one));
+    let y = each!(simd, i => simd.div_f32s(numerator[i], simd.add_f32s(one, e[i])));
+    each!(simd, i => select(simd, simd.equal_f32s(x[i], x[i]), y[i], x[i]))
 }
 
 /// The hyperbolic tangent, by e⁻²ˡˣˡ - 1 so that nothing cancels near 0.
 #[inline(always)]
-pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let one = simd.splat_f32s(1.0);
-    let magnitude = simd.min_f32s(abs(simd, x), simd.splat_f32s(15.0));
-    let (n, r) = reduce(simd, simd.mul_f32s(magnitude, simd.splat_f32s(-2.0)));
-    let scale = power_of_two(simd, simd.add_u32s(n, simd.splat_u32s(127)));
-    let expm1 = simd.mul_add_e_f32s(scale, expm1_small(simd, r), simd.sub_f32s(scale, one));
-    let y = simd.div_f32s(expm1, simd.add_f32s(expm1, simd.splat_f32s(2.0)));
+pub fn tanh<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+    let (one, two) = (simd.splat_f32s(1.0), simd.splat_f32s(2.0));
+    let magnitude = each!(simd, i => simd.min_f32s(abs(simd, x[i]), simd.splat_f32s(15.0)));
+    let doubled = each!(simd, i => simd.mul_f32s(magnitude[i], simd.splat_f32s(-2.0)));
+    let (n, r) = reduce(simd, doubled);
+    let scale = each!(simd, i => power_of_two(simd, simd.add_u32s(n[i], simd.splat_u32s(127))));
+    let e = expm1_small(simd, r);
+    let expm1 = each!(simd, i => simd.mul_add_e_f32s(scale[i], e[i], simd.sub_f32s(scale[i], one)));
+    let y = each!(simd, i => simd.div_f32s(expm1[i], simd.add_f32s(expm1[i], two)));
     // expm1 ≤ 0: y is -tanh|x|. Give it the sign of x, and NaN where x is NaN.
-    let sign = simd.and_u32s(bits(simd, x), simd.splat_u32s(0x8000_0000));
-    let y = floats(simd, simd.or_u32s(bits(simd, abs(simd, y)), sign));
-    select(simd, simd.equal_f32s(x, x), y, x)
+    let y = each!(simd, i => {
+        let sign = simd.and_u32s(bits(simd, x[i]), simd.splat_u32s(0x8000_0000));
+        floats(simd, simd.or_u32s(bits(simd, abs(simd, y[i])), sign))
+    });
+    each!(simd, i => select(simd, simd.equal_f32s(x[i], x[i]), y[i], x[i]))
 }
 
 #[cfg(test)]
@@ -125,8 +164,8 @@ mod tests {
             for v in S::as_mut_simd_f32s(self.1).0 {
                 *v = match self.0 {
                     Function::Exp => exp(simd, *v),
-                    Function::Sigmoid => sigmoid(simd, *v),
-                    Function::Tanh => tanh(simd, *v),
+                    Function::Sigmoid => sigmoid(simd, [*v])[0],
+                    Function::Tanh => tanh(simd, [*v])[0],
                 };
             }
         }

@@ -12,14 +12,13 @@
 #![allow(clippy::needless_range_loop)]
 
 mod activation;
-mod block;
 mod buffer;
+mod by_sequence;
+mod by_unit;
 mod cell;
 mod gru;
 mod isa;
-mod lanes;
 mod lstm;
-mod masks;
 mod math;
 mod pass;
 mod simple_rnn;
@@ -27,4 +26,4 @@ mod simple_rnn;
 pub(crate) use activation::Activation;
 pub(crate) use cell::Kind;
 pub use isa::instruction_set;
-pub(crate) use pass::{Dropout, Input, Layer, Saved, backward, forward};
+pub(crate) use pass::{Dropout, Input, Layer, Rows, Saved, backward, forward, scatter};

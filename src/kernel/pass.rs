@@ -1,17 +1,8 @@
-//! The time loop, forward and backward, over the blocks of a batch.
+//! A layer's forward and backward pass: what goes in and comes out, and the choice between the two time loops.
 
 use super::activation::Activation;
-use super::block::{self, Series};
-use super::buffer::Buffer;
-use super::cell::{Cell, Factor, Kind, Net};
-use super::gru::Gru;
-use super::lanes::{self, Rows};
-use super::lstm::Lstm;
-use super::masks::{BlockMasks, StepMasks};
-use super::simple_rnn::SimpleRnn;
-use super::{isa, isa::dispatch, math};
-use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
+use super::cell::Kind;
+use super::{by_sequence, by_unit};
 
 /// What a layer computes, apart from its weights. Below, F is `features`, u is `units`, G and S are the kind's gates
 /// and states, B the batch and T the time steps.
@@ -44,16 +35,50 @@ impl Layer {
     }
 
     /// Floats a sequence in the output: the output steps, then the final states, u each.
-    fn row_out(&self, time: usize) -> usize {
+    pub(super) fn row_out(&self, time: usize) -> usize {
         (self.steps_out(time) + self.kind.states()) * self.units
+    }
+
+    /// The step of the input that is read at step `step` of the walk.
+    pub(super) fn at(&self, step: usize, time: usize) -> usize {
+        if self.go_backwards { time - 1 - step } else { step }
+    }
+
+    /// Where the output of step `step` of the walk stands in a sequence's row, if it is given.
+    pub(super) fn output_at(&self, step: usize, time: usize) -> Option<usize> {
+        match self.return_sequences {
+            true => Some(step * self.units),
+            false => (step + 1 == time).then_some(0),
+        }
+    }
+
+    /// G·u, the width of the kernels.
+    pub(super) fn width(&self) -> usize {
+        self.kind.gates() * self.units
     }
 
     /// kernel, recurrent kernel, bias.
     pub(super) fn split<'a>(&self, weights: &'a [f32]) -> (&'a [f32], &'a [f32], &'a [f32]) {
-        let width = self.kind.gates() * self.units;
-        let (kernel, rest) = weights.split_at(self.features * width);
-        let (recurrent, bias) = rest.split_at(self.units * width);
+        let (kernel, rest) = weights.split_at(self.features * self.width());
+        let (recurrent, bias) = rest.split_at(self.units * self.width());
         (kernel, recurrent, bias)
+    }
+
+    /// What a cell's first slots hold before the products are added, u values a slot: the bias, and for a GRU that
+    /// resets after the product, in a slot of its own, the recurrent bias of the candidate.
+    pub(super) fn start(&self, bias: &[f32]) -> Vec<f32> {
+        let (u, width) = (self.units, self.width());
+        let mut start = vec![0.0; width + if self.kind.bias_rows() == 2 { u } else { 0 }];
+        if let Some(input_side) = bias.get(..width) {
+            start[..width].copy_from_slice(input_side);
+        }
+        if let Some(recurrent_side) = bias.get(width..2 * width) {
+            for (sum, &b) in start.iter_mut().zip(&recurrent_side[..2 * u]) {
+                *sum += b;
+            }
+            start[width..].copy_from_slice(&recurrent_side[2 * u..]);
+        }
+        start
     }
 }
 
@@ -66,6 +91,17 @@ pub struct Dropout<'a> {
     pub per_gate: bool,
 }
 
+/// Input that is looked up in a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// (B, T): which row stands at each step. Each must be below V.
+    pub ids: &'a [u32],
+    /// The rows of the table, V.
+    pub vocabulary: usize,
+    /// Whether the gradient of the table is followed by the sums of the squares of what was added up.
+    pub squares: bool,
+}
+
 /// What a layer is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
@@ -73,10 +109,10 @@ pub struct Input<'a> {
     pub batch: usize,
     /// Steps, T.
     pub time: usize,
-    /// (B, T, F), or the table (V, F) where `ids` are given.
+    /// (B, T, F), or a table that begins with (V, F) where `rows` are given.
     pub x: &'a [f32],
-    /// (B, T): which row of the table stands at each step. Each must be below V.
-    pub ids: Option<&'a [u32]>,
+    /// Which row of the table stands where.
+    pub rows: Option<Rows<'a>>,
     /// (B, T): 0 where a step is to be skipped.
     pub mask: Option<&'a [u8]>,
     /// (B, S, u): the initial states.
@@ -88,11 +124,17 @@ pub struct Input<'a> {
 }
 
 /// What the backward pass needs of a forward pass.
-pub struct Saved(Vec<Buffer>);
+pub struct Saved(Path);
+
+enum Path {
+    BySequence(by_sequence::Saved),
+    ByUnit(by_unit::Saved),
+}
 
 /// Gradients of a loss.
 pub struct Gradients {
-    /// (B, T, F), with `ids` too: one row a step, yet to be added up by id. Empty if it was not asked for.
+    /// (B, T, F); with `rows`, that of the table, (V, F), and with `squares` as much again. Empty if it was not asked
+    /// for.
     pub x: Vec<f32>,
     /// As the weights.
     pub weights: Vec<f32>,
@@ -109,18 +151,11 @@ pub fn forward(
     save: bool,
     out: &mut [f32],
 ) -> Option<Saved> {
-    let lanes = isa::lanes();
-    let run = |(index, out): (usize, &mut [f32])| {
-        let rows = Rows { first: index * lanes, count: lanes.min(input.batch - index * lanes) };
-        dispatch(Forward { layer, input, weights, rows, save, out })
+    let path = match by_unit::suits(layer, input) {
+        true => Path::ByUnit(by_unit::forward(layer, input, weights, save, out)?),
+        false => Path::BySequence(by_sequence::forward(layer, input, weights, save, out)?),
     };
-    let chunk = lanes * layer.row_out(input.time);
-    let saved: Vec<Option<Buffer>> = if input.batch > lanes {
-        out.par_chunks_mut(chunk).enumerate().map(run).collect()
-    } else {
-        out.chunks_mut(chunk).enumerate().map(run).collect()
-    };
-    saved.into_iter().collect::<Option<Vec<_>>>().map(Saved)
+    Some(Saved(path))
 }
 
 /// The gradients, given those of [`forward`]'s output in `d_out`; that of the input only if `want_x`. Consumes what the
@@ -133,346 +168,27 @@ pub fn backward(
     d_out: &[f32],
     want_x: bool,
 ) -> Gradients {
-    let lanes = isa::lanes();
-    let (time, features, units) = (input.time, layer.features, layer.units);
-    let (kernel, recurrent, _) = layer.split(weights);
-    let width = layer.kind.gates() * units;
-    let transposes = (transpose(kernel, features, width), transpose(recurrent, units, width));
-    let mut d_x = if want_x { vec![0.0; input.batch * time * features] } else { vec![] };
-    let mut d_states = vec![0.0; input.batch * layer.kind.states() * units];
-    let state_chunks = d_states.chunks_mut(lanes * layer.kind.states() * units);
-    let mut x_chunks = d_x.chunks_mut((lanes * time * features).max(1));
-    let jobs: Vec<_> = saved
-        .0
-        .into_iter()
-        .zip(state_chunks)
-        .enumerate()
-        .map(|(index, (saved, d_states))| (index, saved, d_states, x_chunks.next()))
-        .collect();
-    let run = |(index, saved, d_states, d_x): (usize, Buffer, &mut [f32], Option<&mut [f32]>)| {
-        let rows = Rows { first: index * lanes, count: lanes.min(input.batch - index * lanes) };
-        let mut d_weights = Buffer::new(weights.len());
-        let transposes = (&*transposes.0, &*transposes.1);
-        let d_weights_out = &mut *d_weights;
-        dispatch(Backward {
-            layer,
-            input,
-            weights,
-            transposes,
-            rows,
-            saved,
-            d_out,
-            d_x,
-            d_states,
-            d_weights: d_weights_out,
-        });
-        d_weights
-    };
-    let partial: Vec<Buffer> = if jobs.len() > 1 {
-        jobs.into_par_iter().map(run).collect()
-    } else {
-        jobs.into_iter().map(run).collect()
-    };
-    // In the order of the blocks, whichever thread finished first.
-    let mut d_weights = vec![0.0; weights.len()];
-    for part in &partial {
-        for (sum, &value) in d_weights.iter_mut().zip(&**part) {
-            *sum += value;
+    match saved.0 {
+        Path::BySequence(saved) => by_sequence::backward(layer, input, weights, saved, d_out, want_x),
+        Path::ByUnit(saved) => by_unit::backward(layer, input, weights, saved, d_out, want_x),
+    }
+}
+
+/// The gradient of a table of `rows`, from those of the looked-up rows, (B·T, F): each added to its row, in order.
+pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> Vec<f32> {
+    let len = rows.vocabulary * features;
+    let mut sums = vec![0.0; if rows.squares { 2 * len } else { len }];
+    let (table, squares) = sums.split_at_mut(len);
+    for (&id, row) in rows.ids.iter().zip(gradients.chunks_exact(features)) {
+        let at = id as usize * features;
+        for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
+            *sum += d;
         }
-    }
-    Gradients { x: d_x, weights: d_weights, states: d_states }
-}
-
-/// (rows, columns) to (columns, rows).
-fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Buffer {
-    let mut out = Buffer::new(rows * columns);
-    for (r, row) in matrix.chunks_exact(columns).enumerate() {
-        for (c, &value) in row.iter().enumerate() {
-            out[c * rows + r] = value;
-        }
-    }
-    out
-}
-
-/// How a block's memory is cut, in vectors a step.
-#[derive(Clone, Copy)]
-struct Plan {
-    features: usize,
-    state: usize,
-    slots: usize,
-    /// Steps kept: all, or one that is used over and over.
-    steps: usize,
-}
-
-impl Plan {
-    fn new<C: Cell>(layer: &Layer, steps: usize) -> Self {
-        let units = layer.units;
-        Self { features: layer.features, state: layer.kind.states() * units, slots: C::SLOTS * units, steps }
-    }
-
-    fn vectors(self) -> usize {
-        self.steps * (self.features + self.state + self.slots)
-    }
-
-    /// inputs, states before each step, slots.
-    fn cut<V>(self, memory: &mut [V]) -> (&mut [V], &mut [V], &mut [V]) {
-        let (inputs, rest) = memory.split_at_mut(self.steps * self.features);
-        let (states, slots) = rest.split_at_mut(self.steps * self.state);
-        (inputs, states, slots)
-    }
-}
-
-/// Reads step `step` (as walked) of the block's inputs, common dropout applied.
-#[inline(always)]
-fn read_step<S: Simd>(
-    simd: S,
-    layer: &Layer,
-    input: &Input<'_>,
-    rows: Rows,
-    net: &Net<'_, S::f32s>,
-    step: usize,
-    x: &mut [S::f32s],
-) {
-    let (time, features) = (input.time, layer.features);
-    let at = if layer.go_backwards { time - 1 - step } else { step };
-    match input.ids {
-        None => lanes::load(simd, rows, input.x, at * features, time * features, x),
-        Some(ids) => {
-            let mut starts = [0; lanes::MAX_LANES];
-            for lane in 0..rows.count {
-                starts[lane] = ids[(rows.first + lane) * time + at] as usize * features;
-            }
-            lanes::load_from(simd, input.x, &starts[..rows.count], x);
-        }
-    }
-    if let Some(masks) = net.input_masks
-        && !masks.per_gate
-    {
-        for k in 0..features {
-            x[k] = simd.mul_f32s(x[k], masks.values[k]);
-        }
-    }
-}
-
-struct Forward<'a> {
-    layer: &'a Layer,
-    input: &'a Input<'a>,
-    weights: &'a [f32],
-    rows: Rows,
-    save: bool,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Forward<'_> {
-    type Output = Option<Buffer>;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Option<Buffer> {
-        match self.layer.kind {
-            Kind::SimpleRnn => self.run::<S, SimpleRnn>(simd),
-            Kind::Lstm => self.run::<S, Lstm>(simd),
-            Kind::Gru { reset_after: true } => self.run::<S, Gru<true>>(simd),
-            Kind::Gru { reset_after: false } => self.run::<S, Gru<false>>(simd),
-        }
-    }
-}
-
-impl Forward<'_> {
-    #[inline(always)]
-    fn run<S: Simd, C: Cell>(self, simd: S) -> Option<Buffer> {
-        let Self { layer, input, weights, rows, save, out } = self;
-        let (time, units) = (input.time, layer.units);
-        let plan = Plan::new::<C>(layer, if save { time } else { 1 });
-        let mut kept = Buffer::new(plan.vectors() * S::F32_LANES);
-        let (inputs, states, slots) = plan.cut(S::as_mut_simd_f32s(&mut kept).0);
-
-        let mut working = Buffer::new((plan.state + 2 * units + plan.features) * S::F32_LANES);
-        let (state, scratch) = S::as_mut_simd_f32s(&mut working).0.split_at_mut(plan.state);
-        let masks = BlockMasks::new(simd, layer, input, rows);
-        let net = masks.net(layer, weights, (&[], &[]));
-        let steps = StepMasks::new(layer, input, rows);
-        lanes::load(simd, rows, input.states, 0, plan.state, state);
-
-        let row_out = layer.row_out(time);
-        for step in 0..time {
-            let kept = if save { step } else { 0 };
-            let x = &mut inputs[kept * plan.features..][..plan.features];
-            let before = &mut states[kept * plan.state..][..plan.state];
-            let slots = &mut slots[kept * plan.slots..][..plan.slots];
-            read_step(simd, layer, input, rows, &net, step, x);
-            before.copy_from_slice(state);
-            C::forward(simd, &net, x, state, slots, scratch);
-            if let Some(steps) = &steps {
-                let moves = simd.greater_than_f32s(steps.moves(simd, step), simd.splat_f32s(0.0));
-                for k in 0..plan.state {
-                    state[k] = math::select(simd, moves, state[k], before[k]);
-                }
-            }
-            if layer.return_sequences || step + 1 == time {
-                let at = if layer.return_sequences { step * units } else { 0 };
-                match &steps {
-                    None => lanes::store(simd, rows, &state[..units], out, at, row_out),
-                    Some(steps) => {
-                        let shows = steps.shows(simd, step);
-                        let shown = &mut scratch[..units];
-                        for k in 0..units {
-                            shown[k] = simd.mul_f32s(state[k], shows);
-                        }
-                        lanes::store(simd, rows, shown, out, at, row_out);
-                    }
-                }
-            }
-        }
-        lanes::store(simd, rows, state, out, layer.steps_out(time) * units, row_out);
-        save.then_some(kept)
-    }
-}
-
-struct Backward<'a> {
-    layer: &'a Layer,
-    input: &'a Input<'a>,
-    weights: &'a [f32],
-    transposes: (&'a [f32], &'a [f32]),
-    rows: Rows,
-    saved: Buffer,
-    d_out: &'a [f32],
-    d_x: Option<&'a mut [f32]>,
-    d_states: &'a mut [f32],
-    d_weights: &'a mut [f32],
-}
-
-impl WithSimd for Backward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match self.layer.kind {
-            Kind::SimpleRnn => self.run::<S, SimpleRnn>(simd),
-            Kind::Lstm => self.run::<S, Lstm>(simd),
-            Kind::Gru { reset_after: true } => self.run::<S, Gru<true>>(simd),
-            Kind::Gru { reset_after: false } => self.run::<S, Gru<false>>(simd),
-        }
-    }
-}
-
-impl Backward<'_> {
-    #[inline(always)]
-    fn run<S: Simd, C: Cell>(self, simd: S) {
-        let Self { layer, input, weights, transposes, rows, mut saved, d_out, mut d_x, d_states, d_weights } =
-            self;
-        let (time, units, features) = (input.time, layer.units, layer.features);
-        let zero = simd.splat_f32s(0.0);
-        let plan = Plan::new::<C>(layer, time);
-        let saved = S::as_mut_simd_f32s(&mut saved).0;
-        let (_, states, slots) = plan.cut(saved);
-
-        let mut working = Buffer::new((2 * plan.state + 3 * units + 2 * features) * S::F32_LANES);
-        let working = S::as_mut_simd_f32s(&mut working).0;
-        let (gradient, working) = working.split_at_mut(plan.state);
-        let (after, working) = working.split_at_mut(plan.state);
-        let (shown, working) = working.split_at_mut(units);
-        let (dx, scratch) = working.split_at_mut(features);
-        let masks = BlockMasks::new(simd, layer, input, rows);
-        let net = masks.net(layer, weights, transposes);
-        let steps = StepMasks::new(layer, input, rows);
-
-        let row_out = layer.row_out(time);
-        lanes::load(simd, rows, d_out, layer.steps_out(time) * units, row_out, gradient);
-        for step in (0..time).rev() {
-            if layer.return_sequences || step + 1 == time {
-                let at = if layer.return_sequences { step * units } else { 0 };
-                lanes::load(simd, rows, d_out, at, row_out, shown);
-                let shows = match &steps {
-                    Some(steps) => steps.shows(simd, step),
-                    None => simd.splat_f32s(1.0),
-                };
-                for k in 0..units {
-                    gradient[k] = simd.mul_add_e_f32s(shown[k], shows, gradient[k]);
-                }
-            }
-            let before = &states[step * plan.state..][..plan.state];
-            let slots = &mut slots[step * plan.slots..][..plan.slots];
-            if steps.is_some() {
-                after.copy_from_slice(gradient);
-            }
-            C::backward(simd, &net, before, slots, gradient, scratch);
-            if let Some(steps) = &steps {
-                let moves = simd.greater_than_f32s(steps.moves(simd, step), zero);
-                for k in 0..plan.state {
-                    gradient[k] = math::select(simd, moves, gradient[k], after[k]);
-                }
-                for slot in slots.iter_mut() {
-                    *slot = math::select(simd, moves, *slot, zero);
-                }
-            }
-            if let Some(d_x) = &mut d_x {
-                dx.fill(zero);
-                net.input_back(simd, dx, &slots[..net.gates * units], scratch);
-                let at = if layer.go_backwards { time - 1 - step } else { step };
-                lanes::store(simd, rows, dx, d_x, at * features, time * features);
-            }
-        }
-        lanes::store(simd, rows, gradient, d_states, 0, plan.state);
-        weight_gradients::<S, C>(simd, layer, &net, plan, saved, d_weights);
-    }
-}
-
-/// The block's share of the weights' gradients, once the slots of all steps hold gradients.
-#[inline(always)]
-fn weight_gradients<S: Simd, C: Cell>(
-    simd: S,
-    layer: &Layer,
-    net: &Net<'_, S::f32s>,
-    plan: Plan,
-    saved: &mut [S::f32s],
-    d_weights: &mut [f32],
-) {
-    let (inputs, states, slots) = plan.cut(saved);
-    let (inputs, states, slots) = (&*inputs, &*states, &*slots);
-    let (units, features, width) = (layer.units, layer.features, net.gates * layer.units);
-    let (d_kernel, rest) = d_weights.split_at_mut(features * width);
-    let (d_recurrent, d_bias) = rest.split_at_mut(units * width);
-    let slot = |first: usize, count: usize| Series {
-        values: slots,
-        stride: plan.slots,
-        offset: first * units,
-        len: count * units,
-    };
-    let x = Series { values: inputs, stride: plan.features, offset: 0, len: features };
-    match net.input_masks_per_gate() {
-        None => block::outer(simd, x, slot(0, net.gates), None, d_kernel, width, 0),
-        Some(masks) => {
-            for gate in 0..net.gates {
-                let mask = Some(masks.of(gate, features));
-                block::outer(simd, x, slot(gate, 1), mask, d_kernel, width, gate * units);
+        if let Some(squares) = squares.get_mut(at..at + features) {
+            for (sum, &d) in squares.iter_mut().zip(row) {
+                *sum += d * d;
             }
         }
     }
-    for part in C::recurrent_parts() {
-        let factor = match part.factor {
-            Factor::PreviousState => Series { values: states, stride: plan.state, offset: 0, len: units },
-            Factor::Slot(index) => slot(index, 1),
-        };
-        let (first, gates) = (part.gates.start, part.gates.len());
-        match net.recurrent_masks {
-            None => {
-                let d = slot(part.gradient, gates);
-                block::outer(simd, factor, d, None, d_recurrent, width, first * units);
-            }
-            Some(masks) => {
-                for (index, gate) in part.gates.enumerate() {
-                    let d = slot(part.gradient + index, 1);
-                    let mask = Some(masks.of(gate, units));
-                    block::outer(simd, factor, d, mask, d_recurrent, width, gate * units);
-                }
-            }
-        }
-        if layer.use_bias && layer.kind.bias_rows() == 2 {
-            let d = slot(part.gradient, gates);
-            block::column_sums(simd, d, &mut d_bias[width + first * units..]);
-        }
-    }
-    if layer.use_bias {
-        block::column_sums(simd, slot(0, net.gates), &mut d_bias[..width]);
-    }
+    sums
 }

@@ -1,5 +1,6 @@
 //! Keras's `Dense` (`keras/src/layers/core/dense.py`).
 
+use super::small_product::small_product;
 use super::{Activation, Initializer, Variable};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -85,10 +86,11 @@ impl Dense {
             bail!("a Dense layer built for {input_dim} features was given {features}")
         }
         let rows: usize = leading.iter().product();
-        let ys = xs.reshape((rows, input_dim))?.matmul(&self.kernel)?;
-        let ys = match &self.bias {
-            Some(bias) => ys.broadcast_add(bias)?,
-            None => ys,
+        let xs = xs.reshape((rows, input_dim))?;
+        let ys = match (small_product(&xs, &self.kernel, self.bias.as_ref())?, &self.bias) {
+            (Some(ys), _) => ys,
+            (None, Some(bias)) => xs.matmul(&self.kernel)?.broadcast_add(bias)?,
+            (None, None) => xs.matmul(&self.kernel)?,
         };
         let shape: Vec<usize> = leading.iter().copied().chain([units]).collect();
         ys.reshape(shape)

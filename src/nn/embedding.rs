@@ -1,6 +1,7 @@
 //! Keras's `Embedding` (`keras/src/layers/core/embedding.py`).
 
 use super::{Initializer, Variable};
+use crate::kernel::{Rows, scatter};
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor, Var, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -82,25 +83,9 @@ impl Embedding {
         }
     }
 
-    /// The gradient of [`stacked`](Self::stacked) from those of the looked-up rows: each added to its row, in the order
-    /// of the ids.
-    pub(super) fn scatter(&self, ids: &[u32], rows: &[f32]) -> Vec<f32> {
-        let features = self.config.output_dim;
-        let len = self.config.input_dim * features;
-        let mut sums = vec![0.0; if self.squares.is_some() { 2 * len } else { len }];
-        let (table, squares) = sums.split_at_mut(len);
-        for (&id, row) in ids.iter().zip(rows.chunks_exact(features)) {
-            let at = id as usize * features;
-            for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
-                *sum += d;
-            }
-            if let Some(squares) = squares.get_mut(at..at + features) {
-                for (sum, &d) in squares.iter_mut().zip(row) {
-                    *sum += d * d;
-                }
-            }
-        }
-        sums
+    /// How the kernels look `ids` up in [`stacked`](Self::stacked).
+    pub(super) fn rows<'a>(&self, ids: &'a [u32]) -> Rows<'a> {
+        Rows { ids, vocabulary: self.config.input_dim, squares: self.squares.is_some() }
     }
 
     /// The table, (`input_dim`, `output_dim`).
@@ -190,7 +175,8 @@ impl CustomOp1 for LookUp {
 
     fn bwd(&self, table: &Tensor, _: &Tensor, d_rows: &Tensor) -> Result<Option<Tensor>> {
         let d_rows = d_rows.flatten_all()?.to_vec1::<f32>()?;
-        let sums = self.embedding.scatter(&self.ids, &d_rows);
+        let rows = self.embedding.rows(&self.ids);
+        let sums = scatter(&rows, self.embedding.config.output_dim, &d_rows);
         Tensor::from_vec(sums, table.shape(), table.device()).map(Some)
     }
 }

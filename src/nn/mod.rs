@@ -37,6 +37,7 @@ mod recurrent;
 mod reshape;
 mod simple_rnn;
 mod sizes;
+mod small_product;
 mod steps;
 
 pub use activation::Activation;

@@ -86,7 +86,7 @@ impl RecurrentOp {
             batch: self.batch,
             time: self.time,
             x,
-            ids: self.rows.as_ref().map(|(_, ids)| ids.as_slice()),
+            rows: self.rows.as_ref().map(|(embedding, ids)| embedding.rows(ids)),
             mask: self.mask.as_deref(),
             states,
             input_dropout: dropout(&self.input_dropout),
@@ -112,7 +112,7 @@ pub(super) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 }
 
 /// Calls `f` with the floats of each tensor.
-fn with_floats<T>(tensors: [&Tensor; 4], f: impl FnOnce([&[f32]; 4]) -> T) -> Result<T> {
+pub(super) fn with_floats<T>(tensors: [&Tensor; 4], f: impl FnOnce([&[f32]; 4]) -> T) -> Result<T> {
     let tensors = [
         tensors[0].contiguous()?,
         tensors[1].contiguous()?,
@@ -174,11 +174,7 @@ impl CustomOp3 for RecurrentOp {
         let Some(gradients) = gradients else {
             bail!("a recurrent layer was asked for gradients of tensors that are not tracked")
         };
-        let d_x = match &self.rows {
-            _ if !self.want_x => None,
-            None => Some(gradients.x),
-            Some((embedding, ids)) => Some(embedding.scatter(ids, &gradients.x)),
-        };
+        let d_x = self.want_x.then_some(gradients.x);
         Ok((
             d_x.map(|d_x| Tensor::from_vec(d_x, shape, device)).transpose()?,
             Some(Tensor::from_vec(gradients.weights, weights.shape(), device)?),

@@ -1,7 +1,9 @@
 //! The two products that everything is made of: a matrix times a block's vectors, and the outer product of two blocks
 //! summed over time and sequences.
 
-use pulp::Simd;
+use crate::kernel::isa::outline;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::{Simd, WithSimd};
 
 /// Columns that a pass of [`project`] keeps in registers.
 const TILE: usize = 8;
@@ -10,6 +12,37 @@ const TILE: usize = 8;
 /// column `from`.
 #[inline(always)]
 pub(super) fn project<S: Simd>(
+    simd: S,
+    out: &mut [S::f32s],
+    a: &[S::f32s],
+    weights: &[f32],
+    width: usize,
+    from: usize,
+) {
+    outline(simd, Project { out: cast_slice_mut(out), a: cast_slice(a), weights, width, from });
+}
+
+/// [`project`] as a function of its own: it is called from many places.
+struct Project<'a> {
+    out: &'a mut [f32],
+    a: &'a [f32],
+    weights: &'a [f32],
+    width: usize,
+    from: usize,
+}
+
+impl WithSimd for Project<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { out, a, weights, width, from } = self;
+        project_here(simd, S::as_mut_simd_f32s(out).0, S::as_simd_f32s(a).0, weights, width, from);
+    }
+}
+
+#[inline(always)]
+fn project_here<S: Simd>(
     simd: S,
     out: &mut [S::f32s],
     a: &[S::f32s],
@@ -63,10 +96,65 @@ pub(super) struct Series<'a, V> {
     pub len: usize,
 }
 
+impl<'a, V: pulp::bytemuck::Pod> Series<'a, V> {
+    /// The same, its values as floats; the rest still counts vectors.
+    #[inline(always)]
+    fn floats(self) -> Series<'a, f32> {
+        let Self { values, stride, offset, len } = self;
+        Series { values: cast_slice(values), stride, offset, len }
+    }
+}
+
+impl<'a> Series<'a, f32> {
+    #[inline(always)]
+    fn vectors<S: Simd>(self) -> Series<'a, S::f32s> {
+        let Self { values, stride, offset, len } = self;
+        Series { values: S::as_simd_f32s(values).0, stride, offset, len }
+    }
+}
+
 /// `out[k][j] = Σ_s Σ_lanes factor[k] · a[s][k] · d[s][j]`, `out` row-major with rows `width` long, `j` counted from
 /// column `from`. `factor` is constant over time (a dropout mask); none is 1.
 #[inline(always)]
 pub(super) fn outer<S: Simd>(
+    simd: S,
+    a: Series<'_, S::f32s>,
+    d: Series<'_, S::f32s>,
+    factor: Option<&[S::f32s]>,
+    out: &mut [f32],
+    width: usize,
+    from: usize,
+) {
+    let (a, d) = (a.floats(), d.floats());
+    outline(simd, Outer { a, d, factor: factor.map(cast_slice), out, width, from });
+}
+
+/// [`outer`] as a function of its own.
+struct Outer<'a> {
+    a: Series<'a, f32>,
+    d: Series<'a, f32>,
+    factor: Option<&'a [f32]>,
+    out: &'a mut [f32],
+    width: usize,
+    from: usize,
+}
+
+impl WithSimd for Outer<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { a, d, factor, out, width, from } = self;
+        let factor = match factor {
+            Some(factor) => Some(S::as_simd_f32s(factor).0),
+            None => None,
+        };
+        outer_here(simd, a.vectors::<S>(), d.vectors::<S>(), factor, out, width, from);
+    }
+}
+
+#[inline(always)]
+fn outer_here<S: Simd>(
     simd: S,
     a: Series<'_, S::f32s>,
     d: Series<'_, S::f32s>,

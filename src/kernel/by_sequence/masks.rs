@@ -1,22 +1,23 @@
 //! What is masked in a block: steps that are skipped, and features and units that dropout leaves out.
 
-use super::cell::{Masks, Net};
-use super::lanes::{self, Rows};
-use super::pass::{Dropout, Input, Layer};
+use super::lanes::{self, Block};
+use super::net::{Masks, Net};
+use crate::kernel::cell::Part;
+use crate::kernel::pass::{Dropout, Input, Layer};
 use pulp::Simd;
 
 /// One mask vector a step, and from which step on a row has output: `None` where nothing is masked.
 pub(super) struct StepMasks<'a> {
     mask: &'a [u8],
     time: usize,
-    rows: Rows,
+    rows: Block,
     first_valid: Vec<usize>,
     zero_output: bool,
     go_backwards: bool,
 }
 
 impl<'a> StepMasks<'a> {
-    pub fn new(layer: &Layer, input: &Input<'a>, rows: Rows) -> Option<Self> {
+    pub fn new(layer: &Layer, input: &Input<'a>, rows: Block) -> Option<Self> {
         let mask = input.mask?;
         let time = input.time;
         let mut masks = Self {
@@ -79,7 +80,7 @@ pub(super) struct BlockMasks<V> {
 }
 
 impl<V: Copy> BlockMasks<V> {
-    pub fn new<S: Simd<f32s = V>>(simd: S, layer: &Layer, input: &Input<'_>, rows: Rows) -> Self {
+    pub fn new<S: Simd<f32s = V>>(simd: S, layer: &Layer, input: &Input<'_>, rows: Block) -> Self {
         let read = |dropout: Option<Dropout<'_>>, width: usize| {
             dropout.map(|dropout| {
                 let gates = if dropout.per_gate { layer.kind.gates() } else { 1 };
@@ -105,15 +106,16 @@ impl<V: Copy> BlockMasks<V> {
         layer: &Layer,
         weights: &'a [f32],
         transposes: (&'a [f32], &'a [f32]),
+        parts: &'static [Part],
     ) -> Net<'a, V> {
-        let (kernel, recurrent, bias) = layer.split(weights);
+        let (kernel, recurrent, _) = layer.split(weights);
         Net {
             units: layer.units,
             activation: layer.activation,
             recurrent_activation: layer.recurrent_activation,
             kernel,
             recurrent,
-            bias,
+            parts,
             kernel_transposed: transposes.0,
             recurrent_transposed: transposes.1,
             input_masks: Self::masks(&self.input),

@@ -4,7 +4,7 @@ use pulp::Simd;
 
 /// Which rows a block holds.
 #[derive(Clone, Copy)]
-pub(super) struct Rows {
+pub(super) struct Block {
     /// The first row of the batch in this block.
     pub first: usize,
     /// How many rows; lanes beyond are zeros.
@@ -19,7 +19,7 @@ pub(super) const MAX_LANES: usize = 16;
 #[inline(always)]
 pub(super) fn load<S: Simd>(
     simd: S,
-    rows: Rows,
+    rows: Block,
     source: &[f32],
     start: usize,
     stride: usize,
@@ -53,7 +53,7 @@ pub(super) fn load_from<S: Simd>(_: S, source: &[f32], starts: &[usize], into: &
 #[inline(always)]
 pub(super) fn store<S: Simd>(
     _: S,
-    rows: Rows,
+    rows: Block,
     from: &[S::f32s],
     target: &mut [f32],
     start: usize,
