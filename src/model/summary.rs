@@ -1,10 +1,12 @@
 //! The table that Keras prints (`keras/src/utils/summary_utils.py`).
 
 use super::class::Class;
-use super::config::{ModelConfig, Shape};
+use super::config::{ModelConfig, Shape, TensorRef};
+use super::place::Placement;
 use crate::Result;
 use crate::nn::show;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A model's layers, output shapes and parameters. `Display` prints Keras's table.
@@ -13,10 +15,16 @@ pub struct Summary {
     /// The model's name.
     #[serde(skip)]
     pub name: String,
-    /// A row a layer, the InputLayer left out as Keras does.
+    /// A row a layer; as Keras does, without the InputLayer where the layers run one after another.
     pub layers: Vec<SummaryLayer>,
     /// The number of parameters.
     pub total_params: usize,
+    /// Those of them that no optimiser trains: moving statistics.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub non_trainable_params: usize,
+    /// Whether the table says what each layer is connected to: where a graph branches.
+    #[serde(skip)]
+    pub branches: bool,
 }
 
 /// A row of a [`Summary`].
@@ -26,10 +34,20 @@ pub struct SummaryLayer {
     pub name: String,
     /// Keras's class.
     pub class_name: String,
-    /// The output's shape, `None` (in JSON `null`) for the batch.
+    /// The output's shape, `None` (in JSON `null`) for the batch; of several outputs the first.
     pub output_shape: Shape,
+    /// The shapes of the further outputs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further_shapes: Vec<Shape>,
     /// The number of parameters.
     pub params: usize,
+    /// What the layer is called on, as `lstm[0][0]`: name, call, output. Empty where layers run one after another.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connected_to: Vec<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl ModelConfig {
@@ -38,21 +56,51 @@ impl ModelConfig {
     /// # Errors
     /// If the layers do not fit each other.
     pub fn summary(&self) -> Result<Summary> {
-        let layers: Vec<SummaryLayer> = self
-            .place()?
-            .layers
-            .into_iter()
-            .filter(|placed| !matches!(placed.layer.class, Class::InputLayer(_)))
-            .map(|placed| SummaryLayer {
+        let placement = self.place()?;
+        let branches = self.is_graph() && branches(&placement);
+        let mut non_trainable_params = 0;
+        let mut layers = vec![];
+        for placed in placement.layers {
+            let mut params = 0;
+            for (_, variable) in &placed.variables {
+                let count = variable.shape.iter().product::<usize>();
+                params += count;
+                non_trainable_params += if variable.trainable { 0 } else { count };
+            }
+            if !self.is_graph() && matches!(placed.layer.class, Class::InputLayer(_)) {
+                continue;
+            }
+            let nodes = placed.layer.inbound_nodes.iter().flatten();
+            let mut shapes = placed.outputs.into_iter();
+            layers.push(SummaryLayer {
                 name: placed.layer.name.clone(),
                 class_name: placed.layer.class.name().into(),
-                output_shape: placed.outputs.into_iter().next().unwrap_or_default(),
-                params: placed.variables.iter().map(|(_, v)| v.shape.iter().product::<usize>()).sum(),
-            })
-            .collect();
+                output_shape: shapes.next().unwrap_or_default(),
+                further_shapes: shapes.collect(),
+                params,
+                connected_to: nodes
+                    .map(|TensorRef(name, node, at)| format!("{name}[{node}][{at}]"))
+                    .collect(),
+            });
+        }
         let total_params = layers.iter().map(|layer| layer.params).sum();
-        Ok(Summary { name: self.name.clone(), layers, total_params })
+        Ok(Summary { name: self.name.clone(), layers, total_params, non_trainable_params, branches })
     }
+}
+
+/// Whether a graph is more than a row: a call takes several tensors, two calls are as far from the end as each other, or
+/// a layer is called twice. So Keras decides.
+fn branches(placement: &Placement<'_>) -> bool {
+    let mut depths = vec![0usize; placement.calls.len()];
+    for (index, call) in placement.calls.iter().enumerate().rev() {
+        for &(from, _) in &call.inputs {
+            depths[from] = depths[from].max(depths[index] + 1);
+        }
+    }
+    let distinct: BTreeSet<usize> = depths.iter().copied().collect();
+    let layers: BTreeSet<Option<usize>> = placement.calls.iter().map(|call| call.layer).collect();
+    let count = placement.calls.len();
+    placement.calls.iter().any(|call| call.inputs.len() > 1) || distinct.len() < count || layers.len() < count
 }
 
 /// `8809` as `8,809`.
@@ -75,41 +123,100 @@ fn memory(params: usize) -> String {
     format!("{size:.2} TB")
 }
 
+/// `text` in lines of at most `width`, broken at spaces; a longer word has a line to itself.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
+impl Summary {
+    /// Titles and least widths of the columns: Keras's in a terminal of 80 columns.
+    fn columns(&self) -> Vec<(&'static str, usize)> {
+        let titles = ["Layer (type)", "Output Shape", "Param #", "Connected to"];
+        let widths: &[usize] = if self.branches { &[19, 17, 10, 17] } else { &[31, 22, 13] };
+        titles.into_iter().zip(widths.iter().copied()).collect()
+    }
+
+    fn cells(&self, layer: &SummaryLayer) -> Vec<String> {
+        let shape = if layer.further_shapes.is_empty() {
+            show(&layer.output_shape)
+        } else {
+            let shapes: Vec<String> =
+                std::iter::once(&layer.output_shape).chain(&layer.further_shapes).map(|s| show(s)).collect();
+            format!("[{}]", shapes.join(", "))
+        };
+        let mut cells =
+            vec![format!("{} ({})", layer.name, layer.class_name), shape, thousands(layer.params)];
+        if self.branches {
+            let connected = layer.connected_to.join(", ");
+            cells.push(if connected.is_empty() { "-".into() } else { connected });
+        }
+        cells
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<[String; 3]> = self
-            .layers
-            .iter()
-            .map(|layer| {
-                let title = format!("{} ({})", layer.name, layer.class_name);
-                [title, show(&layer.output_shape), thousands(layer.params)]
-            })
-            .collect();
-        // Keras's widths in a terminal of 80 columns, more where a row needs it.
-        let width = |column: usize, least: usize| {
-            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(least)
+        let columns = self.columns();
+        let rows: Vec<Vec<String>> = self.layers.iter().map(|layer| self.cells(layer)).collect();
+        // Wider than Keras's where a word needs it: nothing is cut.
+        let longest = |column: usize| {
+            let words = rows.iter().filter_map(|row| row.get(column)).flat_map(|cell| cell.split(' '));
+            words.map(|word| word.chars().count()).max().unwrap_or(0)
         };
-        let widths = [width(0, 31), width(1, 22), width(2, 13)];
+        let widths: Vec<usize> =
+            columns.iter().enumerate().map(|(column, &(_, least))| longest(column).max(least)).collect();
         let rule = |f: &mut fmt::Formatter<'_>, [left, line, cross, right]: [&str; 4]| {
-            let segments = widths.map(|width| line.repeat(width + 2));
+            let segments: Vec<String> = widths.iter().map(|width| line.repeat(width + 2)).collect();
             writeln!(f, "{left}{}{right}", segments.join(cross))
         };
-        let row = |f: &mut fmt::Formatter<'_>, bar: &str, [a, b, c]: [&str; 3]| {
-            let [wa, wb, wc] = widths;
-            writeln!(f, "{bar} {a:<wa$} {bar} {b:<wb$} {bar} {c:>wc$} {bar}")
+        let row = |f: &mut fmt::Formatter<'_>, bar: &str, cells: &[String]| {
+            let lines: Vec<Vec<String>> =
+                cells.iter().zip(&widths).map(|(cell, &width)| wrap(cell, width)).collect();
+            let height = lines.iter().map(Vec::len).max().unwrap_or(0);
+            for at in 0..height {
+                write!(f, "{bar}")?;
+                for (column, (lines, &width)) in lines.iter().zip(&widths).enumerate() {
+                    let line = lines.get(at).map_or("", String::as_str);
+                    match column {
+                        2 => write!(f, " {line:>width$} {bar}")?,
+                        _ => write!(f, " {line:<width$} {bar}")?,
+                    }
+                }
+                writeln!(f)?;
+            }
+            Ok(())
         };
         writeln!(f, "Model: \"{}\"", self.name)?;
         rule(f, ["┏", "━", "┳", "┓"])?;
-        row(f, "┃", ["Layer (type)", "Output Shape", "Param #"])?;
+        let titles: Vec<String> = columns.iter().map(|(title, _)| (*title).to_string()).collect();
+        row(f, "┃", &titles)?;
         rule(f, ["┡", "━", "╇", "┩"])?;
-        for (index, [a, b, c]) in rows.iter().enumerate() {
+        for (index, cells) in rows.iter().enumerate() {
             if index > 0 {
                 rule(f, ["├", "─", "┼", "┤"])?;
             }
-            row(f, "│", [a, b, c])?;
+            row(f, "│", cells)?;
         }
         rule(f, ["└", "─", "┴", "┘"])?;
-        let total = format!("{} ({})", thousands(self.total_params), memory(self.total_params));
-        writeln!(f, " Total params: {total}\n Trainable params: {total}\n Non-trainable params: 0 (0.00 B)")
+        let trained = self.total_params.saturating_sub(self.non_trainable_params);
+        let counts = [
+            ("Total", self.total_params),
+            ("Trainable", trained),
+            ("Non-trainable", self.non_trainable_params),
+        ];
+        for (title, count) in counts {
+            writeln!(f, " {title} params: {} ({})", thousands(count), memory(count))?;
+        }
+        Ok(())
     }
 }

@@ -247,10 +247,10 @@ impl DotConfig {
     }
 }
 
-/// x / sqrt(max(Σ x², 1e-12)) along an axis (`keras/src/utils/numerical_utils.py`).
+/// x / max(‖x‖, 1e-7) along an axis (`keras/src/ops/nn.py`, `_normalize`).
 fn unit_length(xs: &Tensor, axis: usize) -> Result<Tensor> {
     let squares = xs.sqr()?.sum_keepdim(axis)?;
-    let least = (squares.ones_like()? * 1e-12)?;
+    let least = (squares.ones_like()? * 1e-14)?;
     let squares = squares.gt(&least)?.where_cond(&squares, &least)?;
     xs.broadcast_mul(&squares.sqrt()?.recip()?)
 }
