@@ -243,7 +243,7 @@ fn predict_reads_arguments_and_lines() {
     fails(program(here).args(["predict", "model"]).write_stdin("\n \n").assert(), 1, "no text");
     fails(run(here, &["predict", "model", "good", " "]), 1, "TEXT 2 of 2: is empty");
     fs::remove_file(here.join("model/tokenizer.json")).expect("removed");
-    fails(run(here, &["predict", "model", "good"]), 1, "no tokenizer.json");
+    fails(run(here, &["predict", "model", "good"]), 1, "has no vocabulary");
 }
 
 #[test]
