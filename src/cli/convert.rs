@@ -188,7 +188,9 @@ struct Report {
 pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
     let Settings { args, format } = settings;
     let out = args.output.as_path();
-    refuse_input(&args.input, out)?;
+    let read: Vec<&Path> =
+        [Some(Path::new(&args.input)), args.config.as_deref()].into_iter().flatten().collect();
+    refuse_input(&read, out)?;
     let source = Source::read(&args.input, args.config.as_deref())?;
     let model = &source.config.model;
     let mut notes = source.warnings.clone();
@@ -234,11 +236,15 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     Ok(Outcome::Done)
 }
 
-/// A conversion must not destroy what it reads.
-fn refuse_input(input: &str, out: &Path) -> anyhow::Result<()> {
-    let (Ok(from), Ok(to)) = (Path::new(input).canonicalize(), out.canonicalize()) else { return Ok(()) };
-    if from == to || from.parent() == Some(&to) {
-        anyhow::bail!("{}: is what is being read; name another OUT", out.display());
+/// A conversion must not destroy what it reads: a file, a folder's weights, the file of `--config`.
+fn refuse_input(read: &[&Path], out: &Path) -> anyhow::Result<()> {
+    let Ok(to) = out.canonicalize() else { return Ok(()) };
+    for path in read {
+        let Ok(from) = path.canonicalize() else { continue };
+        let weights = from.join(WEIGHTS_FILE).canonicalize().ok();
+        if from == to || from.parent() == Some(&to) || weights.as_ref() == Some(&to) {
+            anyhow::bail!("{}: is what is being read; name another OUT", out.display());
+        }
     }
     Ok(())
 }

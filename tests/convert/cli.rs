@@ -113,5 +113,9 @@ fn what_cannot_be_converted_is_said_on_one_line() {
     fails(convert(path, &["a.keras", "./a.keras"]), 1, "is what is being read");
     convert(path, &["lstm", "a.safetensors"]).success();
     fails(convert(path, &["a.safetensors", "b.keras"]), 1, "--config");
+    // Nor a folder's own weights, nor the file that --config names.
+    convert(path, &["lstm", "model"]).success();
+    fails(convert(path, &["model", "model/model.safetensors"]), 1, "is what is being read");
+    fails(convert(path, &["a.safetensors", "a.keras", "--config", "a.keras"]), 1, "is what is being read");
     fails(convert(path, &["lstm", "missing/a.keras"]), 1, "missing/a.keras: cannot be written");
 }
