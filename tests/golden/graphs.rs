@@ -90,15 +90,21 @@ fn graph(case: &Case, report: &mut Report) -> Result<()> {
 /// Each table is Keras's own.
 #[test]
 fn summaries() {
-    let mut others = vec![];
+    let (mut others, mut compared) = (vec![], 0);
     for case in Case::all("Graph", 28) {
         let Ok(config) = ModelConfig::from_json(&case.meta["config"].to_string()) else { continue };
         let summary = config.summary().expect("a summary").to_string();
         let expected = case.meta["summary"].as_str().expect("a table");
+        // Left out where Keras's own table says something else (see the script).
+        if expected.is_empty() {
+            continue;
+        }
+        compared += 1;
         if summary.trim_end() != expected.trim_end() {
             others.push(format!("{}: Keras's is\n{expected}\nand ours\n{summary}", case.name));
         }
     }
+    assert!(compared > 0, "no table was compared");
     assert!(others.is_empty(), "{} tables differ:\n{}", others.len(), others.join("\n"));
 }
 
