@@ -4,7 +4,7 @@ use super::masks::Masks;
 use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// A tensor: of which layer, of which of its calls, which of what the call gave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +40,7 @@ impl Context {
             parsed.push((layer, value, calls));
         }
         let masks = Masks::find(&parsed);
-        let counts: HashMap<&str, usize> =
-            parsed.iter().map(|(layer, _, calls)| (layer.as_str(), calls.len())).collect();
+        let numbers = numbers(config, &parsed);
 
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
         let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
@@ -66,14 +65,7 @@ impl Context {
             roles.insert(layer, role);
             translated.push((layer, canonical_class, config, tail, calls));
         }
-        // Before Keras 3, a model within a model counted its own making as a call.
-        let is_model = |value: &Value| {
-            let class = value.get("class_name").and_then(Value::as_str);
-            matches!(class, Some("Sequential" | "Functional" | "Model"))
-        };
-        let nested = parsed.iter().filter(|(_, value, _)| self.major < 3 && is_model(value));
-        let from_one = nested.map(|(layer, _, _)| layer.as_str()).collect();
-        let known = Known { model: name, from_one, counts, roles, tails };
+        let known = Known { model: name, numbers, roles, tails };
 
         let mut layers = Vec::with_capacity(translated.len());
         for (layer, class, mut config, tail, calls) in translated {
@@ -155,10 +147,8 @@ impl Context {
 /// The layers of a model.
 struct Known<'a> {
     model: &'a str,
-    /// Layers whose calls are counted from 1.
-    from_one: HashSet<&'a str>,
-    /// Calls of each layer.
-    counts: HashMap<&'a str, usize>,
+    /// Where the calls of a layer are not numbered from 0: the numbers that they have.
+    numbers: HashMap<String, Vec<usize>>,
     /// Canonical names.
     roles: HashMap<&'a str, String>,
     /// Names of the activations that follow layers.
@@ -171,15 +161,31 @@ impl Known<'_> {
         let unknown = || Error::layer(self.model, format!("its layer `{layer}` is used but not there"));
         let role = self.roles.get(layer.as_str()).ok_or_else(unknown)?;
         let role = self.tails.get(layer.as_str()).unwrap_or(role);
-        let call = call.saturating_sub(usize::from(self.from_one.contains(layer.as_str())));
-        let count = self.counts.get(layer.as_str()).copied().unwrap_or(0);
-        let is_input = count == 0 && call == 0;
-        if call >= count && !is_input {
-            let what = format!("call {call} of its layer `{layer}` is used, and there are {count}");
-            return Err(Error::layer(self.model, what));
-        }
+        let numbers = self.numbers.get(layer.as_str());
+        let call = numbers.and_then(|numbers| numbers.binary_search(call).ok()).unwrap_or(*call);
         Ok(json!([role, call, tensor]))
     }
+}
+
+/// Calls in other models, and the making of a nested model, count in some versions, though the file leaves them out: then
+/// the numbers that are referred to are more than the layer has calls, and only their order says which call is meant.
+fn numbers(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> HashMap<String, Vec<usize>> {
+    let mut used: HashMap<String, BTreeSet<usize>> = HashMap::new();
+    let outer = ["input_layers", "output_layers"].iter().filter_map(|key| ends(config.get(*key)?));
+    let inner = layers.iter().flat_map(|(_, _, calls)| calls).flat_map(|call| call.inputs.clone());
+    for Reference { layer, call, .. } in outer.flatten().chain(inner) {
+        used.entry(layer).or_default().insert(call);
+    }
+    let mut numbers = HashMap::new();
+    for (layer, _, calls) in layers {
+        // An InputLayer is there once without being called.
+        let count = calls.len().max(1);
+        let Some(used) = used.get(layer.as_str()) else { continue };
+        if used.len() == count && used.last().is_some_and(|last| *last >= count) {
+            numbers.insert(layer.clone(), used.iter().copied().collect());
+        }
+    }
+    numbers
 }
 
 /// The inputs or outputs of a model: a list of references, a single one, or an object of them.
@@ -322,4 +328,33 @@ fn ends_of(object: &Map<String, Value>) -> Option<Vec<Reference>> {
     keys.sort();
     let found: Option<Vec<_>> = keys.into_iter().map(|key| tensors(object.get(key)?)).collect();
     found.map(|found| found.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A layer called twice, whose calls the file numbers `first` and `second`.
+    fn translate(first: usize, second: usize) -> Value {
+        let dense = |name: &str| json!({ "class_name": "Dense", "config": { "name": name, "units": 1 } });
+        let input = json!({ "class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+                            "config": { "name": "x", "batch_input_shape": [null, 1] } });
+        let inner = json!({ "class_name": "Sequential", "name": "s",
+                            "config": { "name": "s", "layers": [dense("d")] },
+                            "inbound_nodes": [[["x", 0, 0, {}]], [["s", first, 0, {}]]] });
+        let model = json!({ "name": "m", "layers": [input, inner], "input_layers": [["x", 0, 0]],
+                            "output_layers": [["s", second, 0]] });
+        let mut context = Context { major: 2, warnings: vec![] };
+        context.graph("m", &model).unwrap().0
+    }
+
+    /// Keras 2 numbers the calls of a nested model from 1 if the model has an input of its own, and else from 0.
+    #[test]
+    fn calls_are_told_apart_by_the_order_of_their_numbers() {
+        for (first, second) in [(0, 1), (1, 2)] {
+            let model = translate(first, second);
+            assert_eq!(model["layers"][1]["inbound_nodes"], json!([[["x", 0, 0]], [["s", 0, 0]]]));
+            assert_eq!(model["output_layers"], json!([["s", 1, 0]]));
+        }
+    }
 }

@@ -146,6 +146,10 @@ impl Context {
             let what = format!("is of the custom class `{registered}`, whose code is not in the file");
             return Err(Error::layer(name, what));
         }
+        if is_operation(value, class) {
+            let what = format!("stands for `{class}`, an operation outside any layer, which is not supported");
+            return Err(Error::layer(name, what));
+        }
         if matches!(class, "Sequential" | "Functional" | "Model") {
             let (mut json, children) = self.model(class, value)?;
             json["name"] = name.into();
@@ -193,6 +197,13 @@ fn custom_class(value: &Value) -> Option<String> {
     let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "builtins"];
     let is_own = own.iter().any(|name| module == *name || module.starts_with(&format!("{name}.")));
     (!is_own).then(|| format!("{module}.{class}"))
+}
+
+/// Whether it is a function of `keras.ops` that does not do what the layer of its name does.
+fn is_operation(value: &Value, class: &str) -> bool {
+    let same = ["Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate", "Softmax"];
+    let module = value.get("module").and_then(Value::as_str).unwrap_or_default();
+    module.contains(".ops.") && !same.contains(&class)
 }
 
 /// Keras's `to_snake_case`: the names of groups in `model.weights.h5` are made of the classes.
