@@ -326,13 +326,12 @@ def graph_cases():
     }.items():  # fmt: skip
         one(f"conv2d_{suffix}", (5, 6, 2), lambda dtype, o=options: layers.Conv2D(3, (2, 3), dtype=dtype, name="c", **o))
     for kind in ("Max", "Average"):
-        for suffix, options in {"default": {}, "same": {"pool_size": 3, "strides": 2, "padding": "same"}}.items():
+        for suffix, options in {"default": {"pool_size": 2}, "same": {"pool_size": 3, "strides": 2, "padding": "same"}}.items():
             one(f"{kind.lower()}_pooling1d_{suffix}", (7, 2), lambda dtype, k=kind, o=options: getattr(
                 layers, f"{k}Pooling1D")(dtype=dtype, name="p", **o))  # fmt: skip
             one(f"{kind.lower()}_pooling2d_{suffix}", (5, 4, 2), lambda dtype, k=kind, o=options: getattr(
                 layers, f"{k}Pooling2D")(dtype=dtype, name="p", **o))  # fmt: skip
-        one(f"{kind.lower()}_pooling3d", (4, 3, 4, 2), lambda dtype, k=kind: getattr(
-            layers, f"{k}Pooling3D")(dtype=dtype, name="p"))  # fmt: skip
+        # TensorFlow's three-dimensional poolings know no float64, in which goldens are computed.
         one(f"global_{kind.lower()}1d", (5, 3), lambda dtype, k=kind: getattr(
             layers, f"Global{k}Pooling1D")(dtype=dtype, name="p"))  # fmt: skip
         one(f"global_{kind.lower()}2d_keepdims", (4, 3, 2), lambda dtype, k=kind: getattr(

@@ -50,7 +50,7 @@ fn steps(class: &str, name: &str, extra: Value) -> Value {
 #[test]
 fn arguments_come_back() -> Result<()> {
     let config = sequential(
-        json!([2, 5]),
+        json!([null, 5]),
         "int32",
         json!([
             {"class_name": "Embedding", "config": {"name": "e", "input_dim": 7, "output_dim": 4, "mask_zero": true}},

@@ -147,7 +147,8 @@ impl Context {
             return Err(Error::layer(name, what));
         }
         if is_operation(value, class) {
-            let what = format!("stands for `{class}`, an operation outside any layer, which is not supported");
+            let what =
+                format!("stands for `{class}`, an operation outside any layer, which is not supported");
             return Err(Error::layer(name, what));
         }
         if matches!(class, "Sequential" | "Functional" | "Model") {
