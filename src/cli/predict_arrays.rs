@@ -135,7 +135,9 @@ fn shape_table(
         [_, time, Some(features)] if columns == *features && time.is_none_or(|time| time == rows) => {
             vec![1, rows, columns]
         }
-        [_, None, Some(features)] if columns % features == 0 => vec![rows, columns / features, *features],
+        [_, None, Some(features)] if columns.is_multiple_of(*features) => {
+            vec![rows, columns / features, *features]
+        }
         [_, rest @ ..] => {
             let axes: Option<Vec<usize>> = rest.iter().copied().collect();
             match axes {

@@ -313,6 +313,7 @@ fn recurrent(class: &Class, input: usize, vb: VarBuilder) -> Result<Arc<dyn Recu
 }
 
 /// The cells of an RNN as layers on top of each other, with the number of states of each.
+#[allow(clippy::type_complexity)]
 fn cells(
     rnn: &RnnConfig,
     input: usize,

@@ -59,7 +59,7 @@ impl<const N: usize> ConvConfig<N> {
         self.kernel_size.check("kernel_size")?;
         self.strides.check("strides")?;
         self.dilation_rate.check("dilation_rate")?;
-        if self.groups == 0 || self.filters % self.groups != 0 {
+        if self.groups == 0 || !self.filters.is_multiple_of(self.groups) {
             return Err(format!("groups {} must divide filters {}", self.groups, self.filters));
         }
         if self.padding == Padding::Causal && N != 1 {

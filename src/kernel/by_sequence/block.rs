@@ -145,6 +145,8 @@ impl WithSimd for Outer<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { a, d, factor, out, width, from } = self;
+        // A closure would leave the function for which the vector instructions are enabled.
+        #[allow(clippy::manual_map)]
         let factor = match factor {
             Some(factor) => Some(S::as_simd_f32s(factor).0),
             None => None,

@@ -47,12 +47,11 @@ pub(super) fn join(names: &[&str], shapes: &[&[usize]], arrays: Vec<Array>) -> O
 pub(super) fn fit(names: &[&str], expected: &[&[usize]], arrays: Vec<Array>, origin: Origin) -> Vec<Array> {
     if let (["kernel", "recurrent_kernel", "bias"], [kernel, recurrent, bias], [k, u, b]) =
         (names, expected, arrays.as_slice())
+        && k.shape == *kernel
+        && u.shape == *recurrent
+        && let Some(converted) = from_cudnn(bias, k, u, b)
     {
-        if k.shape == *kernel && u.shape == *recurrent {
-            if let Some(converted) = from_cudnn(bias, k, u, b) {
-                return converted;
-            }
-        }
+        return converted;
     }
     let fit = |((name, expected), array): ((&&str, &&[usize]), Array)| match *name {
         "kernel" | "recurrent_kernel" if expected.len() > 2 => fit_kernel(expected, array, origin),

@@ -263,15 +263,13 @@ fn keras2(node: &Value, call: &mut Call) -> std::result::Result<(), String> {
 /// `{"args": […], "kwargs": {…}}`, tensors as objects.
 fn keras3(node: &Map<String, Value>, call: &mut Call) -> std::result::Result<(), String> {
     if let Some(arguments) = node.get("args") {
-        let mut position = 0;
         let list = arguments.as_array().ok_or("its `inbound_nodes` are in a form that is not known")?;
-        for argument in list {
+        for (position, argument) in list.iter().enumerate() {
             match tensors(argument) {
                 Some(found) => call.inputs.extend(found),
                 None if argument.is_null() || argument.is_boolean() && position > 0 => {}
                 None => call.constants.push(argument.clone()),
             }
-            position += 1;
         }
     }
     if let Some(Value::Object(arguments)) = node.get("kwargs") {

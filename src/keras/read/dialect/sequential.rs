@@ -38,12 +38,13 @@ impl Context {
             }
             let fallback = format!("{}_{index}", super::snake_case(class));
             let layer = self.layer(value, &fallback)?;
-            if std::mem::take(&mut is_first) && layer.class != "InputLayer" {
-                if let Some(input) = first_input(value, &layer, config)? {
-                    let input = json!({ "class_name": "InputLayer", "config": input });
-                    let input = self.layer(&input, "input")?;
-                    push(input, String::new());
-                }
+            if std::mem::take(&mut is_first)
+                && layer.class != "InputLayer"
+                && let Some(input) = first_input(value, &layer, config)?
+            {
+                let input = json!({ "class_name": "InputLayer", "config": input });
+                let input = self.layer(&input, "input")?;
+                push(input, String::new());
             }
             let group = match layer.class {
                 "InputLayer" => String::new(),
@@ -51,10 +52,10 @@ impl Context {
             };
             push(layer, group);
         }
-        if let [input, second, ..] = layers.as_mut_slice() {
-            if input["class_name"] == "InputLayer" {
-                input["config"]["dtype"] = if ids::reads(second, 0) { "int32" } else { "float32" }.into();
-            }
+        if let [input, second, ..] = layers.as_mut_slice()
+            && input["class_name"] == "InputLayer"
+        {
+            input["config"]["dtype"] = if ids::reads(second, 0) { "int32" } else { "float32" }.into();
         }
         Ok((json!({ "name": name, "layers": layers }), sources))
     }
@@ -73,10 +74,9 @@ fn first_input(value: &Value, layer: &Layer, model: &Value) -> Result<Option<Val
     let nested = value.pointer("/config/layers").or_else(|| value.get("config")).and_then(Value::as_array);
     if let Some(inner) =
         nested.and_then(|layers| layers.first()).and_then(|first| first.get("config")?.as_object())
+        && let Some(shape) = input_shape(&Fields::new(&layer.source.name, layer.class, inner))?
     {
-        if let Some(shape) = input_shape(&Fields::new(&layer.source.name, layer.class, inner))? {
-            return input(shape);
-        }
+        return input(shape);
     }
     let built = model.get("build_input_shape").or_else(|| value.pointer("/build_config/input_shape"));
     if let Some(Value::Array(axes)) = built {
