@@ -1,4 +1,5 @@
-//! Keras's own files: `.keras`, `.h5` and `.weights.h5` of Keras 1.1 to 3.15 become a [`ModelConfig`] and [`Weights`].
+//! Keras's own files: `.keras`, `.h5` and `.weights.h5` of Keras 1.1 to 3.15 become a
+//! [`ModelConfig`](crate::model::ModelConfig) and [`Weights`](crate::model::Weights).
 //!
 //! What a file is follows from its first bytes, never from its name. Nothing in a file is executed or unpickled.
 //!
@@ -7,7 +8,7 @@
 //! | `read/container.rs` | which kind of file it is |
 //! | `read/archive.rs` | the zip around a `.keras` |
 //! | `read/hdf5.rs` | groups, attributes and arrays of an HDF5 file |
-//! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`] |
+//! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`](crate::model::ModelConfig) |
 //! | `read/assign/` | arrays of the file to variables of the model |
 //! | `layout/` | one `.safetensors` in PyTorch's and candle-nn's names |
 //! | `write/` | a model as a `.keras` or `.weights.h5` of Keras 3.15 |

@@ -51,6 +51,7 @@ fn outputs(config: &ModelConfig, variables: &Variables, shape: &[usize], ids: bo
     Ok(model.forward(&xs, Mode::Inference)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
+#[allow(clippy::type_complexity)]
 fn bits(variables: &Variables) -> Result<BTreeMap<&str, (Vec<usize>, Vec<u32>)>> {
     variables
         .iter()
