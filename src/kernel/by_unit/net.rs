@@ -86,6 +86,7 @@ fn per_gate(dropout: Option<Dropout<'_>>) -> bool {
 }
 
 impl Weights {
+    /// For the forward pass: the columns of each kernel.
     pub fn forward(
         shape: Shape,
         layer: &Layer,
@@ -94,19 +95,11 @@ impl Weights {
         parts: &[Part],
         with_kernel: bool,
     ) -> Self {
-        let (kernel, recurrent, _) = layer.split(weights);
-        let pack = |matrix, k, gates| shape.pack(matrix, k, gates);
-        let kernel = match with_kernel {
-            true => gate_by_gate(0..shape.gates, per_gate(input.input_dropout), |gates| {
-                pack(kernel, layer.features, gates)
-            }),
-            false => vec![],
-        };
-        let split = per_gate(input.recurrent_dropout);
-        let of_part = |part| gate_by_gate(range(part), split, |gates| pack(recurrent, shape.units, gates));
-        Self { shape, kernel, recurrent: parts.iter().map(of_part).collect() }
+        let pack = |matrix: &[f32], rows, gates| shape.pack(matrix, rows, gates);
+        Self::new(shape, layer, input, weights, parts, with_kernel, pack)
     }
 
+    /// For the backward pass: the transposes.
     pub fn backward(
         shape: Shape,
         layer: &Layer,
@@ -115,8 +108,21 @@ impl Weights {
         parts: &[Part],
         with_kernel: bool,
     ) -> Self {
+        let pack = |matrix: &[f32], rows, gates| shape.pack_transposed(matrix, rows, gates);
+        Self::new(shape, layer, input, weights, parts, with_kernel, pack)
+    }
+
+    /// `pack` is given a kernel, its rows (F or u) and the gates wanted.
+    fn new(
+        shape: Shape,
+        layer: &Layer,
+        input: &Input<'_>,
+        weights: &[f32],
+        parts: &[Part],
+        with_kernel: bool,
+        pack: impl Fn(&[f32], usize, Range<usize>) -> Packed,
+    ) -> Self {
         let (kernel, recurrent, _) = layer.split(weights);
-        let pack = |matrix, columns, gates| shape.pack_transposed(matrix, columns, gates);
         let kernel = match with_kernel {
             true => gate_by_gate(0..shape.gates, per_gate(input.input_dropout), |gates| {
                 pack(kernel, layer.features, gates)
