@@ -160,6 +160,8 @@ pub(super) struct Recurrence {
     pub stateful: bool,
     /// States that go in and come out.
     pub states: usize,
+    /// See [`LayerConfig::mask_with_states`](super::LayerConfig::mask_with_states).
+    pub mask_with_states: bool,
 }
 
 /// `$body` for the configuration of a recurrent layer, whichever it is.
@@ -190,6 +192,7 @@ impl Class {
             go_backwards: config.go_backwards,
             stateful: config.stateful,
             states,
+            mask_with_states: true,
         })
     }
 

@@ -46,6 +46,10 @@ pub struct LayerConfig {
     pub class: Class,
     /// In a graph, what each call of the layer is given: its inputs, then a recurrent layer's initial states.
     pub inbound_nodes: Vec<Vec<TensorRef>>,
+    /// Whether a recurrent layer that is given initial states heeds its input's mask: true in Keras 1 and 2, and where
+    /// left out. Keras 3 hands the mask only to a call on one tensor (`keras/src/layers/layer.py`); with initial states
+    /// the layer walks every step, and the mask goes on to the next layer all the same.
+    pub mask_with_states: bool,
 }
 
 /// A layer as it stands in JSON: the name is among the arguments.
@@ -56,12 +60,19 @@ struct RawLayer {
     config: serde_json::Map<String, serde_json::Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     inbound_nodes: Vec<Vec<TensorRef>>,
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    mask_with_states: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl TryFrom<RawLayer> for LayerConfig {
     type Error = Error;
 
-    fn try_from(RawLayer { class_name, mut config, inbound_nodes }: RawLayer) -> Result<Self> {
+    fn try_from(raw: RawLayer) -> Result<Self> {
+        let RawLayer { class_name, mut config, inbound_nodes, mask_with_states } = raw;
         let name = match config.shift_remove("name") {
             Some(serde_json::Value::String(name)) if !name.is_empty() => name,
             Some(other) => {
@@ -82,7 +93,7 @@ impl TryFrom<RawLayer> for LayerConfig {
         let tagged = serde_json::json!({ "class_name": class_name, "config": config });
         let class = serde_json::from_value(tagged)
             .map_err(|e| Error::layer(name.as_str(), format!("{class_name}: {e}")))?;
-        Ok(Self { name, class, inbound_nodes })
+        Ok(Self { name, class, inbound_nodes, mask_with_states })
     }
 }
 
@@ -96,14 +107,19 @@ impl From<LayerConfig> for RawLayer {
             let others = arguments.iter().filter(|(key, _)| *key != "name");
             config.extend(others.map(|(key, value)| (key.clone(), value.clone())));
         }
-        Self { class_name: layer.class.name().into(), config, inbound_nodes: layer.inbound_nodes }
+        Self {
+            class_name: layer.class.name().into(),
+            config,
+            inbound_nodes: layer.inbound_nodes,
+            mask_with_states: layer.mask_with_states,
+        }
     }
 }
 
 impl LayerConfig {
     /// A layer of a model whose layers run one after another.
     pub fn new(name: impl Into<String>, class: Class) -> Self {
-        Self { name: name.into(), class, inbound_nodes: vec![] }
+        Self { name: name.into(), class, inbound_nodes: vec![], mask_with_states: true }
     }
 }
 

@@ -37,6 +37,13 @@ impl Values {
     }
 }
 
+impl Recurrence {
+    /// The mask that a call on these inputs computes with.
+    fn mask<'a>(&self, inputs: &'a [Flow]) -> Option<&'a Tensor> {
+        inputs.first()?.mask.as_ref().filter(|_| self.mask_with_states || inputs.len() == 1)
+    }
+}
+
 impl Flow {
     pub fn new(values: Tensor, mask: Option<Tensor>) -> Self {
         Self { values: Values::Tensor(values), mask }
@@ -62,7 +69,10 @@ pub(super) enum Layer {
         states: Vec<usize>,
         recurrence: Recurrence,
     },
-    ConvLstm(ConvLstm),
+    ConvLstm {
+        layer: ConvLstm,
+        recurrence: Recurrence,
+    },
     Bidirectional {
         forward: Box<Layer>,
         backward: Box<Layer>,
@@ -85,30 +95,38 @@ pub(super) enum Layer {
 }
 
 impl Layer {
-    /// Builds `config` over inputs of these shapes with the variables that `vb` holds.
-    pub fn new(config: &LayerConfig, inputs: &[Shape], vb: VarBuilder) -> Result<Self> {
+    /// Builds `layer` over inputs of these shapes with the variables that `vb` holds.
+    pub fn new(layer: &LayerConfig, inputs: &[Shape], vb: VarBuilder) -> Result<Self> {
         let fail = |what: String| Error::layer(vb.prefix(), what);
-        let variables = config.class.variables(inputs).map_err(fail)?;
+        let variables = layer.class.variables(inputs).map_err(fail)?;
         let input = inputs.first().and_then(|input| input.last().copied().flatten()).unwrap_or(0);
         let own = || own_variables(&variables);
-        Ok(match &config.class {
+        let recurrence = |class: &Class| {
+            let recurrence = class.recurrence()?;
+            Some(Recurrence { mask_with_states: layer.mask_with_states, ..recurrence })
+        };
+        Ok(match &layer.class {
             Class::Embedding(config) => Self::Embedding(Embedding::new(*config, vb)?),
             Class::SimpleRNN(_) | Class::LSTM(_) | Class::GRU(_) => {
                 let recurrence =
-                    config.class.recurrence().ok_or_else(|| fail("it is not recurrent".into()))?;
-                Self::Recurrent { layer: recurrent(&config.class, input, vb)?, recurrence }
+                    recurrence(&layer.class).ok_or_else(|| fail("it is not recurrent".into()))?;
+                Self::Recurrent { layer: recurrent(&layer.class, input, vb)?, recurrence }
             }
             Class::RNN(rnn) => {
                 let recurrence =
-                    config.class.recurrence().ok_or_else(|| fail("it is not recurrent".into()))?;
+                    recurrence(&layer.class).ok_or_else(|| fail("it is not recurrent".into()))?;
                 let (cells, states) = cells(rnn, input, &vb)?;
                 Self::Cells { cells, states, recurrence }
             }
-            Class::ConvLSTM2D(config) => Self::ConvLstm(ConvLstm::new(config.clone(), &own(), &vb)?),
+            Class::ConvLSTM2D(config) => {
+                let recurrence =
+                    recurrence(&layer.class).ok_or_else(|| fail("it is not recurrent".into()))?;
+                Self::ConvLstm { layer: ConvLstm::new(config.clone(), &own(), &vb)?, recurrence }
+            }
             Class::Bidirectional(bidirectional) => {
                 let forward = bidirectional.forward();
                 let recurrence =
-                    forward.class.recurrence().ok_or_else(|| fail("its layer is not recurrent".into()))?;
+                    recurrence(&forward.class).ok_or_else(|| fail("its layer is not recurrent".into()))?;
                 let inputs = inputs.get(..1).unwrap_or_default();
                 Self::Bidirectional {
                     forward: Box::new(Self::new(&forward, inputs, vb.pp("forward_layer"))?),
@@ -173,14 +191,15 @@ impl Layer {
             }
             Self::Recurrent { layer, recurrence } => {
                 let states = states(&inputs[1..])?;
+                let mask = recurrence.mask(inputs);
                 let output = run(layer.as_ref(), flow, mask, states.as_deref(), mode)?;
                 Ok(outputs(output.output, output.states, flow.mask.clone(), *recurrence))
             }
             Self::Cells { cells, states: counts, recurrence } => {
                 let given = states(&inputs[1..])?;
                 let mut given = given.as_deref();
-                let (mut flow, mut mask) = (flow.clone(), flow.mask.clone());
-                let passed_on = mask.clone();
+                let passed_on = flow.mask.clone();
+                let (mut flow, mut mask) = (flow.clone(), recurrence.mask(inputs).cloned());
                 let mut last = vec![];
                 for (index, (cell, &count)) in cells.iter().zip(counts).enumerate() {
                     let own = match given {
@@ -200,22 +219,17 @@ impl Layer {
                 }
                 Ok(outputs(flow.values.tensor()?, last, passed_on, *recurrence))
             }
-            Self::ConvLstm(layer) => {
+            Self::ConvLstm { layer, recurrence } => {
                 let states = states(&inputs[1..])?;
-                let call = Call { mask, states: states.as_deref(), mode };
+                let call = Call { mask: recurrence.mask(inputs), states: states.as_deref(), mode };
                 let (output, last) = layer.forward(&flow.floats()?, call)?;
-                let config = layer.config();
-                let mask = flow.mask.clone().filter(|_| config.return_sequences);
-                let mut flows = vec![Flow::new(output, mask)];
-                if config.return_state {
-                    flows.extend(last.into_iter().map(|state| Flow::new(state, None)));
-                }
-                Ok(flows)
+                Ok(outputs(output, last, flow.mask.clone(), *recurrence))
             }
             Self::Bidirectional { forward, backward, merge_mode, recurrence } => {
                 let (ahead, behind) = inputs[1..].split_at((inputs.len() - 1) / 2);
+                let flow = Flow { values: flow.values.clone(), mask: recurrence.mask(inputs).cloned() };
                 let given =
-                    |states: &[Flow]| std::iter::once(flow).chain(states).cloned().collect::<Vec<_>>();
+                    |states: &[Flow]| std::iter::once(&flow).chain(states).cloned().collect::<Vec<_>>();
                 let mut forwards = forward.forward(&given(ahead), mode, false)?.into_iter();
                 let mut backwards = backward.forward(&given(behind), mode, false)?.into_iter();
                 let (Some(a), Some(b)) = (forwards.next(), backwards.next()) else {
@@ -232,7 +246,7 @@ impl Layer {
                     Some(MergeMode::Mul) => vec![(a * b)?],
                     Some(MergeMode::Ave) => vec![((a + b)? / 2.0)?],
                 };
-                let mask = flow.mask.clone().filter(|_| recurrence.return_sequences);
+                let mask = inputs[0].mask.clone().filter(|_| recurrence.return_sequences);
                 let mut flows: Vec<Flow> = merged.into_iter().map(|ys| Flow::new(ys, mask.clone())).collect();
                 flows.extend(forwards.chain(backwards));
                 Ok(flows)
@@ -277,7 +291,7 @@ impl Layer {
         match self {
             Self::Recurrent { layer, .. } => layer.reset_states(),
             Self::Cells { cells, .. } => cells.iter().for_each(|cell| cell.reset_states()),
-            Self::ConvLstm(layer) => layer.reset_states(),
+            Self::ConvLstm { layer, .. } => layer.reset_states(),
             _ => {}
         }
     }

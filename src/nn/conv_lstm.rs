@@ -139,10 +139,6 @@ impl ConvLstm {
         Ok(Self { config, kernel, recurrent_kernel, bias, name: vb.prefix(), carried: Arc::default() })
     }
 
-    pub fn config(&self) -> &ConvLstmConfig {
-        &self.config
-    }
-
     pub fn reset_states(&self) {
         *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
