@@ -111,6 +111,20 @@ def encoder_decoder(k, rng):
     return k.Model([source, target], [y, z]), [padded(ids(rng, 3, 6)), ids(rng, 3, 4)]
 
 
+def masked_states(k, rng):
+    """Both sides masked: Keras 2 heeds the target's mask beside initial states, Keras 3 does not."""
+    L = k.layers
+    source = k.Input((6,), name="source", dtype="int32")
+    target = k.Input((5,), name="target", dtype="int32")
+    s = L.Embedding(12, 3, mask_zero=True, name="source_words")(source)
+    t = L.Embedding(12, 3, mask_zero=True, name="target_words")(target)
+    _, h, c = L.LSTM(3, return_state=True, name="encoder")(s)
+    y = L.LSTM(3, return_sequences=True, name="decoder")(t, initial_state=[h, c])
+    xs = [padded(ids(rng, 3, 6)), ids(rng, 3, 5)]
+    xs[1][:, 3:] = 0
+    return k.Model([source, target], L.Dense(4, name="out")(y)), xs
+
+
 def nested(k, rng):
     L = k.layers
     inner = k.Sequential([k.Input((5, 3)), L.Dense(4, activation="tanh"), L.BatchNormalization()], name="inner")
@@ -192,7 +206,7 @@ def half(k, rng):
     return model, [features(rng, 2, 4, 3)]
 
 
-MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half]
+MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states]
 
 
 def answer(model, xs):

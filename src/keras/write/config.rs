@@ -13,6 +13,9 @@ const INPUT_LAYER: &str = "InputLayer";
 /// # Errors
 /// Where the JSON is no model's.
 pub(super) fn keras_model(model: &Value) -> Result<Value> {
+    if begins_mask(model) {
+        check_masks(model)?;
+    }
     let graph = is_graph(model);
     let mut config = model_config(model, graph)?;
     if !graph {
@@ -27,6 +30,45 @@ pub(super) fn keras_model(model: &Value) -> Result<Value> {
         }
     }
     Ok(object_of(graph, config))
+}
+
+/// The layers that take initial states.
+const RECURRENT: [&str; 6] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
+
+/// Whether a mask begins anywhere in the model.
+fn begins_mask(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => {
+            object.get("class_name").is_some_and(|class| class == "Masking")
+                || object.get("mask_zero") == Some(&Value::Bool(true))
+                || object.values().any(begins_mask)
+        }
+        Value::Array(list) => list.iter().any(begins_mask),
+        _ => false,
+    }
+}
+
+/// Refuses a recurrent layer that heeds a mask while it is given initial states: Keras 3 would not, and give other
+/// numbers.
+fn check_masks(model: &Value) -> Result<()> {
+    let layers = model.get("layers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for layer in layers {
+        if let Some(config) = layer.get("config") {
+            check_masks(config)?;
+        }
+        let calls =
+            layer.get("inbound_nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let states = calls.iter().any(|call| call.as_array().is_some_and(|tensors| tensors.len() > 1));
+        let heeds = layer.get("mask_with_states") != Some(&Value::Bool(false));
+        if states && heeds && RECURRENT.contains(&class_of(layer)) {
+            return Err(Error::layer(
+                name_of(layer),
+                "is given initial states in a model with masks: Keras 3 ignores the mask of such a call, which Keras 1 \
+                 and 2 heed, so a file of Keras 3 cannot hold this model; write a model folder instead",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A model as a serialised object.
@@ -150,8 +192,7 @@ fn graph_layer(layer: &Value) -> Result<Value> {
 fn node(layer: &Value, call: &Value) -> Result<Value> {
     let tensors = call.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut tensors: Vec<Value> = tensors.iter().map(keras_tensor).collect::<Result<_>>()?;
-    let recurrent = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
-    if recurrent.contains(&class_of(layer)) && tensors.len() > 1 {
+    if RECURRENT.contains(&class_of(layer)) && tensors.len() > 1 {
         let states = tensors.split_off(1);
         return Ok(json!({"args": tensors, "kwargs": {"initial_state": states_of(layer, states)}}));
     }

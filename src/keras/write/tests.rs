@@ -127,3 +127,22 @@ fn a_graph_is_written_as_keras_does() {
         ["layers/functional/layers/dense/vars/0", "layers/lstm/cell/vars/0", "layers/lstm_1/cell/vars/0"]
     );
 }
+
+/// Keras 3 ignores the mask of a call that brings initial states, so a model that heeds it cannot be written.
+#[test]
+fn a_mask_beside_initial_states_is_refused_unless_it_is_ignored() {
+    let call = |mut layer: Value, nodes: Value| {
+        layer["inbound_nodes"] = nodes;
+        layer
+    };
+    let mut model = json!({"name": "m", "layers": [
+        call(layer("InputLayer", "a", json!({})), json!([])),
+        call(layer("InputLayer", "h", json!({})), json!([])),
+        call(layer("Masking", "mask", json!({})), json!([[["a", 0, 0]]])),
+        call(layer("GRU", "decoder", json!({})), json!([[["mask", 0, 0], ["h", 0, 0]]])),
+    ], "input_layers": [["a", 0, 0], ["h", 0, 0]], "output_layers": [["decoder", 0, 0]]});
+    let error = config::keras_model(&model).expect_err("refused").to_string();
+    assert!(error.contains("decoder") && error.contains("initial states"), "{error}");
+    model["layers"][3]["mask_with_states"] = false.into();
+    assert!(config::keras_model(&model).is_ok());
+}

@@ -14,6 +14,14 @@ pub(super) struct Reference {
     pub tensor: usize,
 }
 
+/// The layers that take initial states.
+const RECURRENT: [&str; 6] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
+
+/// Whether calls bring initial states and no mask by hand: in Keras 3 they ignore the mask of their input.
+fn ignores_mask(calls: &[Call]) -> bool {
+    calls.iter().any(|call| call.inputs.len() > 1) && calls.iter().all(|call| call.mask.is_none())
+}
+
 /// A call of a layer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Call {
@@ -79,6 +87,9 @@ impl Context {
             let mut json = canonical(class, config);
             let count = inbound.len();
             json["inbound_nodes"] = inbound.into();
+            if self.major >= 3 && RECURRENT.contains(&class) && ignores_mask(calls) {
+                json["mask_with_states"] = false.into();
+            }
             layers.push(json);
             if let (Some((class, mut config)), Some(tail)) = (tail, known.tails.get(layer.as_str())) {
                 config["name"] = tail.clone().into();
