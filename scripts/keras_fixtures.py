@@ -1,6 +1,7 @@
 """Small files of every kind that Keras writes, with its answers: tests/fixtures.
 
     python scripts/keras_fixtures.py           # needs keras 3.15 and tensorflow; also tf_keras 2.21 for the old forms
+    python scripts/keras_fixtures.py k33       # with keras 3.3: merging layers joined no masks
 
 For each model NAME it writes NAME.golden.npz (x0, x1, … and y0, y1, …) and the same model as NAME.keras, NAME.h5 and
 NAME.weights.h5 with NAME.json, or some of these. Names say who wrote them: k3_ is Keras 3, k2_ tf_keras 2 (the last
@@ -125,6 +126,39 @@ def masked_states(k, rng):
     return k.Model([source, target], L.Dense(4, name="out")(y)), xs
 
 
+def merged_masks(k, rng):
+    """Masks that merging layers join, by Keras 2's rule, by that of Keras 3.4 and later, and in between not at all; and
+    what a product makes of masked steps."""
+    L = k.layers
+    a, b = k.Input((6,), name="a", dtype="int32"), k.Input((6,), name="b", dtype="int32")
+    c = k.Input((6, 3), name="c")
+    p = L.Embedding(12, 3, mask_zero=True, name="a_words")(a)
+    q = L.Embedding(12, 3, mask_zero=True, name="b_words")(b)
+    m, n = L.Masking(name="steps")(c), L.Embedding(12, 3, name="unmasked")(b)
+    joined = {
+        "add": L.Add()([p, q, m]),
+        "subtract": L.Subtract()([p, m]),
+        "multiply": L.Multiply()([p, q]),
+        "multiply_one": L.Multiply()([n, p]),
+        "average": L.Average()([p, q]),
+        "maximum": L.Maximum()([p, q, m]),
+        "minimum": L.Minimum()([p, n]),
+        "concatenate": L.Concatenate()([p, L.Dense(2, name="dense")(m)]),
+        "concatenate_one": L.Concatenate()([p, n]),
+        "after": L.Concatenate(axis=1)([p, L.Bidirectional(L.GRU(3, return_sequences=True), merge_mode="sum")(q)]),
+        "same": L.Add()([m, L.TimeDistributed(L.Dense(3), name="steps_dense")(m)]),
+    }
+    ys = [L.LSTM(2, name=f"{name}_lstm")(y) for name, y in joined.items()]
+    ys.append(L.GlobalAveragePooling1D()(joined["concatenate"]))
+    ys.append(joined["multiply"])
+    xs = [padded(ids(rng, 4, 6)), ids(rng, 4, 6), features(rng, 4, 6, 3)]
+    xs[1][:, 4:] = 0
+    xs[1][1, 1] = 0
+    xs[2][:, 0] = 0
+    xs[2][2, 2:] = 0
+    return k.Model([a, b, c], ys), xs
+
+
 def nested(k, rng):
     L = k.layers
     inner = k.Sequential([k.Input((5, 3)), L.Dense(4, activation="tanh"), L.BatchNormalization()], name="inner")
@@ -206,7 +240,8 @@ def half(k, rng):
     return model, [features(rng, 2, 4, 3)]
 
 
-MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states]
+MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states,
+          merged_masks]
 
 
 def answer(model, xs):
@@ -220,9 +255,9 @@ def save_golden(name, xs, ys):
     np.savez_compressed(OUT / f"{name}.golden.npz", **arrays)
 
 
-def write(library, prefix):
+def write(library, prefix, models=MODELS):
     k = importlib.import_module(library)
-    for number, build in enumerate(MODELS):
+    for number, build in enumerate(models):
         k.backend.clear_session()
         rng = np.random.default_rng(number)
         model, xs = build(k, rng)
@@ -233,7 +268,7 @@ def write(library, prefix):
         large = build not in (text, encoder_decoder, nested, half)
         if not (large and prefix == "k2"):
             model.save(OUT / f"{name}.keras")
-        if not (large and prefix == "k3"):
+        if not (large and prefix.startswith("k3")):
             model.save(OUT / f"{name}.h5")
         if build in (text, nested):
             model.save_weights(OUT / f"{name}.weights.h5")
@@ -428,6 +463,8 @@ if __name__ == "__main__":
         write("keras", "k3")
     elif part == "k2":
         write("tf_keras", "k2")
+    elif part == "k33":
+        write("keras", "k33", [merged_masks])
     elif part == "old":
         write_old()
     else:

@@ -5,9 +5,9 @@ use super::wrappers::{BidirectionalConfig, RnnConfig, TimeDistributedConfig};
 use crate::nn::{
     ActivationConfig, BatchNormalizationConfig, ConcatenateConfig, ConvConfig, ConvLstmConfig, DenseConfig,
     DotConfig, DropoutConfig, EluConfig, EmbeddingConfig, FlattenConfig, GaussianNoiseConfig,
-    GlobalPoolingConfig, GruConfig, LayerNormalizationConfig, LeakyReluConfig, LstmConfig, MaskingConfig,
-    Merge, MergeConfig, PReluConfig, PermuteConfig, PoolingConfig, ReluConfig, RepeatVectorConfig,
-    ReshapeConfig, SimpleRnnConfig, SoftmaxConfig, Variable, show,
+    GlobalPoolingConfig, GruConfig, LayerNormalizationConfig, LeakyReluConfig, LstmConfig, MaskJoin,
+    MaskingConfig, Merge, MergeConfig, PReluConfig, PermuteConfig, PoolingConfig, ReluConfig,
+    RepeatVectorConfig, ReshapeConfig, SimpleRnnConfig, SoftmaxConfig, Variable, show,
 };
 use serde::{Deserialize, Serialize};
 
@@ -222,14 +222,14 @@ impl Class {
     }
 
     /// How to join element by element, if it does.
-    pub(super) fn merge(&self) -> Option<Merge> {
+    pub(super) fn merge(&self) -> Option<(Merge, MaskJoin)> {
         Some(match self {
-            Self::Add(_) => Merge::Add,
-            Self::Subtract(_) => Merge::Subtract,
-            Self::Multiply(_) => Merge::Multiply,
-            Self::Average(_) => Merge::Average,
-            Self::Maximum(_) => Merge::Maximum,
-            Self::Minimum(_) => Merge::Minimum,
+            Self::Add(config) => (Merge::Add, config.mask_join),
+            Self::Subtract(config) => (Merge::Subtract, config.mask_join),
+            Self::Multiply(config) => (Merge::Multiply, config.mask_join),
+            Self::Average(config) => (Merge::Average, config.mask_join),
+            Self::Maximum(config) => (Merge::Maximum, config.mask_join),
+            Self::Minimum(config) => (Merge::Minimum, config.mask_join),
             _ => return None,
         })
     }
@@ -317,7 +317,7 @@ impl Class {
 
     /// The outputs' shapes for inputs of these shapes.
     pub(super) fn output_shapes(&self, inputs: &[Shape]) -> Checked<Vec<Shape>> {
-        if let Some(merge) = self.merge() {
+        if let Some((merge, _)) = self.merge() {
             return Ok(vec![merge.output_shape(inputs)?]);
         }
         match self {

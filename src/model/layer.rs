@@ -423,17 +423,11 @@ fn plain(class: &Class, inputs: &[Flow], logits: bool) -> Result<Vec<Flow>> {
     let Some(flow) = inputs.first() else {
         return Err(Error::argument("input", "a layer was called on nothing"));
     };
-    if let Some(merge) = class.merge() {
-        let mut mask = flow.mask.clone();
-        for other in &inputs[1..] {
-            // A step counts if it does in any input; without a mask, all do.
-            mask = match (mask, &other.mask) {
-                (Some(a), Some(b)) => Some(a.broadcast_maximum(b)?),
-                _ => None,
-            };
-        }
+    if let Some((merge, join)) = class.merge() {
         let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
-        return Ok(vec![Flow::new(merge.forward(&values)?, mask)]);
+        let masks: Vec<Option<Tensor>> = inputs.iter().map(|flow| flow.mask.clone()).collect();
+        let values = merge.forward_masked(&values, &masks, join)?;
+        return Ok(vec![Flow::new(values, join.mask(&masks)?)]);
     }
     let xs = flow.values.tensor()?;
     let mask = flow.mask.clone();

@@ -5,10 +5,48 @@ use super::sizes::{Axes, Dims, axis_index, show};
 use candle_core::{D, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
-/// The layers that join element by element have no arguments.
+/// How a layer of several inputs joins their masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MergeConfig {}
+#[serde(rename_all = "lowercase")]
+pub enum MaskJoin {
+    /// As Keras does from 3.4 on: a step counts if it does in any input, and there is no mask where an input has none.
+    /// What is masked in one input does not count in a product, a maximum or a minimum.
+    #[default]
+    Any,
+    /// As Keras 1 and 2 did: a step counts if it does in every input that has a mask.
+    All,
+    /// As Keras 3.0 to 3.3 did: there is no mask.
+    None,
+}
+
+impl MaskJoin {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The mask of what inputs with these masks are joined to.
+    pub(crate) fn mask(self, masks: &[Option<Tensor>]) -> Result<Option<Tensor>> {
+        if self == Self::None || self == Self::Any && masks.iter().any(Option::is_none) {
+            return Ok(None);
+        }
+        let mut masks = masks.iter().flatten();
+        let Some(first) = masks.next().cloned() else { return Ok(None) };
+        let joined = masks.try_fold(first, |joined, mask| match self {
+            Self::Any => joined.broadcast_maximum(mask),
+            Self::All | Self::None => joined.broadcast_minimum(mask),
+        });
+        joined.map(Some)
+    }
+}
+
+/// What the layers that join element by element have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MergeConfig {
+    /// How masks are joined: no argument of Keras's, but a matter of its version.
+    #[serde(skip_serializing_if = "MaskJoin::is_default")]
+    pub mask_join: MaskJoin,
+}
 
 /// How to join element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +114,62 @@ impl Merge {
         }
         if self == Self::Average { merged / inputs.len() as f64 } else { Ok(merged) }
     }
+
+    /// The same where inputs have masks (`keras/src/layers/merging/base_merge.py`, `multiply.py`): in a product masked
+    /// steps are 1, and 0 where they are masked in all inputs; of a maximum or minimum they are left out.
+    ///
+    /// # Errors
+    /// If the inputs do not fit each other.
+    pub fn forward_masked(
+        self,
+        inputs: &[Tensor],
+        masks: &[Option<Tensor>],
+        join: MaskJoin,
+    ) -> Result<Tensor> {
+        let heeds = matches!(self, Self::Multiply | Self::Maximum | Self::Minimum) && join == MaskJoin::Any;
+        if !heeds || masks.iter().all(Option::is_none) {
+            return self.forward(inputs);
+        }
+        let shape = self.forward(inputs)?.shape().clone();
+        let wide = |tensor: &Tensor, at: usize| -> Result<Tensor> {
+            let mut tensor = tensor.clone();
+            while tensor.rank() < shape.rank() {
+                let at = at.min(tensor.rank());
+                tensor = tensor.unsqueeze(at)?;
+            }
+            tensor.broadcast_as(&shape)?.contiguous()
+        };
+        let inputs = inputs.iter().map(|xs| wide(xs, 1)).collect::<Result<Vec<_>>>()?;
+        let last = shape.rank();
+        let masks = masks
+            .iter()
+            .map(|mask| mask.as_ref().map(|mask| wide(mask, last)).transpose())
+            .collect::<Result<Vec<_>>>()?;
+        if self == Self::Multiply {
+            let ones = |(xs, mask): (&Tensor, &Option<Tensor>)| match mask {
+                Some(mask) => mask.where_cond(xs, &xs.ones_like()?),
+                None => Ok(xs.clone()),
+            };
+            let product = self.forward(&inputs.iter().zip(&masks).map(ones).collect::<Result<Vec<_>>>()?)?;
+            return match join.mask(&masks)? {
+                Some(mask) => mask.where_cond(&product, &product.zeros_like()?),
+                None => Ok(product),
+            };
+        }
+        let mut pairs = inputs.into_iter().zip(masks);
+        let Some((mut merged, mut merged_mask)) = pairs.next() else { bail!("a merging layer needs inputs") };
+        for (mut xs, mask) in pairs {
+            if let Some(mask) = &mask {
+                xs = mask.where_cond(&xs, &merged)?;
+            }
+            if let Some(mask) = &merged_mask {
+                merged = mask.where_cond(&merged, &xs)?;
+            }
+            merged_mask = join.mask(&[merged_mask, mask])?;
+            merged = choose(&merged, &xs, self == Self::Maximum)?;
+        }
+        Ok(merged)
+    }
 }
 
 /// The larger, or the smaller, of each pair.
@@ -91,11 +185,14 @@ fn choose(a: &Tensor, b: &Tensor, larger: bool) -> Result<Tensor> {
 pub struct ConcatenateConfig {
     /// The axis along which the inputs follow each other.
     pub axis: i64,
+    /// How masks are joined: no argument of Keras's, but a matter of its version.
+    #[serde(skip_serializing_if = "MaskJoin::is_default")]
+    pub mask_join: MaskJoin,
 }
 
 impl Default for ConcatenateConfig {
     fn default() -> Self {
-        Self { axis: -1 }
+        Self { axis: -1, mask_join: MaskJoin::Any }
     }
 }
 
@@ -138,9 +235,9 @@ impl ConcatenateConfig {
     }
 
     /// Keras's rule: masks as wide as the inputs (ones where there is none), joined as they are, and a place counts if
-    /// any of its last axis does.
+    /// any of its last axis does, or all.
     pub(crate) fn mask(&self, inputs: &[Tensor], masks: &[Option<Tensor>]) -> Result<Option<Tensor>> {
-        if masks.iter().all(Option::is_none) {
+        if self.mask_join == MaskJoin::None || masks.iter().all(Option::is_none) {
             return Ok(None);
         }
         let widen = |(xs, mask): (&Tensor, &Option<Tensor>)| -> Result<Tensor> {
@@ -153,7 +250,12 @@ impl ConcatenateConfig {
             }
         };
         let masks = inputs.iter().zip(masks).map(widen).collect::<Result<Vec<_>>>()?;
-        Tensor::cat(&masks, self.index(inputs)?)?.max(D::Minus1).map(Some)
+        let masks = Tensor::cat(&masks, self.index(inputs)?)?;
+        match self.mask_join {
+            MaskJoin::Any => masks.max(D::Minus1),
+            MaskJoin::All | MaskJoin::None => masks.min(D::Minus1),
+        }
+        .map(Some)
     }
 }
 

@@ -57,7 +57,7 @@ pub use init::{Initializer, Variable};
 pub use lstm::{Lstm, LstmConfig};
 pub use masking::MaskingConfig;
 pub(crate) use merging::Merge;
-pub use merging::{ConcatenateConfig, DotConfig, MergeConfig};
+pub use merging::{ConcatenateConfig, DotConfig, MaskJoin, MergeConfig};
 pub use noise::{GaussianNoise, GaussianNoiseConfig, SpatialDropout1D};
 pub(crate) use normalization::{BatchNormalization, LayerNormalization};
 pub use normalization::{BatchNormalizationConfig, LayerNormalizationConfig};

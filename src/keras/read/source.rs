@@ -112,7 +112,7 @@ fn own_form(model: Value, version: Version) -> Architecture {
         Some(own) => {
             let class = if own.get("input_layers").is_some() { "Functional" } else { "Sequential" };
             let model = json!({ "class_name": class, "config": own });
-            Architecture { model, version: Version { major: 3, text: "3".into() } }
+            Architecture { model, version: Version { major: 3, minor: None, own: true, text: "3".into() } }
         }
         None => Architecture { model, version },
     }

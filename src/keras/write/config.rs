@@ -56,6 +56,13 @@ fn check_masks(model: &Value) -> Result<()> {
         if let Some(config) = layer.get("config") {
             check_masks(config)?;
         }
+        if layer.pointer("/config/mask_join").is_some_and(|join| join != "any") {
+            return Err(Error::layer(
+                name_of(layer),
+                "joins the masks of its inputs as Keras before 3.4 did, and Keras 3.15 has another rule, so a file of \
+                 Keras 3 cannot hold this model; write a model folder instead",
+            ));
+        }
         let calls =
             layer.get("inbound_nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let states = calls.iter().any(|call| call.as_array().is_some_and(|tensors| tensors.len() > 1));
@@ -171,6 +178,7 @@ fn keras_layer(layer: &Value) -> Result<Value> {
             config.insert(key.into(), "hard_sigmoid".into());
         }
     }
+    config.shift_remove("mask_join");
     config.entry("dtype").or_insert("float32".into());
     Ok(json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null}))
 }

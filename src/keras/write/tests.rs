@@ -146,3 +146,25 @@ fn a_mask_beside_initial_states_is_refused_unless_it_is_ignored() {
     model["layers"][3]["mask_with_states"] = false.into();
     assert!(config::keras_model(&model).is_ok());
 }
+
+/// Keras 3.15 joins masks by its own rule only, and knows no argument for it.
+#[test]
+fn an_older_rule_of_masks_is_refused_where_there_are_masks() {
+    let call = |mut layer: Value, nodes: Value| {
+        layer["inbound_nodes"] = nodes;
+        layer
+    };
+    let model = |begins: &str, join: &str| {
+        json!({"name": "m", "layers": [
+            call(layer("InputLayer", "a", json!({})), json!([])),
+            call(layer(begins, "begin", json!({})), json!([[["a", 0, 0]]])),
+            call(layer("Add", "sum", json!({"mask_join": join})), json!([[["begin", 0, 0], ["begin", 0, 0]]])),
+        ], "input_layers": [["a", 0, 0]], "output_layers": [["sum", 0, 0]]})
+    };
+    let error = config::keras_model(&model("Masking", "all")).expect_err("refused").to_string();
+    assert!(error.contains("layer sum") && error.contains("joins the masks"), "{error}");
+    for written in [model("Masking", "any"), model("Dropout", "all")] {
+        let written = config::keras_model(&written).expect("written").to_string();
+        assert!(!written.contains("mask_join"), "{written}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Functional models: which layer is called with which tensors.
 
-use super::masks::Masks;
+use super::masks::{Join, Masks};
 use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -17,10 +17,8 @@ pub(super) struct Reference {
 /// The layers that take initial states.
 const RECURRENT: [&str; 6] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
 
-/// Whether calls bring initial states and no mask by hand: in Keras 3 they ignore the mask of their input.
-fn ignores_mask(calls: &[Call]) -> bool {
-    calls.iter().any(|call| call.inputs.len() > 1) && calls.iter().all(|call| call.mask.is_none())
-}
+/// The layers that join masks.
+const JOINS: [&str; 7] = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"];
 
 /// A call of a layer.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +45,8 @@ impl Context {
             let calls = calls(&layer, value.get("inbound_nodes"))?;
             parsed.push((layer, value, calls));
         }
-        let masks = Masks::find(&parsed);
+        let join = self.mask_join;
+        let masks = Masks::find(&parsed, join, self.depth > 0);
         let numbers = numbers(config, &parsed);
 
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
@@ -58,9 +57,13 @@ impl Context {
                 continue;
             }
             let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
-            let Layer { class: canonical_class, config, source, tail } = self.layer(value, layer)?;
+            let Layer { class: canonical_class, mut config, source, tail } = self.layer(value, layer)?;
             for call in calls {
                 self.check_call(layer, canonical_class, &config, call, &masks)?;
+            }
+            let by_rule = |call: &Call| masks.depends_on_rule(canonical_class, call, join);
+            if join != Join::Any && JOINS.contains(&canonical_class) && calls.iter().any(by_rule) {
+                config["mask_join"] = join.name().into();
             }
             let role = names.take(layer);
             let group = format!("layers/{}", groups.next(class));
@@ -71,12 +74,12 @@ impl Context {
                 tails.insert(layer, tail_role);
             }
             roles.insert(layer, role);
-            translated.push((layer, canonical_class, config, tail, calls));
+            translated.push((layer, value, canonical_class, config, tail, calls));
         }
         let known = Known { model: name, numbers, roles, tails };
 
         let mut layers = Vec::with_capacity(translated.len());
-        for (layer, class, mut config, tail, calls) in translated {
+        for (layer, value, class, mut config, tail, calls) in translated {
             let role = known.roles.get(layer.as_str()).cloned().unwrap_or_default();
             config["name"] = role.clone().into();
             let mut inbound = Vec::with_capacity(calls.len());
@@ -87,7 +90,7 @@ impl Context {
             let mut json = canonical(class, config);
             let count = inbound.len();
             json["inbound_nodes"] = inbound.into();
-            if self.major >= 3 && RECURRENT.contains(&class) && ignores_mask(calls) {
+            if RECURRENT.contains(&class) && self.ignores_mask(value, calls) {
                 json["mask_with_states"] = false.into();
             }
             layers.push(json);
@@ -114,6 +117,16 @@ impl Context {
         ))
     }
 
+    /// Whether calls bring initial states and no mask by hand: in Keras 3 they ignore the mask of their input.
+    fn ignores_mask(&self, value: &Value, calls: &[Call]) -> bool {
+        if self.own {
+            return value.get("mask_with_states") == Some(&Value::Bool(false));
+        }
+        self.major >= 3
+            && calls.iter().any(|call| call.inputs.len() > 1)
+            && calls.iter().all(|call| call.mask.is_none())
+    }
+
     /// Refuses what a call asks for beyond its tensors.
     fn check_call(
         &mut self,
@@ -127,9 +140,10 @@ impl Context {
             let what = format!("is called with the constant {constant}, which is not supported");
             return Err(Error::layer(layer, what));
         }
-        if let Some(mask) = call.mask.as_ref().filter(|mask| !masks.is_part(&mask.layer)) {
+        if let Some(mask) = call.mask.as_ref().filter(|_| !masks.is_handed_on(call)) {
             let what = format!(
-                "is called with a mask of its own (from `{}`); only the masks of Embedding and Masking are supported",
+                "is called with a mask of its own (from `{}`); only the masks that Embedding and Masking begin and its \
+                 input brings are supported",
                 mask.layer
             );
             return Err(Error::layer(layer, what));
@@ -341,6 +355,7 @@ fn ends_of(object: &Map<String, Value>) -> Option<Vec<Reference>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Version;
     use super::*;
 
     /// A layer called twice, whose calls the file numbers `first` and `second`.
@@ -353,7 +368,7 @@ mod tests {
                             "inbound_nodes": [[["x", 0, 0, {}]], [["s", first, 0, {}]]] });
         let model = json!({ "name": "m", "layers": [input, inner], "input_layers": [["x", 0, 0]],
                             "output_layers": [["s", second, 0]] });
-        let mut context = Context { major: 2, warnings: vec![] };
+        let mut context = Context::new(&Version::parse("2.3.0").unwrap());
         context.graph("m", &model).unwrap().0
     }
 

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 impl Context {
     pub fn merge(&self, fields: &Fields) -> Result<(&'static str, Arguments)> {
-        let new = Arguments::new;
+        // This crate's own argument; what Keras did is known by the version.
+        let new = || {
+            Arguments::new().put("mask_join", fields.config().get("mask_join").filter(|_| self.own).cloned())
+        };
         Ok(match fields.class {
             "Concatenate" => ("Concatenate", new().put("axis", fields.axis(&["axis"])?)),
             "Add" => ("Add", new()),

@@ -17,6 +17,7 @@ mod sequential;
 
 use crate::{Error, Result};
 use fields::Fields;
+use masks::Join;
 use serde_json::{Value, json};
 
 /// Which Keras wrote a configuration.
@@ -24,6 +25,10 @@ use serde_json::{Value, json};
 pub(crate) struct Version {
     /// 1, 2 (which includes tf.keras) or 3.
     pub major: u32,
+    /// The number after it, if it is known.
+    pub minor: Option<u32>,
+    /// Whether it is this crate's own form of Keras 3's.
+    pub own: bool,
     /// The version as the file gives it.
     pub text: String,
 }
@@ -31,8 +36,10 @@ pub(crate) struct Version {
 impl Version {
     /// From text such as `2.2.4-tf`.
     pub fn parse(text: &str) -> Option<Self> {
-        let major = text.split('.').next()?.trim().parse().ok().filter(|major| (0..=99).contains(major))?;
-        Some(Self { major, text: text.into() })
+        let mut numbers = text.split('.').map(|part| part.trim().parse().ok());
+        let major = numbers.next()?.filter(|major| (0..=99).contains(major))?;
+        let minor = numbers.next().flatten();
+        Some(Self { major, minor, own: false, text: text.into() })
     }
 
     /// From the form of a configuration that does not say.
@@ -50,7 +57,7 @@ impl Version {
             }
             _ => 2,
         };
-        Self { major, text: format!("{major}") }
+        Self { major, minor: None, own: false, text: format!("{major}") }
     }
 }
 
@@ -95,12 +102,18 @@ struct Layer {
 /// What holds for a whole model while it is translated.
 struct Context {
     major: u32,
+    /// How merging layers join masks.
+    mask_join: Join,
+    /// See [`Version::own`].
+    own: bool,
+    /// Models around the one that is translated.
+    depth: usize,
     warnings: Vec<String>,
 }
 
 /// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives.
 pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> {
-    let mut context = Context { major: version.major, warnings: vec![] };
+    let mut context = Context::new(version);
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
     if class.is_empty() {
         return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
@@ -110,6 +123,15 @@ pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> 
 }
 
 impl Context {
+    fn new(version: &Version) -> Self {
+        let mask_join = match (version.major, version.minor) {
+            (0..=2, _) => Join::All,
+            (3, Some(0..=3)) => Join::None,
+            _ => Join::Any,
+        };
+        Self { major: version.major, mask_join, own: version.own, depth: 0, warnings: vec![] }
+    }
+
     /// A Sequential or functional model: its canonical arguments and its layers.
     fn model(&mut self, class: &str, model: &Value) -> Result<(Value, Vec<Source>)> {
         let config = model.get("config").unwrap_or(&Value::Null);
@@ -152,7 +174,9 @@ impl Context {
             return Err(Error::layer(name, what));
         }
         if matches!(class, "Sequential" | "Functional" | "Model") {
+            self.depth += 1;
             let (mut json, children) = self.model(class, value)?;
+            self.depth -= 1;
             json["name"] = name.into();
             let source = Source { children, ..Source::new(name, config) };
             let class = if class == "Sequential" { "Sequential" } else { "Functional" };
