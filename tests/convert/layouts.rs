@@ -170,6 +170,35 @@ fn a_stacked_lstm_is_several_layers() -> Result<()> {
     Ok(())
 }
 
+/// A module that holds the model's layers, in whichever of its parts: names end as the layers' do.
+#[test]
+fn names_may_begin_with_those_of_a_larger_module() -> Result<()> {
+    let lstm = |name: &str| json!({"class_name": "LSTM", "config": {"name": name, "units": 2, "return_sequences": true}});
+    let dense = |name: &str| json!({"class_name": "Dense", "config": {"name": name, "units": 2}});
+    let layers = json!([lstm("lstm"), lstm("lstm_1"), dense("dense"), dense("dense_1")]);
+    let config = sequential(json!([null, 4, 2]), "float32", layers)?;
+    let variables = random(&config, 4)?;
+    let ours = Layout::PyTorch.apply(&config, &variables)?.tensors;
+    let under = |prefix: &dyn Fn(&str) -> &'static str| -> Variables {
+        ours.iter().map(|(name, tensor)| (format!("{}{name}", prefix(name)), tensor.clone())).collect()
+    };
+    let encoder = |name: &str| if name.starts_with("lstm") { "net.encoder." } else { "head." };
+    for renamed in [under(&|_| "model."), under(&|_| "module.model."), under(&encoder)] {
+        assert_eq!(bits(&Layout::PyTorch.revert(&config, &renamed)?)?, bits(&variables)?);
+    }
+    // Two ends that are the same are no name.
+    let twice = |name: &str| if name.starts_with("lstm.") { "a." } else { "b." };
+    let twice =
+        under(&twice).into_iter().map(|(name, tensor)| (name.replace("lstm_1", "lstm"), tensor)).collect();
+    let line = error(Layout::PyTorch.revert(&config, &twice));
+    assert!(line.contains("a.lstm, b.lstm") && line.contains("cannot be told"), "{line}");
+    let mut wrong = under(&|_| "model.");
+    wrong.insert("model.lstm.weight_hh_l0".into(), tensor(&[0.0; 24], &[12, 2])?);
+    let line = error(Layout::PyTorch.revert(&config, &wrong));
+    assert!(line.contains("the module `model.lstm`") && line.contains("has shape [12, 2]"), "{line}");
+    Ok(())
+}
+
 /// Where two modules fit a layer, nothing is guessed.
 #[test]
 fn two_modules_that_fit_are_not_guessed_at() -> Result<()> {

@@ -106,9 +106,10 @@ fn pair<'a>(modules: &[Module], groups: &'a Groups<'_>) -> Result<Vec<(&'a str, 
     let mut found: Vec<Option<(&str, usize)>> = vec![None; modules.len()];
     let mut left: Vec<&str> = groups.keys().map(String::as_str).collect();
     // By name first: what has a layer's name is that layer, or its shapes are wrong.
+    let names = names(modules, groups);
     left.retain(|path| {
-        let named = modules.iter().position(|module| module.prefix == **path && module.index == 0);
-        named.is_none_or(|start| !assign(modules, groups, path, start, &mut found))
+        let named = names.iter().find(|(_, named)| named == path);
+        named.is_none_or(|(start, _)| !assign(modules, groups, path, *start, &mut found))
     });
     // Then by content, as long as there is one way.
     loop {
@@ -130,9 +131,36 @@ fn pair<'a>(modules: &[Module], groups: &'a Groups<'_>) -> Result<Vec<(&'a str, 
         left.remove(at);
     }
     let complete = found.iter().zip(modules).map(|(place, module)| {
-        place.ok_or_else(|| Error::layer(module.layer.as_str(), missing(module, groups, &left)))
+        let named =
+            names.iter().find(|(start, _)| modules.get(*start).is_some_and(|m| m.prefix == module.prefix));
+        let path = named.map_or(module.prefix.as_str(), |(_, path)| *path);
+        place.ok_or_else(|| Error::layer(module.layer.as_str(), missing(module, path, groups, &left)))
     });
     complete.collect()
+}
+
+/// The paths that have the names of modules: the whole path or, where the modules are part of a larger one
+/// (`model.lstm`, `encoder.lstm`), its end, if no other path ends so and it is the end of no other module's path.
+fn names<'a>(modules: &[Module], groups: &'a Groups<'_>) -> Vec<(usize, &'a str)> {
+    let starts: Vec<(usize, &Module)> =
+        modules.iter().enumerate().filter(|(_, module)| module.index == 0).collect();
+    let ends = |path: &str, module: &Module| {
+        path.strip_suffix(module.prefix.as_str()).is_some_and(|outer| outer.ends_with('.'))
+    };
+    let mut names = vec![];
+    for &(start, module) in &starts {
+        if let Some((path, _)) = groups.get_key_value(&module.prefix) {
+            names.push((start, path.as_str()));
+            continue;
+        }
+        let mut longer = groups.keys().filter(|path| ends(path, module));
+        let (Some(path), None) = (longer.next(), longer.next()) else { continue };
+        let other = |&(_, other): &(usize, &Module)| other.prefix == *path || ends(path, other);
+        if starts.iter().filter(|start| other(start)).count() == 1 {
+            names.push((start, path));
+        }
+    }
+    names
 }
 
 /// Gives the modules from `start` on to the stack at `path`; whether all of it found its place.
@@ -175,13 +203,13 @@ fn follow(
     Some(places)
 }
 
-/// Why a module found no tensors.
-fn missing(module: &Module, groups: &Groups<'_>, left: &[&str]) -> String {
-    if let Some(group) = groups.get(&module.prefix).and_then(|stack| stack.get(&module.index)) {
+/// Why a module found no tensors, those at `path` or any.
+fn missing(module: &Module, path: &str, groups: &Groups<'_>, left: &[&str]) -> String {
+    if let Some(group) = groups.get(path).and_then(|stack| stack.get(&module.index)) {
         if let Some(what) = module.parts.iter().find_map(|part| group.misfit(part)) {
-            return format!("in the module `{}`, {what}", module.prefix);
+            return format!("in the module `{path}`, {what}");
         }
-        return format!("the module `{}` holds tensors that the layer does not have", module.prefix);
+        return format!("the module `{path}` holds tensors that the layer does not have");
     }
     let fits = |path: &&&str| groups.get(**path).is_some_and(|stack| stack.values().any(|g| g.fits(module)));
     let candidates: Vec<&str> = left.iter().filter(fits).copied().collect();

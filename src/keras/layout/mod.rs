@@ -80,8 +80,9 @@ impl Layout {
         lay_out(&modules::modules(config, self)?, self, variables)
     }
 
-    /// Reads tensors of this layout as the variables of `config`. Modules are found by the layers' names or, where names
-    /// differ, by what they hold, if only one of them fits; `lstm.weight_ih_l1` of a stacked LSTM is the next LSTM of the
+    /// Reads tensors of this layout as the variables of `config`. Modules are found by the layers' names, which may have
+    /// those of a larger module before them (`model.lstm`), or, where names differ, by what they hold, if only one of them
+    /// fits; `lstm.weight_ih_l1` of a stacked LSTM is the next LSTM of the
     /// model.
     ///
     /// # Errors
