@@ -17,6 +17,7 @@ pub mod model;
 pub mod nn;
 #[cfg(feature = "plot")]
 pub mod plot;
+mod quietly;
 pub mod text;
 pub mod train;
 pub mod zoo;

@@ -1,16 +1,14 @@
 //! Reviews in Parquet files with the columns `text` and `label`, as the Hugging Face Hub keeps them.
 
-use std::cell::Cell;
 use std::fs::File;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use super::texts::Texts;
+use crate::quietly::quietly;
 use crate::{Error, Result};
 
 /// Reads `files`, one after the other.
@@ -23,24 +21,6 @@ pub fn read(files: &[PathBuf]) -> Result<Texts> {
             .map_err(|what| Error::file(file, what))?;
     }
     Ok(reviews)
-}
-
-/// What `work` returns, or nothing where it panics. The panic's message is not printed: the caller says what is wrong.
-fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
-    thread_local!(static QUIET: Cell<bool> = const { Cell::new(false) });
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let other = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !QUIET.get() {
-                other(info);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(work)).ok();
-    QUIET.set(false);
-    result
 }
 
 fn read_file(path: &Path, reviews: &mut Texts) -> std::result::Result<(), String> {

@@ -1,7 +1,7 @@
 //! Damaged files: an error or a model, never a panic, and memory within bounds.
 
 use super::fixtures::FIXTURES;
-use candle_recurrent::keras;
+use candle_recurrent::keras::{self, Options};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -23,6 +23,32 @@ fn peak() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib / 1024)
+}
+
+/// Headers with checksums: whichever byte of them is another, the file is damaged, not one without weights.
+#[test]
+fn a_damaged_header_is_not_called_missing_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Path::new(FIXTURES).join("k3_half.keras");
+    let (model, weights) = keras::load(&config).unwrap();
+    let variables = weights.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect();
+    let whole = keras::to_weights_h5(&model, &variables).unwrap().bytes;
+    let path = folder.path().join("m.weights.h5");
+    let options = Options { config: Some(config), ..Options::default() };
+    let mut damaged = 0;
+    for at in 8..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x15;
+        std::fs::write(&path, &bytes).unwrap();
+        let Err(error) = keras::load_with(&path, &options) else { continue };
+        let text = error.to_string();
+        damaged += usize::from(text.contains("damaged") || text.contains("checksum"));
+        assert!(
+            !text.contains("no weights") && !text.contains("missing") && !text.contains('\n'),
+            "{at}: {text}"
+        );
+    }
+    assert!(damaged > 500, "{damaged}");
 }
 
 proptest! {

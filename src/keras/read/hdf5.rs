@@ -4,10 +4,12 @@
 //! a damaged file, even a panic, comes out as one line.
 
 use super::{array::Array, limit};
-use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, Group};
+use crate::quietly::quietly;
+use hdf5_pure::{
+    AttrValue, Dataset, Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, FormatError, Group,
+};
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An open file.
 pub(super) struct Hdf5 {
@@ -20,13 +22,29 @@ pub(super) struct Hdf5 {
 type Result<T> = std::result::Result<T, String>;
 
 /// Runs a call of the parser.
-fn contain<T>(what: &str, call: impl FnOnce() -> std::result::Result<T, hdf5_pure::Error>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(format!("{what}: {error}; is the file damaged or cut off?")),
-        Err(_) => Err(format!("{what}: the HDF5 structure is damaged; download or copy the file again")),
+fn contain<T>(what: &str, call: impl FnOnce() -> std::result::Result<T, Error>) -> Result<T> {
+    found(what, call)?
+        .ok_or_else(|| format!("{what}: there is no such part in the file; is it damaged or cut off?"))
+}
+
+/// The same; nothing where the file does not have what is asked for.
+fn found<T>(what: &str, call: impl FnOnce() -> std::result::Result<T, Error>) -> Result<Option<T>> {
+    match quietly(call) {
+        Some(Ok(value)) => Ok(Some(value)),
+        Some(Err(
+            Error::Format(FormatError::PathNotFound(_)) | Error::NotAGroup(_) | Error::NotADataset(_),
+        )) => Ok(None),
+        // What a link names instead of an address.
+        Some(Err(Error::Format(FormatError::UnexpectedEof { expected: usize::MAX, .. }))) => {
+            Err(format!("{what}: is a link, and links to other files or places are not followed"))
+        }
+        Some(Err(error)) => Err(format!("{what}: {error}; is the file damaged or cut off?")),
+        None => Err(format!("{what}: {DAMAGED}")),
     }
 }
+
+/// What is said of a panic.
+const DAMAGED: &str = "the HDF5 structure is damaged; download or copy the file again";
 
 impl Hdf5 {
     pub fn open(bytes: Vec<u8>) -> Result<Self> {
@@ -36,42 +54,50 @@ impl Hdf5 {
     }
 
     /// The group at `path` (`""` for the root), if there is one.
-    pub fn group(&self, path: &str) -> Option<Group> {
-        if path.is_empty() {
-            return catch_unwind(AssertUnwindSafe(|| self.file.root())).ok();
+    fn find_group(&self, path: &str) -> Result<Option<Group>> {
+        match path {
+            "" => quietly(|| self.file.root()).map(Some).ok_or_else(|| format!("the root: {DAMAGED}")),
+            _ => found(path, || self.file.group(path)),
         }
-        contain(path, || self.file.group(path)).ok()
+    }
+
+    /// Whether there is a group at `path` (`""` for the root).
+    pub fn has_group(&self, path: &str) -> Result<bool> {
+        Ok(self.find_group(path)?.is_some())
     }
 
     /// The names of the groups and arrays right below `path`.
-    pub fn children(&self, path: &str) -> Vec<String> {
-        let Some(group) = self.group(path) else { return vec![] };
-        let mut names = contain(path, || group.groups()).unwrap_or_default();
-        names.extend(contain(path, || group.datasets()).unwrap_or_default());
-        names
+    pub fn children(&self, path: &str) -> Result<Vec<String>> {
+        let Some(group) = self.find_group(path)? else { return Ok(vec![]) };
+        let mut names = contain(path, || group.groups())?;
+        names.extend(contain(path, || group.datasets())?);
+        Ok(names)
     }
 
     /// The attributes of the group at `path`.
     pub fn attributes(&self, path: &str) -> Result<Attributes> {
         let shown = if path.is_empty() { "the root" } else { path };
-        let group = self.group(path).ok_or_else(|| format!("holds no group `{shown}`"))?;
+        let group = self.find_group(path)?.ok_or_else(|| format!("holds no group `{shown}`"))?;
         Ok(Attributes(contain(shown, || group.attrs())?))
     }
 
     /// Whether there is an array at `path`.
-    pub fn has_array(&self, path: &str) -> bool {
-        contain(path, || self.file.dataset(path)).is_ok()
+    pub fn has_array(&self, path: &str) -> Result<bool> {
+        Ok(found(path, || self.file.dataset(path))?.is_some())
     }
 
     /// The array at `path`, as f32.
     pub fn array(&self, path: &str) -> Result<Array> {
-        let dataset = contain(path, || self.file.dataset(path))
-            .map_err(|error| format!("{error} (links to other files or places are not followed)"))?;
-        contain_text(path, || self.read(path, &dataset))
+        let dataset = found(path, || self.file.dataset(path))?.ok_or_else(|| {
+            format!(
+                "{path}: there is no such array in the file (links to other files or places are not followed)"
+            )
+        })?;
+        quietly(|| self.read(path, &dataset)).unwrap_or_else(|| Err(format!("{path}: {DAMAGED}")))
     }
 
     fn read(&self, path: &str, dataset: &Dataset) -> Result<Array> {
-        let fail = |error: hdf5_pure::Error| format!("{path}: {error}");
+        let fail = |error: Error| format!("{path}: {error}");
         let shape = dataset.shape().map_err(fail)?;
         let (size, order, layout) = match dataset.datatype().map_err(fail)? {
             Datatype::FloatingPoint { size, byte_order, layout } => (size, byte_order, layout),
@@ -106,12 +132,6 @@ impl Hdf5 {
         self.budget.set(self.budget.get().checked_sub(bytes)?);
         Some(())
     }
-}
-
-/// [`contain`] for calls whose errors are words already.
-fn contain_text<T>(path: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(format!("{path}: the HDF5 structure is damaged; copy the file again")))
 }
 
 /// How a type is called in messages.

@@ -25,7 +25,7 @@ struct Group {
 pub(super) fn find(file: &Hdf5) -> Result<Option<Groups>> {
     let fail = |what: String| Error::argument("weights", what);
     for base in ["model_weights", ""] {
-        if file.group(base).is_none() {
+        if !file.has_group(base).map_err(fail)? {
             continue;
         }
         let attributes = file.attributes(base).map_err(fail)?;
