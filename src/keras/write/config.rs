@@ -4,18 +4,22 @@ use super::activation::OLD;
 use super::groups::is_graph;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
+use std::collections::{HashMap, HashSet};
 
 /// Calls of a layer and their inputs.
 const INPUT_LAYER: &str = "InputLayer";
 
-/// The whole `config.json`.
+/// The whole `config.json`; what is not as it was in `model` is added to `notes`.
 ///
 /// # Errors
 /// Where the JSON is no model's.
-pub(super) fn keras_model(model: &Value) -> Result<Value> {
-    if begins_mask(model) {
-        check_masks(model)?;
+pub(super) fn keras_model(model: &Value, notes: &mut Vec<String>) -> Result<Value> {
+    let mut model = model.clone();
+    if begins_mask(&model) {
+        check_masks(&model)?;
+        free_names(&mut model, notes);
     }
+    let model = &model;
     let graph = is_graph(model);
     let mut config = model_config(model, graph)?;
     if !graph {
@@ -76,6 +80,63 @@ fn check_masks(model: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What Keras computes masks with. When it calls the layers of a graph again, it numbers these operations from the start,
+/// and a layer of the same name is an error.
+const OPERATIONS: [&str; 7] =
+    ["not_equal", "any", "logical_or", "expand_dims", "zeros_like", "ones_like", "concatenate"];
+
+fn is_name_of_operation(name: &str) -> bool {
+    OPERATIONS.iter().any(|operation| {
+        name.strip_prefix(operation).is_some_and(|rest| {
+            rest.is_empty()
+                || rest
+                    .strip_prefix('_')
+                    .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        })
+    })
+}
+
+/// Gives the layers of graphs that are called as Keras's operations of masks other names.
+fn free_names(model: &mut Value, notes: &mut Vec<String>) {
+    let graph = is_graph(model);
+    let Some(layers) = model.get_mut("layers").and_then(Value::as_array_mut) else { return };
+    for config in layers.iter_mut().filter_map(|layer| layer.get_mut("config")) {
+        free_names(config, notes);
+    }
+    let names: HashSet<String> = layers.iter().map(|layer| name_of(layer).to_string()).collect();
+    let taken = names.iter().filter(|name| graph && is_name_of_operation(name));
+    let renamed: HashMap<&str, String> = taken
+        .map(|name| {
+            let mut free = format!("layer_{name}");
+            while names.contains(&free) {
+                free.insert_str(0, "layer_");
+            }
+            (name.as_str(), free)
+        })
+        .collect();
+    let new = |value: &mut Value| {
+        if let Some(name) = value.as_str().and_then(|name| renamed.get(name)) {
+            *value = name.as_str().into();
+        }
+    };
+    for layer in layers.iter_mut() {
+        let name = name_of(layer).to_string();
+        if let Some(free) = renamed.get(name.as_str()) {
+            notes.push(format!(
+                "layer {name}: called {free}, for Keras has an operation of masks of that name"
+            ));
+        }
+        layer.pointer_mut("/config/name").into_iter().for_each(new);
+        let calls = layer.get_mut("inbound_nodes").and_then(Value::as_array_mut).into_iter().flatten();
+        let tensors = calls.filter_map(Value::as_array_mut).flatten();
+        tensors.filter_map(|tensor| tensor.get_mut(0)).for_each(new);
+    }
+    for key in ["input_layers", "output_layers"] {
+        let ends = model.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten();
+        ends.filter_map(|tensor| tensor.get_mut(0)).for_each(new);
+    }
 }
 
 /// A model as a serialised object.

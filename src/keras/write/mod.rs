@@ -33,8 +33,8 @@ pub struct Written {
 /// [`Error::Layer`](crate::Error::Layer) where Keras 3 has no form for a layer, with the reason; where `variables` do
 /// not fit `config`.
 pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
-    let weights = to_weights_h5(config, variables)?;
-    let model = config::keras_model(&model_json(config)?)?.to_string();
+    let mut weights = to_weights_h5(config, variables)?;
+    let model = config::keras_model(&model_json(config)?, &mut weights.notes)?.to_string();
     let metadata = json!({"keras_version": KERAS_VERSION, "created_by": concat!("candle-recurrent ", env!("CARGO_PKG_VERSION"))});
     let members = [
         ("metadata.json", metadata.to_string().into_bytes()),

@@ -104,7 +104,7 @@ fn a_graph_is_written_as_keras_does() {
         call(layer("Functional", "f", inner), json!([[["s", 0, 0]], [["l", 0, 0]]])),
         call(layer("Add", "add", json!({})), json!([[["f", 0, 0], ["f", 1, 0]]])),
     ], "input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["f", 1, 0]]});
-    let keras = config::keras_model(&model).expect("a model");
+    let keras = config::keras_model(&model, &mut vec![]).expect("a model");
     assert_eq!(keras["class_name"], "Functional");
     assert_eq!(keras["config"]["input_layers"], json!([["a", 0, 0], ["b", 0, 0]]));
     assert_eq!(keras["config"]["output_layers"], json!(["f", 2, 0]));
@@ -141,10 +141,10 @@ fn a_mask_beside_initial_states_is_refused_unless_it_is_ignored() {
         call(layer("Masking", "mask", json!({})), json!([[["a", 0, 0]]])),
         call(layer("GRU", "decoder", json!({})), json!([[["mask", 0, 0], ["h", 0, 0]]])),
     ], "input_layers": [["a", 0, 0], ["h", 0, 0]], "output_layers": [["decoder", 0, 0]]});
-    let error = config::keras_model(&model).expect_err("refused").to_string();
+    let error = config::keras_model(&model, &mut vec![]).expect_err("refused").to_string();
     assert!(error.contains("decoder") && error.contains("initial states"), "{error}");
     model["layers"][3]["mask_with_states"] = false.into();
-    assert!(config::keras_model(&model).is_ok());
+    assert!(config::keras_model(&model, &mut vec![]).is_ok());
 }
 
 /// Keras 3.15 joins masks by its own rule only, and knows no argument for it.
@@ -161,10 +161,43 @@ fn an_older_rule_of_masks_is_refused_where_there_are_masks() {
             call(layer("Add", "sum", json!({"mask_join": join})), json!([[["begin", 0, 0], ["begin", 0, 0]]])),
         ], "input_layers": [["a", 0, 0]], "output_layers": [["sum", 0, 0]]})
     };
-    let error = config::keras_model(&model("Masking", "all")).expect_err("refused").to_string();
+    let error = config::keras_model(&model("Masking", "all"), &mut vec![]).expect_err("refused").to_string();
     assert!(error.contains("layer sum") && error.contains("joins the masks"), "{error}");
     for written in [model("Masking", "any"), model("Dropout", "all")] {
-        let written = config::keras_model(&written).expect("written").to_string();
+        let written = config::keras_model(&written, &mut vec![]).expect("written").to_string();
         assert!(!written.contains("mask_join"), "{written}");
     }
+}
+
+/// Keras numbers its operations of masks from `concatenate` on when it loads a graph.
+#[test]
+fn layers_make_room_for_the_operations_of_masks() {
+    let call = |mut layer: Value, nodes: Value| {
+        layer["inbound_nodes"] = nodes;
+        layer
+    };
+    let model = |begins: &str| {
+        json!({"name": "m", "layers": [
+            call(layer("InputLayer", "a", json!({})), json!([])),
+            call(layer(begins, "any", json!({})), json!([[["a", 0, 0]]])),
+            call(layer("Concatenate", "concatenate_1", json!({})), json!([[["any", 0, 0], ["any", 0, 0]]])),
+            call(layer("Concatenate", "concatenate_all", json!({})), json!([[["any", 0, 0], ["concatenate_1", 0, 0]]])),
+        ], "input_layers": [["a", 0, 0]], "output_layers": [["concatenate_1", 0, 0], ["concatenate_all", 0, 0]]})
+    };
+    let mut notes = vec![];
+    let written = config::keras_model(&model("Masking"), &mut notes).expect("written");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert_eq!(written["config"]["layers"][2]["name"], "layer_concatenate_1");
+    assert_eq!(written["config"]["layers"][2]["config"]["name"], "layer_concatenate_1");
+    let history = "/config/layers/3/inbound_nodes/0/args/0/1/config/keras_history/0";
+    assert_eq!(written.pointer(history), Some(&json!("layer_concatenate_1")));
+    assert_eq!(
+        written["config"]["output_layers"],
+        json!([["layer_concatenate_1", 0, 0], ["concatenate_all", 0, 0]])
+    );
+    // Without masks names stay.
+    assert_eq!(
+        config::keras_model(&model("Dropout"), &mut vec![]).expect("written")["config"]["layers"][1]["name"],
+        "any"
+    );
 }

@@ -90,7 +90,7 @@ impl Context {
             let mut json = canonical(class, config);
             let count = inbound.len();
             json["inbound_nodes"] = inbound.into();
-            if RECURRENT.contains(&class) && self.ignores_mask(value, calls) {
+            if RECURRENT.contains(&class) && self.ignores_mask(value, calls, &masks) {
                 json["mask_with_states"] = false.into();
             }
             layers.push(json);
@@ -117,14 +117,17 @@ impl Context {
         ))
     }
 
-    /// Whether calls bring initial states and no mask by hand: in Keras 3 they ignore the mask of their input.
-    fn ignores_mask(&self, value: &Value, calls: &[Call]) -> bool {
+    /// Whether calls bring initial states and no mask by hand: in Keras 3 they ignore the mask of their input. In Keras 2
+    /// it is all the same where no mask comes with it.
+    fn ignores_mask(&self, value: &Value, calls: &[Call], masks: &Masks) -> bool {
         if self.own {
             return value.get("mask_with_states") == Some(&Value::Bool(false));
         }
-        self.major >= 3
-            && calls.iter().any(|call| call.inputs.len() > 1)
-            && calls.iter().all(|call| call.mask.is_none())
+        calls.iter().any(|call| call.inputs.len() > 1)
+            && match self.major {
+                3.. => calls.iter().all(|call| call.mask.is_none()),
+                _ => calls.iter().all(|call| masks.pass_by(call)),
+            }
     }
 
     /// Refuses what a call asks for beyond its tensors.

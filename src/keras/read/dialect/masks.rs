@@ -329,6 +329,12 @@ impl<'a> Masks<'a> {
         own == Mask::Unknown || own == Mask::Term(*term)
     }
 
+    /// Whether it is known that no mask comes with a call's input, though there are masks in the model.
+    pub fn pass_by(&self, call: &Call) -> bool {
+        self.masks.values().any(|mask| matches!(mask, Mask::Term(_)))
+            && call.inputs.first().and_then(|input| self.of(input)) == Some(Mask::Without)
+    }
+
     /// Whether it matters that a layer of this class joins the masks of a call's inputs by `join` and not by the newest
     /// rule.
     pub fn depends_on_rule(&self, class: &str, call: &Call, join: Join) -> bool {
