@@ -84,11 +84,77 @@ fn arrays_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("x.csv"), "1,2,3\n").unwrap();
     fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "input");
+    fails(run(folder.path(), &["predict", "lstm", "--input", "x.csv"]), "input of shape (100)");
+    std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,99\n").unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "x.csv: token id 99");
     std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,0.5\n").unwrap();
     fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "token ids");
     std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,6\n1,2,three,4,5,6\n").unwrap();
     fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "line 2");
     run(folder.path(), &["predict", FILE, "--input", "x.xlsx"]).code(2);
+}
+
+/// What a model of two inputs needs is said as a whole.
+#[test]
+fn arrays_that_are_missing_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (two, one) = (format!("{FIXTURES}/k3_nested.keras"), format!("{FIXTURES}/k3_text.golden.npz"));
+    fails(
+        run(folder.path(), &["predict", &two, "--input", &one]),
+        "holds no arrays x0 to x1; which are, in this order, the model's inputs x, z; found x0, y0",
+    );
+}
+
+/// What NumPy writes of a transposed array, and of another machine's.
+#[test]
+fn arrays_in_fortrans_order_and_with_the_high_byte_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (x, y) = golden();
+    let rows: Vec<Vec<f32>> = x.to_dtype(DType::F32).unwrap().to_vec2().unwrap();
+    let npy = |descr: &str, order: &str, content: Vec<u8>| {
+        let mut header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': (3, 6), }}");
+        header.push_str(&" ".repeat(117 - header.len()));
+        header.push('\n');
+        [b"\x93NUMPY\x01\0\x76\0".as_slice(), header.as_bytes(), &content].concat()
+    };
+    let columns = || (0..6).flat_map(|column| rows.iter().map(move |row| row[column]));
+    let files = [
+        npy("<f4", "True", columns().flat_map(f32::to_le_bytes).collect()),
+        npy("<i2", "True", columns().flat_map(|v| (v as i16).to_le_bytes()).collect()),
+        npy(">f8", "False", rows.iter().flatten().flat_map(|&v| f64::from(v).to_be_bytes()).collect()),
+        npy(">i4", "True", columns().flat_map(|v| (v as i32).to_be_bytes()).collect()),
+    ];
+    for file in files {
+        std::fs::write(folder.path().join("x.npy"), file).unwrap();
+        let answer = json(run(folder.path(), &["predict", FILE, "--input", "x.npy", "--json"]));
+        let rows = answer["y"].as_array().unwrap();
+        near(&rows.iter().map(|row| row[0].as_f64().unwrap() as f32).collect::<Vec<_>>(), &y);
+    }
+    std::fs::write(folder.path().join("x.npy"), npy("<f4", "True", vec![0; 8])).unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.npy"]), "ends too early");
+    std::fs::write(folder.path().join("x.npy"), npy("<c8", "False", vec![0; 144])).unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.npy"]), "type <c8");
+}
+
+/// The input is not written over.
+#[test]
+fn the_answer_does_not_replace_the_input() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,6\n").unwrap();
+    fails(
+        run(folder.path(), &["predict", FILE, "--input", "x.csv", "--output", "./x.csv"]),
+        "another --output",
+    );
+    assert_eq!(std::fs::read_to_string(folder.path().join("x.csv")).unwrap(), "1,2,3,4,5,6\n");
+}
+
+#[test]
+fn a_model_without_an_embedding_reads_no_reviews() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("{FIXTURES}/k3_recurrent.keras");
+    fails(run(folder.path(), &["evaluate", &file]), "does not read text");
+    fails(run(folder.path(), &["predict", &file, "the film"]), "does not read text");
+    fails(run(folder.path(), &["train", &file]), "no Embedding");
 }
 
 #[test]
@@ -132,7 +198,32 @@ fn weights_alone_take_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let weights = format!("{FIXTURES}/k3_text.weights.h5");
     fails(run(folder.path(), &["predict", &weights, "--input", "x.npy"]), "--config");
+    fails(run(folder.path(), &["summary", &weights]), "--config");
+    let config = format!("{FIXTURES}/k3_text.json");
+    run(folder.path(), &["summary", &weights, "--config", &config]).success().stdout(contains("gru (GRU)"));
+    fails(run(folder.path(), &["summary", "lstm", "--config", &config]), "own configuration");
     fails(run(folder.path(), &["predict", "lstm", "good", "--config", "x.json"]), "own configuration");
     std::fs::write(folder.path().join("model.h5"), "<html>").unwrap();
     fails(run(folder.path(), &["summary", "model.h5"]), "web page");
+}
+
+/// However a file is damaged, one line says so, and nothing else is printed.
+#[test]
+fn damaged_files_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(FILE).unwrap();
+    let mut refused = 0;
+    for at in (9..whole.len()).step_by(whole.len() / 40) {
+        let mut flipped = whole.clone();
+        flipped[at.min(3000 + at % 97)] ^= 0xff;
+        for bytes in [&whole[..at], &flipped] {
+            std::fs::write(folder.path().join("damaged.h5"), bytes).unwrap();
+            let done = run(folder.path(), &["convert", "damaged.h5", "out.keras"]);
+            if !done.get_output().status.success() {
+                fails(done, "damaged.h5");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 40, "{refused}");
 }

@@ -1,6 +1,7 @@
 //! Arrays in and out: NumPy's `.npz` and `.npy`, `.safetensors`, and tables of numbers.
 
 use crate::checkpoint::{to_safetensors, write_atomic};
+use crate::data::npz::{self, Header};
 use anyhow::Context;
 use candle_core::{DType, Device, Tensor, npy::NpzTensors};
 use std::collections::BTreeMap;
@@ -40,6 +41,63 @@ pub(super) enum Arrays {
     Table { rows: usize, columns: usize, values: Vec<f32> },
 }
 
+/// An array that Candle does not read: in Fortran's order, as a transposed array or a table of pandas is saved, or with the
+/// high byte first.
+fn unusual(bytes: &[u8]) -> candle_core::Result<Tensor> {
+    let fail = |what: String| candle_core::Error::Msg(what);
+    let (header, content) = Header::parse(bytes).map_err(fail)?;
+    let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
+    let big_endian = order == ">";
+    let size =
+        kind.get(1..).and_then(|size| size.parse::<usize>().ok()).filter(|size| (1..=8).contains(size));
+    let unknown = || fail(format!("an array of type {}, expected floats or whole numbers", header.descr));
+    let size = size.ok_or_else(unknown)?;
+    let count =
+        header.count().filter(|count| count.checked_mul(size).is_some_and(|all| all <= content.len()));
+    let count = count.ok_or_else(|| fail("the array ends too early".into()))?;
+    // The bytes of each number, low byte first.
+    let numbers = content.chunks_exact(size).take(count).map(|chunk| {
+        let mut low = [0; 8];
+        let ordered: &mut dyn Iterator<Item = &u8> =
+            if big_endian { &mut chunk.iter().rev() } else { &mut chunk.iter() };
+        for (to, from) in low.iter_mut().zip(ordered) {
+            *to = *from;
+        }
+        low
+    });
+    let unused = 64 - 8 * size as u32;
+    let shape: Vec<usize> = if header.fortran_order {
+        header.shape.iter().rev().copied().collect()
+    } else {
+        header.shape.clone()
+    };
+    let low4 = |low: [u8; 8]| [low[0], low[1], low[2], low[3]];
+    let device = &Device::Cpu;
+    let tensor = match kind {
+        "f8" => Tensor::from_iter(numbers.map(f64::from_le_bytes), device)?,
+        "f4" => Tensor::from_iter(numbers.map(|low| f32::from_le_bytes(low4(low))), device)?,
+        "f2" => {
+            let half = |low: [u8; 8]| half::f16::from_le_bytes([low[0], low[1]]).to_f32();
+            Tensor::from_iter(numbers.map(half), device)?
+        }
+        _ if kind.starts_with(['i', 'u', 'b']) => {
+            let signed = kind.starts_with('i');
+            let whole = |low: [u8; 8]| match signed {
+                // The sign stands in the highest bit that is used.
+                true => (i64::from_le_bytes(low) << unused) >> unused,
+                false => i64::try_from(u64::from_le_bytes(low)).unwrap_or(i64::MAX),
+            };
+            Tensor::from_iter(numbers.map(whole), device)?
+        }
+        _ => return Err(unknown()),
+    };
+    let tensor = tensor.reshape(shape)?;
+    match header.fortran_order {
+        true => tensor.permute((0..header.shape.len()).rev().collect::<Vec<_>>())?.contiguous(),
+        false => Ok(tensor),
+    }
+}
+
 /// Reads the arrays `x`, or `x0`, `x1`, …, or those with the names of the model's inputs.
 pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
     let shown = path.display();
@@ -48,13 +106,18 @@ pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
             let npz = NpzTensors::new(path).with_context(|| format!("{shown}: cannot be read"))?;
             let names: Vec<String> = npz.names().into_iter().cloned().collect();
             let read = |name: String| {
-                let tensor = npz.get(&name).with_context(|| format!("{shown}: {name}"))?;
+                let tensor = npz.get(&name).or_else(|error| {
+                    let bytes = npz::member(path, &name).map_err(|_| error)?;
+                    unusual(&bytes).map(Some)
+                });
+                let tensor = tensor.with_context(|| format!("{shown}: {name}"))?;
                 Ok(tensor.map(|tensor| (name, tensor)))
             };
             names.into_iter().filter_map(|name| read(name).transpose()).collect::<anyhow::Result<_>>()?
         }
         Some(Format::Npy) => {
-            let tensor = Tensor::read_npy(path).with_context(|| format!("{shown}: cannot be read"))?;
+            let tensor = Tensor::read_npy(path).or_else(|_| unusual(&std::fs::read(path)?));
+            let tensor = tensor.with_context(|| format!("{shown}: cannot be read"))?;
             BTreeMap::from([("x".into(), tensor)])
         }
         Some(Format::Safetensors) => candle_core::safetensors::load(path, &Device::Cpu)
@@ -76,11 +139,16 @@ pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
         .iter()
         .map(|name| {
             tensors.remove(name).with_context(|| {
-                let needed = match inputs.len() {
-                    1 => "x".to_string(),
-                    count => format!("x0 to x{} (in the order {})", count - 1, inputs.join(", ")),
+                let (missing, needed) = match inputs.len() {
+                    1 => (format!("array {name}"), "needed is x".to_string()),
+                    count => {
+                        let last = count - 1;
+                        let all = format!("arrays x0 to x{last}");
+                        (all, format!("which are, in this order, the model's inputs {}", inputs.join(", ")))
+                    }
                 };
-                format!("{shown}: holds no array {name}; needed are {needed}, found {found}")
+                let found = if found.is_empty() { "nothing" } else { found.as_str() };
+                format!("{shown}: holds no {missing}; {needed}; found {found}")
             })
         })
         .collect::<anyhow::Result<_>>()

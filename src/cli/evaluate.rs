@@ -52,6 +52,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let device = args.device.open()?;
     let source = ModelSource::find(&args.model, args.config.as_deref())?;
     let mut checkpoint = source.load(&device)?;
+    if checkpoint.config.model.vocab_size().is_none() {
+        anyhow::bail!(
+            "{}: does not read text, having no Embedding, and the data sets are reviews; for arrays there is predict --input",
+            args.model
+        );
+    }
     if let Some(argument) = &args.tokenizer {
         checkpoint.tokenizer = Some(tokenizer(argument, checkpoint.config.recipe.vocab_size)?);
     }

@@ -27,6 +27,9 @@ pub(super) fn run(
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
+    if out.is_some_and(|out| is_same(out, input)) {
+        anyhow::bail!("{}: is what is being read; name another --output", input.display());
+    }
     let inputs = inputs(&checkpoint.config.model);
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let tensors = match arrays::read(input, &names)? {
@@ -40,7 +43,8 @@ pub(super) fn run(
             wanted.accept(tensor).map_err(|error| error.context(input.display().to_string()))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let outputs = forward(&checkpoint.model, &tensors)?;
+    let outputs =
+        forward(&checkpoint.model, &tensors).map_err(|error| error.context(input.display().to_string()))?;
     if let Some(path) = out {
         arrays::write(path, &outputs)?;
     }
@@ -61,6 +65,11 @@ pub(super) fn run(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Whether both paths are of one file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The model's inputs in order.
@@ -143,11 +152,12 @@ fn shape_table(
             match axes {
                 Some(axes) if axes.iter().product::<usize>() == columns => [vec![rows], axes].concat(),
                 _ => anyhow::bail!(
-                    "{}: {columns} numbers a line do not make the model's input of shape {:?}",
+                    "{}: {columns} numbers a line do not make the model's input of shape ({})",
                     path.display(),
                     rest.iter()
                         .map(|axis| axis.map_or_else(|| "any".into(), |axis| axis.to_string()))
                         .collect::<Vec<_>>()
+                        .join(", ")
                 ),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::model::ModelSource;
 use super::{Outcome, Output};
+use std::path::PathBuf;
 
 /// Print a model's layers, output shapes and parameters, as Keras does
 #[derive(clap::Args)]
@@ -10,17 +11,21 @@ Examples:
   candle-recurrent summary stacked-lstm
   candle-recurrent summary runs/lstm --json
   candle-recurrent summary my-model/config.json
-  candle-recurrent summary best-lstm-model.h5")]
+  candle-recurrent summary best-lstm-model.h5
+  candle-recurrent summary best.weights.h5 --config model.json")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a model folder, a config.json, or a file of Keras's (.keras, .h5)
     model: String,
+    /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print one JSON value: layers [{name, class_name, output_shape, params}], total_params
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let summary = ModelSource::find(&args.model, None)?.model()?.summary()?;
+    let summary = ModelSource::find(&args.model, args.config.as_deref())?.model()?.summary()?;
     match args.json {
         true => output.json(&summary)?,
         false => output.line(summary.to_string().trim_end())?,

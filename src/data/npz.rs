@@ -12,15 +12,17 @@ const SMALL: u64 = 16 << 20;
 
 /// An array's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Header {
-    descr: String,
-    fortran_order: bool,
-    shape: Vec<usize>,
+pub(crate) struct Header {
+    /// The type: `<f4`.
+    pub descr: String,
+    /// Whether the first axis runs fastest.
+    pub fortran_order: bool,
+    pub shape: Vec<usize>,
 }
 
 impl Header {
     /// Splits the bytes of a `.npy` into header and content.
-    fn parse(bytes: &[u8]) -> std::result::Result<(Self, &[u8]), String> {
+    pub fn parse(bytes: &[u8]) -> std::result::Result<(Self, &[u8]), String> {
         let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("not a NumPy array")?;
         let (length, rest) = match *rest {
             [1, _, a, b, ref rest @ ..] => (usize::from(u16::from_le_bytes([a, b])), rest),
@@ -52,13 +54,13 @@ impl Header {
         Ok((Self { descr: descr.into(), fortran_order, shape }, content))
     }
 
-    fn count(&self) -> Option<usize> {
+    pub fn count(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))
     }
 }
 
 /// The bytes of the member `name`.npy of the archive `path`.
-fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
+pub(crate) fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(|error| Error::file(path, error))?;
     let mut archive = zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
         Error::file(path, format!("not a complete .npz file ({error}); download or copy it again"))
