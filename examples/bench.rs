@@ -316,6 +316,8 @@ fn serve(folder: &Path) -> Result<()> {
 }
 
 fn main() -> Result<()> {
+    // As in the program.
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
     let mut args = std::env::args().skip(1);
     let first = args.next().unwrap_or_else(|| "lstm".into());
     if Path::new(&first).join("data.safetensors").is_file() {

@@ -36,15 +36,15 @@ impl DeviceName {
     }
 }
 
-/// Makes the pool of threads that training and evaluation share. Results do not depend on it.
+/// Makes the pool of threads that training and evaluation share; `None` is as many as there are processors. This thread
+/// is one of them: it would otherwise sleep and be woken several times a batch. Results do not depend on the pool.
 pub(super) fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
-    if let Some(threads) = threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .with_context(|| format!("--threads {threads}"))?;
-    }
-    Ok(())
+    let pool = rayon::ThreadPoolBuilder::new().use_current_thread();
+    let pool = match threads {
+        Some(threads) => pool.num_threads(threads),
+        None => pool,
+    };
+    pool.build_global().context("the pool of threads")
 }
 
 /// Lines that say what is being read or fetched, on a terminal and unless `quiet`.

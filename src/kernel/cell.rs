@@ -1,6 +1,6 @@
-//! What a cell is to a time loop: how it steps forward, and how it steps back.
+//! What a cell is to the time loop: how it steps forward, and how it steps back.
 
-use super::activation::Activation;
+use super::activation::Functions;
 use pulp::Simd;
 
 /// The kind of recurrent cell.
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// One product with the recurrent kernel: which of its gates go to which slots, and what is multiplied.
+/// A product with the recurrent kernel: which of its gates go to which slots, and what is multiplied.
 pub(super) struct Part {
     /// (gate, slot): the gate's share of the product is added to the slot, and the backward pass leaves its gradient
     /// there.
@@ -53,64 +53,40 @@ pub(super) enum Factor {
     Slot(usize),
 }
 
-/// The products of one step with the recurrent kernel, as a time loop provides them.
-pub(super) trait Products<S: Simd> {
-    /// Vectors in a slot.
-    fn slot(&self) -> usize;
-
-    /// The activation of the candidate, and that of the gates.
-    fn activations(&self) -> (Activation, Activation);
-
-    /// Adds to the slots of part `part` the product of `factor`, dropout applied, with the recurrent kernel. `slots`
-    /// begins with slot 0.
-    fn recurrent(
-        &self,
-        simd: S,
-        part: usize,
-        slots: &mut [S::f32s],
-        factor: &[S::f32s],
-        scratch: &mut [S::f32s],
-    );
-
-    /// Adds to `gradient` that of the factor, given those of the part's slots.
-    fn recurrent_back(
-        &self,
-        simd: S,
-        part: usize,
-        gradient: &mut [S::f32s],
-        slots: &[S::f32s],
-        scratch: &mut [S::f32s],
-    );
-}
-
-/// Slots' worth of scratch memory that a cell is given.
-pub(super) const SCRATCH: usize = 5;
-
-/// A cell's arithmetic. The time loop hands it its *state* ([`Kind::states`] slots' worth) and its *slots*, which are
-/// kept for the backward pass. The first [`Kind::gates`] slots come in holding `x · kernel + bias`, and hold, after
-/// `backward`, the gradient of that.
+/// A cell's arithmetic between the products, on a group: `M` sequences, a vector of the units of each.
+///
+/// The *state* is the vectors of [`Kind::states`]; the *slots* are kept for the backward pass. The first slots come in
+/// holding `x · kernel + bias`, and hold, after the backward pass, the gradient of that.
 pub(super) trait Cell {
+    /// Vectors of a state.
+    const STATES: usize;
     /// The slots.
     const SLOTS: usize;
     /// The products with the recurrent kernel, in the order they are made.
     const PARTS: &'static [Part];
 
-    /// Replaces `state` by the next one and fills `slots`.
-    fn forward<S: Simd, P: Products<S>>(
+    /// What follows once the product of part `part` has been added to its slots. After the last part `next` holds the
+    /// next state.
+    fn forward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        state: &mut [S::f32s],
-        slots: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        part: usize,
+        functions: F,
+        previous: &[[S::f32s; M]],
+        next: &mut [[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
     );
 
-    /// `gradient`: of the state after the step, replaced by that of the state before it, `previous`.
-    fn backward<S: Simd, P: Products<S>>(
+    /// The way back, from the last part to the first: turns the slots of part `part` into the gradients of their
+    /// pre-activations. `gradient` comes in as that of the next state, and after part 0 it is that of `previous`, but for
+    /// what the products add to h. `d_factor` is the gradient of the factor of the part before (which was handled after),
+    /// if that is a slot.
+    fn backward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        previous: &[S::f32s],
-        slots: &mut [S::f32s],
-        gradient: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        part: usize,
+        functions: F,
+        previous: &[[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
+        gradient: &mut [[S::f32s; M]],
+        d_factor: &[S::f32s; M],
     );
 }

@@ -7,8 +7,8 @@
 //! h' = z · h + (1 - z) · candidate
 //! ```
 
-use super::activation::Activation;
-use super::cell::{Cell, Factor, Part, Products};
+use super::activation::Functions;
+use super::cell::{Cell, Factor, Part};
 use pulp::Simd;
 
 /// Four slots: z, r, the candidate (then the gradients of their pre-activations) and q (reset after: then its
@@ -16,6 +16,7 @@ use pulp::Simd;
 pub(super) struct Gru<const RESET_AFTER: bool>;
 
 impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
+    const STATES: usize = 1;
     const SLOTS: usize = 4;
     const PARTS: &'static [Part] = if RESET_AFTER {
         &[Part { gates: &[(0, 0), (1, 1), (2, 3)], factor: Factor::PreviousState }]
@@ -27,117 +28,90 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
     };
 
     #[inline(always)]
-    fn forward<S: Simd, P: Products<S>>(
+    fn forward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        state: &mut [S::f32s],
-        slots: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        part: usize,
+        functions: F,
+        previous: &[[S::f32s; M]],
+        next: &mut [[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
     ) {
-        let u = net.slot();
-        let (squash, gate) = net.activations();
-        net.recurrent(simd, 0, slots, state, scratch);
-        gate.apply(simd, &mut slots[..2 * u]);
-        let (gates, rest) = slots.split_at_mut(2 * u);
-        let r = &gates[u..];
-        if RESET_AFTER {
-            let (candidate, q) = rest.split_at_mut(u);
-            for k in 0..u {
-                candidate[k] = simd.mul_add_e_f32s(r[k], q[k], candidate[k]);
+        if part == 0 {
+            let z = functions.gate(simd, slots[0]);
+            let r = functions.gate(simd, slots[1]);
+            slots[0] = functions.keep(slots[0], z);
+            slots[1] = functions.keep(slots[1], r);
+            if !RESET_AFTER {
+                // z waits where the next state will stand.
+                next[0] = z;
+                for m in 0..M {
+                    slots[3][m] = simd.mul_f32s(r[m], previous[0][m]);
+                }
+                return;
             }
-        } else {
-            for k in 0..u {
-                rest[u + k] = simd.mul_f32s(r[k], state[k]);
+            for m in 0..M {
+                slots[2][m] = simd.mul_add_e_f32s(r[m], slots[3][m], slots[2][m]);
             }
-            let (slots, q) = slots.split_at_mut(3 * u);
-            net.recurrent(simd, 1, slots, q, scratch);
+            return Self::blend(simd, functions, z, previous, next, slots);
         }
-        let (z, rest) = slots.split_at_mut(u);
-        let candidate = &mut rest[u..2 * u];
-        squash.apply(simd, candidate);
-        for k in 0..u {
-            let difference = simd.sub_f32s(state[k], candidate[k]);
-            state[k] = simd.mul_add_e_f32s(z[k], difference, candidate[k]);
-        }
+        Self::blend(simd, functions, next[0], previous, next, slots);
     }
 
     #[inline(always)]
-    fn backward<S: Simd, P: Products<S>>(
+    fn backward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        previous: &[S::f32s],
-        slots: &mut [S::f32s],
-        gradient: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        part: usize,
+        functions: F,
+        previous: &[[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
+        gradient: &mut [[S::f32s; M]],
+        d_factor: &[S::f32s; M],
     ) {
-        if net.activations() == (Activation::Tanh, Activation::Sigmoid) {
-            Self::gates_back::<S, P, true>(simd, net, previous, slots, gradient, scratch);
-        } else {
-            Self::gates_back::<S, P, false>(simd, net, previous, slots, gradient, scratch);
+        let one = simd.splat_f32s(1.0);
+        for m in 0..M {
+            let h = previous[0][m];
+            if part + 1 == Self::PARTS.len() {
+                let dh = gradient[0][m];
+                let (z, z_slope) = functions.gate_back(simd, slots[0][m]);
+                let (candidate, slope) = functions.squash_back(simd, slots[2][m]);
+                let d_update = simd.mul_f32s(dh, simd.sub_f32s(h, candidate));
+                let d_candidate = simd.mul_f32s(simd.mul_f32s(dh, simd.sub_f32s(one, z)), slope);
+                gradient[0][m] = simd.mul_f32s(dh, z);
+                slots[0][m] = simd.mul_f32s(d_update, z_slope);
+                slots[2][m] = d_candidate;
+            }
+            if part == 0 {
+                let (r, r_slope) = functions.gate_back(simd, slots[1][m]);
+                let d_reset = if RESET_AFTER {
+                    let (q, d_candidate) = (slots[3][m], slots[2][m]);
+                    slots[3][m] = simd.mul_f32s(d_candidate, r);
+                    simd.mul_f32s(d_candidate, q)
+                } else {
+                    gradient[0][m] = simd.mul_add_e_f32s(d_factor[m], r, gradient[0][m]);
+                    simd.mul_f32s(d_factor[m], h)
+                };
+                slots[1][m] = simd.mul_f32s(d_reset, r_slope);
+            }
         }
-        net.recurrent_back(simd, 0, gradient, slots, scratch);
     }
 }
 
 impl<const RESET_AFTER: bool> Gru<RESET_AFTER> {
-    /// Turns the slots into the gradients of their pre-activations, and `gradient` into its direct part. The activations
-    /// are tanh and sigmoid (`USUAL`), or any.
+    /// The candidate, and the next state between it and the previous one.
     #[inline(always)]
-    fn gates_back<S: Simd, P: Products<S>, const USUAL: bool>(
+    fn blend<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        previous: &[S::f32s],
-        slots: &mut [S::f32s],
-        gradient: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        functions: F,
+        z: [S::f32s; M],
+        previous: &[[S::f32s; M]],
+        next: &mut [[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
     ) {
-        let u = net.slot();
-        let one = simd.splat_f32s(1.0);
-        let h = &previous[..u];
-        let (slopes, scratch) = scratch.split_at_mut(if USUAL { 0 } else { 3 * u });
-        if !USUAL {
-            let (squash, gate) = net.activations();
-            gate.derivatives(simd, &slots[..2 * u], &mut slopes[..2 * u]);
-            squash.derivatives(simd, &slots[2 * u..3 * u], &mut slopes[2 * u..]);
-        }
-        macro_rules! slope_of {
-            ($usual:ident, $y:expr, $slot:literal, $k:expr) => {
-                if USUAL { Activation::$usual.derivative(simd, $y) } else { slopes[$slot * u + $k] }
-            };
-        }
-        {
-            let (z, rest) = slots.split_at_mut(u);
-            let (r, rest) = rest.split_at_mut(u);
-            let (candidate, q) = rest.split_at_mut(u);
-            let (gradient, q) = (&mut gradient[..u], &mut q[..u]);
-            for k in 0..u {
-                let dh = gradient[k];
-                let d_update = simd.mul_f32s(dh, simd.sub_f32s(h[k], candidate[k]));
-                let d_candidate = simd.mul_f32s(
-                    simd.mul_f32s(dh, simd.sub_f32s(one, z[k])),
-                    slope_of!(Tanh, candidate[k], 2, k),
-                );
-                gradient[k] = simd.mul_f32s(dh, z[k]);
-                z[k] = simd.mul_f32s(d_update, slope_of!(Sigmoid, z[k], 0, k));
-                candidate[k] = d_candidate;
-                if RESET_AFTER {
-                    let d_reset = simd.mul_f32s(d_candidate, q[k]);
-                    q[k] = simd.mul_f32s(d_candidate, r[k]);
-                    r[k] = simd.mul_f32s(d_reset, slope_of!(Sigmoid, r[k], 1, k));
-                }
-            }
-        }
-        if !RESET_AFTER {
-            // The gradient of q, which itself stays for the weight gradient.
-            let (d_q, scratch) = scratch.split_at_mut(u);
-            d_q.fill(simd.splat_f32s(0.0));
-            net.recurrent_back(simd, 1, d_q, slots, scratch);
-            let r = &mut slots[u..2 * u];
-            for k in 0..u {
-                gradient[k] = simd.mul_add_e_f32s(d_q[k], r[k], gradient[k]);
-                let d_reset = simd.mul_f32s(d_q[k], h[k]);
-                r[k] = simd.mul_f32s(d_reset, slope_of!(Sigmoid, r[k], 1, k));
-            }
+        let candidate = functions.squash(simd, slots[2]);
+        slots[2] = functions.keep(slots[2], candidate);
+        for m in 0..M {
+            let difference = simd.sub_f32s(previous[0][m], candidate[m]);
+            next[0][m] = simd.mul_add_e_f32s(z[m], difference, candidate[m]);
         }
     }
 }

@@ -6,115 +6,73 @@
 //! c' = forget · c + i · g       h'     = o · f(c')
 //! ```
 
-use super::activation::Activation;
-use super::cell::{Cell, Factor, Part, Products};
+use super::activation::Functions;
+use super::cell::{Cell, Factor, Part};
 use pulp::Simd;
 
 /// Five slots: i, forget, g, o (then their gradients) and f(c'). The state is h, c.
 pub(super) struct Lstm;
 
 impl Cell for Lstm {
+    const STATES: usize = 2;
     const SLOTS: usize = 5;
     const PARTS: &'static [Part] =
         &[Part { gates: &[(0, 0), (1, 1), (2, 2), (3, 3)], factor: Factor::PreviousState }];
 
     #[inline(always)]
-    fn forward<S: Simd, P: Products<S>>(
+    fn forward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        state: &mut [S::f32s],
-        slots: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        _: usize,
+        functions: F,
+        previous: &[[S::f32s; M]],
+        next: &mut [[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
     ) {
-        let u = net.slot();
-        let (gates, squashed) = slots.split_at_mut(4 * u);
-        let (h, c) = state.split_at_mut(u);
-        let (squash, gate) = net.activations();
-        net.recurrent(simd, 0, gates, h, scratch);
-        gate.apply(simd, &mut gates[..2 * u]);
-        squash.apply(simd, &mut gates[2 * u..3 * u]);
-        gate.apply(simd, &mut gates[3 * u..]);
-        let (i, forget, g, o) = quarters(gates, u);
-        for k in 0..u {
-            c[k] = simd.mul_add_e_f32s(forget[k], c[k], simd.mul_f32s(i[k], g[k]));
+        let i = functions.gate(simd, slots[0]);
+        let g = functions.squash(simd, slots[2]);
+        let forget = functions.gate(simd, slots[1]);
+        let mut c = [simd.splat_f32s(0.0); M];
+        for m in 0..M {
+            c[m] = simd.mul_add_e_f32s(forget[m], previous[1][m], simd.mul_f32s(i[m], g[m]));
         }
-        squashed.copy_from_slice(c);
-        squash.apply(simd, squashed);
-        for k in 0..u {
-            h[k] = simd.mul_f32s(o[k], squashed[k]);
+        next[1] = c;
+        slots[0] = functions.keep(slots[0], i);
+        slots[1] = functions.keep(slots[1], forget);
+        slots[2] = functions.keep(slots[2], g);
+        let o = functions.gate(simd, slots[3]);
+        let squashed = functions.squash(simd, c);
+        slots[3] = functions.keep(slots[3], o);
+        slots[4] = functions.keep(c, squashed);
+        for m in 0..M {
+            next[0][m] = simd.mul_f32s(o[m], squashed[m]);
         }
     }
 
     #[inline(always)]
-    fn backward<S: Simd, P: Products<S>>(
+    fn backward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        previous: &[S::f32s],
-        slots: &mut [S::f32s],
-        gradient: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        _: usize,
+        functions: F,
+        previous: &[[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
+        gradient: &mut [[S::f32s; M]],
+        _: &[S::f32s; M],
     ) {
-        let u = net.slot();
-        let c = &previous[u..2 * u];
-        let (gates, squashed) = slots.split_at_mut(4 * u);
-        let (dh, dc) = gradient.split_at_mut(u);
-        if net.activations() == (Activation::Tanh, Activation::Sigmoid) {
-            gates_back::<S, true>(simd, gates, squashed, c, dh, dc, &[]);
-        } else {
-            let (squash, gate) = net.activations();
-            let slopes = &mut scratch[..5 * u];
-            gate.derivatives(simd, &gates[..2 * u], &mut slopes[..2 * u]);
-            squash.derivatives(simd, &gates[2 * u..3 * u], &mut slopes[2 * u..3 * u]);
-            gate.derivatives(simd, &gates[3 * u..], &mut slopes[3 * u..4 * u]);
-            squash.derivatives(simd, squashed, &mut slopes[4 * u..]);
-            gates_back::<S, false>(simd, gates, squashed, c, dh, dc, slopes);
+        for m in 0..M {
+            let (dh, c) = (gradient[0][m], previous[1][m]);
+            let (i, i_slope) = functions.gate_back(simd, slots[0][m]);
+            let (forget, forget_slope) = functions.gate_back(simd, slots[1][m]);
+            let (g, g_slope) = functions.squash_back(simd, slots[2][m]);
+            let (o, o_slope) = functions.gate_back(simd, slots[3][m]);
+            let (squashed, squashed_slope) = functions.squash_back(simd, slots[4][m]);
+            let through = simd.mul_f32s(simd.mul_f32s(dh, o), squashed_slope);
+            let dc = simd.add_f32s(gradient[1][m], through);
+            slots[0][m] = simd.mul_f32s(simd.mul_f32s(dc, g), i_slope);
+            slots[1][m] = simd.mul_f32s(simd.mul_f32s(dc, c), forget_slope);
+            slots[2][m] = simd.mul_f32s(simd.mul_f32s(dc, i), g_slope);
+            slots[3][m] = simd.mul_f32s(simd.mul_f32s(dh, squashed), o_slope);
+            gradient[0][m] = simd.splat_f32s(0.0);
+            gradient[1][m] = simd.mul_f32s(dc, forget);
         }
-        net.recurrent_back(simd, 0, dh, gates, scratch);
     }
-}
-
-/// Turns the gates into the gradients of their pre-activations, `dc` into that of the c before, `dh` into zeros. The
-/// slopes of the activations are those of tanh and sigmoid (`USUAL`), or stand in `slopes`, slot by slot.
-#[inline(always)]
-fn gates_back<S: Simd, const USUAL: bool>(
-    simd: S,
-    gates: &mut [S::f32s],
-    squashed: &[S::f32s],
-    c: &[S::f32s],
-    dh: &mut [S::f32s],
-    dc: &mut [S::f32s],
-    slopes: &[S::f32s],
-) {
-    let u = c.len();
-    let slopes = if USUAL { slopes } else { &slopes[..5 * u] };
-    let (i, forget, g, o) = quarters(gates, u);
-    let (squashed, dh, dc) = (&squashed[..u], &mut dh[..u], &mut dc[..u]);
-    for k in 0..u {
-        macro_rules! slope_of {
-            ($usual:ident, $y:expr, $slot:literal) => {
-                if USUAL { Activation::$usual.derivative(simd, $y) } else { slopes[$slot * u + k] }
-            };
-        }
-        let d_output = simd.mul_f32s(dh[k], squashed[k]);
-        let through = simd.mul_f32s(simd.mul_f32s(dh[k], o[k]), slope_of!(Tanh, squashed[k], 4));
-        let d_cell = simd.add_f32s(dc[k], through);
-        let d_input = simd.mul_f32s(d_cell, g[k]);
-        let d_candidate = simd.mul_f32s(d_cell, i[k]);
-        let d_forget = simd.mul_f32s(d_cell, c[k]);
-        dc[k] = simd.mul_f32s(d_cell, forget[k]);
-        dh[k] = simd.splat_f32s(0.0);
-        o[k] = simd.mul_f32s(d_output, slope_of!(Sigmoid, o[k], 3));
-        i[k] = simd.mul_f32s(d_input, slope_of!(Sigmoid, i[k], 0));
-        g[k] = simd.mul_f32s(d_candidate, slope_of!(Tanh, g[k], 2));
-        forget[k] = simd.mul_f32s(d_forget, slope_of!(Sigmoid, forget[k], 1));
-    }
-}
-
-/// The four gates, each `u` long.
-#[inline(always)]
-fn quarters<V>(gates: &mut [V], u: usize) -> (&mut [V], &mut [V], &mut [V], &mut [V]) {
-    let (i, rest) = gates.split_at_mut(u);
-    let (forget, rest) = rest.split_at_mut(u);
-    let (g, o) = rest.split_at_mut(u);
-    (i, forget, g, &mut o[..u])
 }

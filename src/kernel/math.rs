@@ -100,9 +100,71 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     select(simd, simd.equal_f32s(x, x), y, x)
 }
 
+/// Whether all values are nearer to 0 than `limit`; not if one is NaN.
+#[inline(always)]
+fn all_within<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], limit: f32) -> bool {
+    let mut outside = simd.splat_u32s(0);
+    for i in 0..N {
+        let inside = simd.less_than_f32s(abs(simd, x[i]), simd.splat_f32s(limit));
+        outside = simd.or_u32s(outside, simd.select_u32s(inside, simd.splat_u32s(0), simd.splat_u32s(1)));
+    }
+    let outside = [outside];
+    let words: &[u64] = pulp::bytemuck::cast_slice(&outside);
+    let mut any = 0;
+    for i in 0..words.len() {
+        any |= words[i];
+    }
+    any == 0
+}
+
+/// n and r of x = n ln 2 + r, n as the bits of 2ⁿ but for the bias of the exponent.
+#[inline(always)]
+fn reduce_near<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> ([S::u32s; N], [S::f32s; N]) {
+    let (log2_e, round) = (simd.splat_f32s(LOG2_E), simd.splat_f32s(ROUND));
+    let shifted = each!(simd, i => simd.mul_add_e_f32s(x[i], log2_e, round));
+    let n = each!(simd, i => simd.sub_f32s(shifted[i], round));
+    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_HIGH), x[i]));
+    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_LOW), r[i]));
+    let mut exponents = [simd.splat_u32s(0); N];
+    for i in 0..N {
+        exponents[i] = simd.wrapping_dyn_shl_u32s(bits(simd, shifted[i]), simd.splat_u32s(23));
+    }
+    (exponents, r)
+}
+
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
 pub fn sigmoid<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+    if !all_within(simd, x, 80.0) {
+        return sigmoid_far(simd, x);
+    }
+    let one = simd.splat_f32s(1.0);
+    let negated = each!(simd, i => simd.sub_f32s(simd.splat_f32s(0.0), x[i]));
+    let (n, r) = reduce_near(simd, negated);
+    let e = expm1_small(simd, r);
+    let e = each!(simd, i => simd.add_f32s(e[i], one));
+    let e = each!(simd, i => floats(simd, simd.add_u32s(bits(simd, e[i]), n[i])));
+    each!(simd, i => simd.div_f32s(one, simd.add_f32s(one, e[i])))
+}
+
+/// The hyperbolic tangent, by e²ˣ - 1 so that nothing cancels near 0.
+#[inline(always)]
+pub fn tanh<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+    if !all_within(simd, x, 40.0) {
+        return tanh_far(simd, x);
+    }
+    let (one, two) = (simd.splat_f32s(1.0), simd.splat_f32s(2.0));
+    let doubled = each!(simd, i => simd.add_f32s(x[i], x[i]));
+    let (n, r) = reduce_near(simd, doubled);
+    let e = expm1_small(simd, r);
+    let scale = each!(simd, i => floats(simd, simd.add_u32s(n[i], bits(simd, one))));
+    let expm1 = each!(simd, i => simd.mul_add_e_f32s(scale[i], e[i], simd.sub_f32s(scale[i], one)));
+    each!(simd, i => simd.div_f32s(expm1[i], simd.add_f32s(expm1[i], two)))
+}
+
+/// [`sigmoid`] for any x, infinite or NaN too.
+#[inline(always)]
+fn sigmoid_far<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
     // e⁻ˡˣˡ, first 2⁶⁴ times as large, so that the exponent can be added in place; the product then rounds once, into
     // the subnormal numbers too.
@@ -122,9 +184,9 @@ pub fn sigmoid<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N
     each!(simd, i => select(simd, simd.equal_f32s(x[i], x[i]), y[i], x[i]))
 }
 
-/// The hyperbolic tangent, by e⁻²ˡˣˡ - 1 so that nothing cancels near 0.
+/// [`tanh`] for any x, infinite or NaN too, by e⁻²ˡˣˡ - 1.
 #[inline(always)]
-pub fn tanh<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
+fn tanh_far<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let (one, two) = (simd.splat_f32s(1.0), simd.splat_f32s(2.0));
     let magnitude = each!(simd, i => simd.min_f32s(abs(simd, x[i]), simd.splat_f32s(15.0)));
     let doubled = each!(simd, i => simd.mul_f32s(magnitude[i], simd.splat_f32s(-2.0)));
@@ -151,8 +213,13 @@ mod tests {
     enum Function {
         Exp,
         Sigmoid,
+        SigmoidFar,
         Tanh,
+        TanhFar,
     }
+
+    const ALL: [Function; 5] =
+        [Function::Exp, Function::Sigmoid, Function::SigmoidFar, Function::Tanh, Function::TanhFar];
 
     struct Apply<'a>(Function, &'a mut [f32]);
 
@@ -165,7 +232,9 @@ mod tests {
                 *v = match self.0 {
                     Function::Exp => exp(simd, *v),
                     Function::Sigmoid => sigmoid(simd, [*v])[0],
+                    Function::SigmoidFar => sigmoid_far(simd, [*v])[0],
                     Function::Tanh => tanh(simd, [*v])[0],
+                    Function::TanhFar => tanh_far(simd, [*v])[0],
                 };
             }
         }
@@ -175,8 +244,8 @@ mod tests {
         let x = f64::from(x);
         (match function {
             Function::Exp => libm::exp(x),
-            Function::Sigmoid => 1.0 / (1.0 + libm::exp(-x)),
-            Function::Tanh => libm::tanh(x),
+            Function::Sigmoid | Function::SigmoidFar => 1.0 / (1.0 + libm::exp(-x)),
+            Function::Tanh | Function::TanhFar => libm::tanh(x),
         }) as f32
     }
 
@@ -193,7 +262,7 @@ mod tests {
             (0..=0x7f80_0000u32).step_by(1021).chain([0x7f80_0000]).map(f32::from_bits).collect();
         let mut xs: Vec<f32> = all.iter().flat_map(|&x| [x, -x]).collect();
         xs.resize(xs.len().next_multiple_of(64), 0.0);
-        for function in [Function::Exp, Function::Sigmoid, Function::Tanh] {
+        for function in ALL {
             let mut ys = xs.clone();
             dispatch(Apply(function, &mut ys));
             let apart = |(&x, &y): (&f32, &f32)| ((rank(y) - rank(exact(function, x))).abs(), x.to_bits());
@@ -204,7 +273,7 @@ mod tests {
 
     #[test]
     fn nan_stays_nan() {
-        for function in [Function::Exp, Function::Sigmoid, Function::Tanh] {
+        for function in ALL {
             let mut values = vec![f32::NAN; 64];
             dispatch(Apply(function, &mut values));
             assert!(values.iter().all(|y| y.is_nan()), "{function:?}");

@@ -1,8 +1,16 @@
 //! Whole-sequence forward and backward passes of SimpleRNN, LSTM and GRU on plain `f32` slices.
 //!
-//! The batch is cut into blocks of as many sequences as a vector register has lanes, one sequence a lane. A block runs
-//! through all its time steps on one thread; the state never leaves the cache. Blocks depend on the batch alone, and what
-//! they add up (weight gradients) is added in their order, so that any number of threads gives the same bytes.
+//! A vector holds several units of one sequence. The batch is cut into *blocks* of sequences; a block runs through all
+//! its time steps on one thread, so that its state never leaves the nearer caches. A step is a few matrix products with
+//! weights that were packed once a batch, and the cell's own arithmetic between them. Within a block the sequences stand
+//! in *groups* of four ([`grid`]), the four vectors of a group side by side: the products and the cells work on groups,
+//! at distances in memory that the compiler knows.
+//!
+//! Input that comes from a table shorter than the tokens of a block is projected row by row of the table, once a batch,
+//! and looked up; its gradient is summed by row of the table and goes back through the kernel once ([`table`]).
+//!
+//! Blocks depend on the batch alone, and what they add up (weight gradients) is added in their order, so that any number
+//! of threads gives the same bytes.
 //!
 //! Loops count rather than iterate: what takes a closure may not be inlined into the function for which the vector
 //! instructions are enabled, and would then run without them.
@@ -12,18 +20,25 @@
 #![allow(clippy::needless_range_loop)]
 
 mod activation;
+mod backward;
 mod buffer;
-mod by_sequence;
-mod by_unit;
 mod cell;
+mod connection;
+mod forward;
+mod grid;
 mod gru;
 mod isa;
 mod lstm;
 mod math;
 mod pass;
+mod product;
 mod simple_rnn;
+mod table;
+mod weights;
 
 pub(crate) use activation::Activation;
+pub(crate) use backward::backward;
 pub(crate) use cell::Kind;
+pub(crate) use forward::{Saved, forward};
 pub use isa::instruction_set;
-pub(crate) use pass::{Dropout, Input, Layer, Rows, Saved, backward, forward, scatter};
+pub(crate) use pass::{Dropout, Input, Layer, Rows, scatter};

@@ -1,8 +1,7 @@
-//! A layer's forward and backward pass: what goes in and comes out, and the choice between the two time loops.
+//! What goes into a layer's forward and backward pass and what comes out.
 
 use super::activation::Activation;
 use super::cell::Kind;
-use super::{by_sequence, by_unit};
 
 /// What a layer computes, apart from its weights. Below, F is `features`, u is `units`, G and S are the kind's gates
 /// and states, B the batch and T the time steps.
@@ -50,6 +49,11 @@ impl Layer {
             true => Some(step * self.units),
             false => (step + 1 == time).then_some(0),
         }
+    }
+
+    /// Whether the activations are Keras's defaults.
+    pub(super) fn usual(&self) -> bool {
+        (self.activation, self.recurrent_activation) == (Activation::Tanh, Activation::Sigmoid)
     }
 
     /// G·u, the width of the kernels.
@@ -123,14 +127,6 @@ pub struct Input<'a> {
     pub recurrent_dropout: Option<Dropout<'a>>,
 }
 
-/// What the backward pass needs of a forward pass.
-pub struct Saved(Path);
-
-enum Path {
-    BySequence(by_sequence::Saved),
-    ByUnit(by_unit::Saved),
-}
-
 /// Gradients of a loss.
 pub struct Gradients {
     /// (B, T, F); with `rows`, that of the table, (V, F), and with `squares` as much again. Empty if it was not asked
@@ -140,38 +136,6 @@ pub struct Gradients {
     pub weights: Vec<f32>,
     /// (B, S, u)
     pub states: Vec<f32>,
-}
-
-/// Runs the layer: `out` is (B, outputs + S, u), each sequence's outputs followed by its final states. With `save`,
-/// what [`backward`] needs is returned.
-pub fn forward(
-    layer: &Layer,
-    input: &Input<'_>,
-    weights: &[f32],
-    save: bool,
-    out: &mut [f32],
-) -> Option<Saved> {
-    let path = match by_unit::suits(layer, input) {
-        true => Path::ByUnit(by_unit::forward(layer, input, weights, save, out)?),
-        false => Path::BySequence(by_sequence::forward(layer, input, weights, save, out)?),
-    };
-    Some(Saved(path))
-}
-
-/// The gradients, given those of [`forward`]'s output in `d_out`; that of the input only if `want_x`. Consumes what the
-/// forward pass saved.
-pub fn backward(
-    layer: &Layer,
-    input: &Input<'_>,
-    weights: &[f32],
-    saved: Saved,
-    d_out: &[f32],
-    want_x: bool,
-) -> Gradients {
-    match saved.0 {
-        Path::BySequence(saved) => by_sequence::backward(layer, input, weights, saved, d_out, want_x),
-        Path::ByUnit(saved) => by_unit::backward(layer, input, weights, saved, d_out, want_x),
-    }
 }
 
 /// The gradient of a table of `rows`, from those of the looked-up rows, (B·T, F): each added to its row, in order.

@@ -1,43 +1,44 @@
 //! SimpleRNN (Elman 1990; `keras/src/layers/rnn/simple_rnn.py`): h' = f(x W + b + h U).
 
-use super::cell::{Cell, Factor, Part, Products};
+use super::activation::Functions;
+use super::cell::{Cell, Factor, Part};
 use pulp::Simd;
 
 /// One slot: the new h, then the gradient of its pre-activation.
 pub(super) struct SimpleRnn;
 
 impl Cell for SimpleRnn {
+    const STATES: usize = 1;
     const SLOTS: usize = 1;
     const PARTS: &'static [Part] = &[Part { gates: &[(0, 0)], factor: Factor::PreviousState }];
 
     #[inline(always)]
-    fn forward<S: Simd, P: Products<S>>(
+    fn forward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        state: &mut [S::f32s],
-        slots: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        _: usize,
+        functions: F,
+        _: &[[S::f32s; M]],
+        next: &mut [[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
     ) {
-        net.recurrent(simd, 0, slots, state, scratch);
-        net.activations().0.apply(simd, slots);
-        state.copy_from_slice(slots);
+        next[0] = functions.squash(simd, slots[0]);
+        slots[0] = functions.keep(slots[0], next[0]);
     }
 
     #[inline(always)]
-    fn backward<S: Simd, P: Products<S>>(
+    fn backward<S: Simd, F: Functions, const M: usize>(
         simd: S,
-        net: &P,
-        _: &[S::f32s],
-        slots: &mut [S::f32s],
-        gradient: &mut [S::f32s],
-        scratch: &mut [S::f32s],
+        _: usize,
+        functions: F,
+        _: &[[S::f32s; M]],
+        slots: &mut [[S::f32s; M]],
+        gradient: &mut [[S::f32s; M]],
+        _: &[S::f32s; M],
     ) {
-        let slopes = &mut scratch[..net.slot()];
-        net.activations().0.derivatives(simd, slots, slopes);
-        for k in 0..net.slot() {
-            slots[k] = simd.mul_f32s(gradient[k], slopes[k]);
-            gradient[k] = simd.splat_f32s(0.0);
+        for m in 0..M {
+            let (_, slope) = functions.squash_back(simd, slots[0][m]);
+            slots[0][m] = simd.mul_f32s(gradient[0][m], slope);
+            gradient[0][m] = simd.splat_f32s(0.0);
         }
-        net.recurrent_back(simd, 0, gradient, slots, scratch);
     }
 }

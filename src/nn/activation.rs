@@ -100,7 +100,7 @@ impl Activation {
         }
     }
 
-    /// The kernels' form of it, if its derivative follows from its value.
+    /// The kernels' form of it, if it works on each element by itself.
     pub(super) fn kernel(self) -> Option<kernel::Activation> {
         Some(match self {
             Self::Linear => kernel::Activation::Linear,
@@ -115,13 +115,12 @@ impl Activation {
             Self::Softplus => kernel::Activation::Softplus,
             Self::Softsign => kernel::Activation::Softsign,
             Self::Exponential => kernel::Activation::Exponential,
-            Self::LeakyRelu
-            | Self::Softmax
-            | Self::LogSoftmax
-            | Self::Silu
-            | Self::HardSilu
-            | Self::Gelu
-            | Self::Mish => return None,
+            Self::LeakyRelu => kernel::Activation::LeakyRelu,
+            Self::Silu => kernel::Activation::Silu,
+            Self::HardSilu => kernel::Activation::HardSilu,
+            Self::Gelu => kernel::Activation::Gelu,
+            Self::Mish => kernel::Activation::Mish,
+            Self::Softmax | Self::LogSoftmax => return None,
         })
     }
 }

@@ -1,0 +1,596 @@
+//! The backward pass.
+
+use super::activation::{Any, Functions, Usual};
+use super::buffer::Buffer;
+use super::cell::{Cell, Factor, Kind};
+use super::connection::Connection;
+use super::forward::{Block, Plan, Saved, block_rows, first_valid, gates, groups, masks, recurrent, shows};
+use super::grid::{GROUP, Grid};
+use super::gru::Gru;
+use super::isa::{dispatch_for, lanes_for, outline};
+use super::lstm::Lstm;
+use super::pass::{Gradients, Input, Layer, Rows, scatter};
+use super::product::{Operand, Outer};
+use super::simple_rnn::SimpleRnn;
+use super::table::{self, Lines};
+use super::weights::{Shape, Weights};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+use std::marker::PhantomData;
+
+/// Steps whose outer products are summed in one go: their gradients are still in the cache.
+const STEPS: usize = 4;
+
+/// The gradients, given those of [`forward`](super::forward)'s output in `d_out`; that of the input only if `want_x`.
+/// Consumes what the forward pass saved.
+pub fn backward(
+    layer: &Layer,
+    input: &Input<'_>,
+    weights: &[f32],
+    saved: Saved,
+    d_out: &[f32],
+    want_x: bool,
+) -> Gradients {
+    match layer.kind {
+        Kind::SimpleRnn => run::<SimpleRnn>(layer, input, weights, saved, d_out, want_x),
+        Kind::Lstm => run::<Lstm>(layer, input, weights, saved, d_out, want_x),
+        Kind::Gru { reset_after: true } => run::<Gru<true>>(layer, input, weights, saved, d_out, want_x),
+        Kind::Gru { reset_after: false } => run::<Gru<false>>(layer, input, weights, saved, d_out, want_x),
+    }
+}
+
+fn run<C: Cell + Sync>(
+    layer: &Layer,
+    input: &Input<'_>,
+    weights: &[f32],
+    saved: Saved,
+    d_out: &[f32],
+    want_x: bool,
+) -> Gradients {
+    match groups(input) {
+        true => run_in::<C, GROUP>(layer, input, weights, saved, d_out, want_x),
+        false => run_in::<C, 1>(layer, input, weights, saved, d_out, want_x),
+    }
+}
+
+/// How a block's sums are cut, in floats.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// The gradient of each slot, summed: of each vector the slots. The biases' gradients.
+    bias: usize,
+    /// (u in whole vectors, G vectors of each of the units')
+    recurrent: usize,
+    /// The same for F; with a projected table a grid of the gradient of the projection, slot by gate.
+    kernel: usize,
+    /// Where tokens' gradients are summed by row of the table: a grid of the sums, unless the table was projected.
+    table: usize,
+    /// The same for the sums of their squares.
+    squares: usize,
+}
+
+impl Sums {
+    fn len(self) -> usize {
+        self.bias + self.recurrent + self.kernel + self.table + self.squares
+    }
+
+    /// bias, recurrent, kernel, table, squares.
+    fn cut(self, sums: &mut [f32]) -> [&mut [f32]; 5] {
+        let (bias, rest) = sums.split_at_mut(self.bias);
+        let (recurrent, rest) = rest.split_at_mut(self.recurrent);
+        let (kernel, rest) = rest.split_at_mut(self.kernel);
+        let (table, squares) = rest.split_at_mut(self.table);
+        [bias, recurrent, kernel, table, squares]
+    }
+}
+
+fn run_in<C: Cell + Sync, const M: usize>(
+    layer: &Layer,
+    input: &Input<'_>,
+    weights: &[f32],
+    saved: Saved,
+    d_out: &[f32],
+    want_x: bool,
+) -> Gradients {
+    let shape = Shape::new(layer, lanes_for(layer.units));
+    let (features, units, time, lanes) = (layer.features, layer.units, input.time, shape.lanes);
+    let packed = Weights::backward(shape, layer, input, weights, C::PARTS, want_x);
+    let projected = table::projected(layer, input);
+    let by_row = table::short(layer, input).filter(|_| want_x);
+    let width = shape.vectors() * shape.gates * lanes;
+    let groups = |table: Rows<'_>| table.vocabulary.div_ceil(GROUP);
+    let row_sums = |table: Rows<'_>| groups(table) * GROUP * shape.feature_vectors() * lanes;
+    let sums = Sums {
+        bias: shape.vectors() * C::SLOTS * lanes,
+        recurrent: shape.vectors() * lanes * width,
+        kernel: match projected {
+            Some(table) => groups(table) * GROUP * width,
+            None => shape.feature_vectors() * lanes * width,
+        },
+        table: if projected.is_none() { by_row.map_or(0, row_sums) } else { 0 },
+        squares: by_row.filter(|table| table.squares).map_or(0, row_sums),
+    };
+    let by_token = want_x && by_row.is_none();
+    let mut d_x = vec![0.0; if by_token { input.batch * time * features } else { 0 }];
+    let mut d_states = vec![0.0; input.batch * C::STATES * units];
+    let rows = block_rows(layer);
+    let mut x_chunks = d_x.chunks_mut(rows * time * features);
+    let jobs: Vec<_> = saved
+        .0
+        .into_iter()
+        .zip(d_states.chunks_mut(rows * C::STATES * units))
+        .enumerate()
+        .map(|(index, (memory, d_states))| (index, memory, d_states, x_chunks.next()))
+        .collect();
+    let run = |(index, memory, d_states, d_x): (usize, Buffer, &mut [f32], Option<&mut [f32]>)| {
+        let mut partial = Buffer::zeros(sums.len());
+        let pass = Backward::<C, M> {
+            layer,
+            input,
+            weights: &packed,
+            projected,
+            by_row,
+            block: Block::of(layer, input, index),
+            memory,
+            d_out,
+            d_x,
+            d_states,
+            sums,
+            partial: &mut partial,
+            cell: PhantomData,
+        };
+        dispatch_for(units, pass);
+        partial
+    };
+    let mut partial: Vec<Buffer> = if jobs.len() > 1 {
+        jobs.into_par_iter().map(run).collect()
+    } else {
+        jobs.into_iter().map(run).collect()
+    };
+    let mut total = add_up(&mut partial);
+    let [bias, recurrent, kernel, d_table, d_squares] = sums.cut(&mut total);
+
+    let mut gradients = Gradients { x: vec![], weights: vec![0.0; weights.len()], states: d_states };
+    let (d_kernel, rest) = gradients.weights.split_at_mut(features * layer.width());
+    let (d_recurrent, d_bias) = rest.split_at_mut(units * layer.width());
+    unpad(shape, recurrent, d_recurrent);
+    if layer.use_bias {
+        // The slots that the two rows of a bias start: z, r, h; for the recurrent side z, r, q.
+        let slots: &[usize] = if layer.kind.bias_rows() == 2 { &[0, 1, 2, 0, 1, 3] } else { &[0, 1, 2, 3] };
+        for (slot, d) in slots.iter().zip(d_bias.chunks_exact_mut(units)) {
+            for (v, d) in d.chunks_mut(lanes).enumerate() {
+                d.copy_from_slice(&bias[(v * C::SLOTS + slot) * lanes..][..d.len()]);
+            }
+        }
+    }
+    let mut unprojected = Buffer::new(0);
+    let mut d_table = &*d_table;
+    match projected {
+        None => unpad(shape, kernel, d_kernel),
+        Some(table) => {
+            let mut sum = Buffer::zeros(shape.feature_vectors() * lanes * width);
+            if want_x {
+                unprojected = Buffer::zeros(row_sums(table));
+            }
+            let x = &input.x[..table.vocabulary * features];
+            let back =
+                Unproject { shape, x, d: kernel, sum: &mut sum, packed: &packed, d_x: &mut unprojected };
+            dispatch_for(units, back);
+            d_table = &unprojected;
+            unpad(shape, &sum, d_kernel);
+        }
+    }
+    gradients.x = match (input.rows, by_row) {
+        (_, Some(table)) if table.squares => narrow(shape, table.vocabulary, &[d_table, &*d_squares]),
+        (_, Some(table)) => narrow(shape, table.vocabulary, &[d_table]),
+        (Some(rows), None) if want_x => scatter(&rows, features, &d_x),
+        _ => d_x,
+    };
+    gradients
+}
+
+/// The sum of all, in their order, whichever thread was first.
+fn add_up(partial: &mut Vec<Buffer>) -> Buffer {
+    let rest = partial.split_off(1);
+    let mut total = partial.remove(0);
+    const CHUNK: usize = 1 << 14;
+    let add = |(index, sums): (usize, &mut [f32])| {
+        for part in &rest {
+            for (sum, &value) in sums.iter_mut().zip(&part[index * CHUNK..]) {
+                *sum += value;
+            }
+        }
+    };
+    if total.len() > 4 * CHUNK {
+        total.par_chunks_mut(CHUNK).enumerate().for_each(add);
+    } else {
+        total.chunks_mut(CHUNK).enumerate().for_each(add);
+    }
+    total
+}
+
+/// Rows of vectors, of each the gates, to rows of gates without padding.
+fn unpad(shape: Shape, from: &[f32], to: &mut [f32]) {
+    let width = shape.vectors() * shape.gates * shape.lanes;
+    for (to, from) in to.chunks_exact_mut(shape.gates * shape.units).zip(from.chunks_exact(width)) {
+        for (index, from) in from.chunks_exact(shape.lanes).enumerate() {
+            let (units, gate) = (shape.units_of(index / shape.gates), index % shape.gates);
+            to[gate * shape.units..][units.clone()].copy_from_slice(&from[..units.len()]);
+        }
+    }
+}
+
+/// Grids of a table's rows to plain rows, one array after another.
+fn narrow(shape: Shape, rows: usize, arrays: &[&[f32]]) -> Vec<f32> {
+    let grid = Grid { groups: rows.div_ceil(GROUP), vectors: shape.feature_vectors(), slots: 1 };
+    let mut narrow = Vec::with_capacity(arrays.len() * rows * shape.features);
+    for array in arrays {
+        for row in 0..rows {
+            for v in 0..grid.vectors {
+                let len = shape.lanes.min(shape.features - v * shape.lanes);
+                let at = grid.at::<GROUP>(row, v, 0) * shape.lanes;
+                narrow.extend_from_slice(&array[at..at + len]);
+            }
+        }
+    }
+    narrow
+}
+
+/// From the gradient of a projected table that of the kernel, `xᵀ · d`, and, if it is wanted, that of the table itself,
+/// `d · kernelᵀ`.
+struct Unproject<'a> {
+    shape: Shape,
+    /// (V, F)
+    x: &'a [f32],
+    d: &'a [f32],
+    sum: &'a mut [f32],
+    packed: &'a Weights,
+    /// A grid of the table's rows, or nothing.
+    d_x: &'a mut [f32],
+}
+
+impl WithSimd for Unproject<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, x, d, sum, packed, d_x } = self;
+        let groups = (x.len() / shape.features).div_ceil(GROUP);
+        let rows = Grid { groups, vectors: shape.feature_vectors(), slots: 1 };
+        let mut floats = Buffer::zeros(rows.len(GROUP) * S::F32_LANES);
+        let count = x.len() / shape.features;
+        Lines { x, features: shape.features, ids: None, first: 0, count }.fill(simd, rows, &mut floats);
+        let count = shape.vectors() * shape.gates;
+        let columns: Vec<(usize, usize)> = (0..count).map(|column| (column, column)).collect();
+        let outer = Outer::<GROUP> {
+            groups,
+            steps: 1,
+            out: sum,
+            out_stride: count,
+            a: Operand { floats: &floats, grid: rows, slots: &[0] },
+            a_step: 0,
+            d,
+            d_stride: count,
+            d_step: 0,
+            columns: &columns,
+        };
+        outline(simd, outer);
+        if d_x.is_empty() {
+            return;
+        }
+        let gates = gates(shape);
+        let grid = Grid { groups, vectors: shape.vectors(), slots: shape.gates };
+        let kernel = Connection::new(&packed.kernel, &gates, None, grid);
+        let columns: Vec<usize> = (0..rows.vectors).collect();
+        kernel.backward::<S, GROUP>(simd, 1, d, d_x, rows, &columns, false, &mut []);
+    }
+}
+
+struct Backward<'a, C, const M: usize> {
+    layer: &'a Layer,
+    input: &'a Input<'a>,
+    weights: &'a Weights,
+    /// The table, if it was projected.
+    projected: Option<Rows<'a>>,
+    /// The table, if tokens' gradients are summed by row of it.
+    by_row: Option<Rows<'a>>,
+    block: Block,
+    memory: Buffer,
+    d_out: &'a [f32],
+    d_x: Option<&'a mut [f32]>,
+    d_states: &'a mut [f32],
+    sums: Sums,
+    partial: &'a mut [f32],
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (layer, input, block) = (self.layer, self.input, self.block);
+        let (time, shape, units) = (input.time, self.weights.shape, layer.units);
+        let plan = Plan::new::<C, M>(shape, block.rows, self.projected.is_some(), Some(time));
+        let (input_masks, state_masks) = masks::<M>(layer, input, block, shape, &plan);
+        let gates = gates(shape);
+        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots);
+        let recurrent = recurrent::<C>(self.weights, state_masks, &plan);
+        let mut memory = std::mem::replace(&mut self.memory, Buffer::new(0));
+        let (states, slots, inputs) = plan.cut(&mut memory);
+
+        // One slot of the units, one of the features.
+        let (of_units, of_features) = (plan.state / C::STATES, plan.inputs.len(M) * shape.lanes);
+        let mut gradient = Buffer::zeros(plan.state);
+        let mut d_factor = Buffer::zeros(of_units);
+        let mut d_outs = Buffer::zeros(STEPS * of_units);
+        let mut dx = Buffer::new(STEPS * of_features);
+        let mut scratch = Buffer::new(STEPS * of_units.max(of_features));
+        let mut after = vec![0.0; if input.mask.is_some() { plan.state } else { 0 }];
+        let h_columns: Vec<usize> = (0..plan.states.vectors).map(|v| v * C::STATES).collect();
+        let columns: Vec<usize> = (0..plan.states.vectors.max(plan.inputs.vectors)).collect();
+        let first_valid = first_valid(layer, input, block);
+        let wants_dx = self.d_x.is_some() || self.sums.table + self.sums.squares > 0;
+
+        let row_out = layer.row_out(time);
+        let d_out = &self.d_out[block.first * row_out..][..block.rows * row_out];
+        let at = layer.steps_out(time) * units;
+        for row in 0..block.rows {
+            for part in 0..C::STATES {
+                let d = &d_out[row * row_out + at + part * units..][..units];
+                plan.states.put::<S, M>(simd, d, S::as_mut_simd_f32s(&mut gradient).0, row, part);
+            }
+        }
+        let mut end = time;
+        while end > 0 {
+            let first = (end - 1) / STEPS * STEPS;
+            let steps = end - first;
+            let slots = &mut slots[first * plan.slot..][..steps * plan.slot];
+            self.read_d_out(simd, &plan, first, &first_valid, &mut d_outs[..steps * of_units]);
+            for step in (0..steps).rev() {
+                if layer.output_at(first + step, time).is_some() {
+                    plan.states.add_slot::<S, M>(simd, &d_outs[step * of_units..], &mut gradient, 0);
+                }
+                if input.mask.is_some() {
+                    after.copy_from_slice(&gradient);
+                }
+                let slots = &mut slots[step * plan.slot..][..plan.slot];
+                let previous = &states[(first + step) * plan.state..][..plan.state];
+                for (index, part) in C::PARTS.iter().enumerate().rev() {
+                    let (gradient, d_factor) = (&mut *gradient, &mut *d_factor);
+                    let cell = PhantomData::<C>;
+                    if layer.usual() {
+                        let functions = Usual;
+                        let part = index;
+                        outline(
+                            simd,
+                            Cells::<C, _, M> { part, functions, previous, slots, gradient, d_factor, cell },
+                        );
+                    } else {
+                        let functions = Any(layer.activation, layer.recurrent_activation);
+                        let part = index;
+                        outline(
+                            simd,
+                            Cells::<C, _, M> { part, functions, previous, slots, gradient, d_factor, cell },
+                        );
+                    }
+                    if input.mask.is_some() && index == 0 {
+                        self.skip_masked(&plan, first + step, &after, gradient, slots);
+                    }
+                    let (connection, scratch) = (&recurrent[index], &mut scratch);
+                    match part.factor {
+                        Factor::PreviousState => {
+                            let (grid, columns) = (plan.states, &*h_columns);
+                            connection
+                                .backward::<S, M>(simd, 1, slots, gradient, grid, columns, true, scratch);
+                        }
+                        Factor::Slot(_) => {
+                            let (grid, columns) =
+                                (Grid { slots: 1, ..plan.states }, &columns[..h_columns.len()]);
+                            connection
+                                .backward::<S, M>(simd, 1, slots, d_factor, grid, columns, false, scratch);
+                        }
+                    }
+                }
+            }
+            if wants_dx {
+                let (grid, columns) = (plan.inputs, &columns[..plan.inputs.vectors]);
+                kernel.backward::<S, M>(simd, steps, slots, &mut dx, grid, columns, false, &mut scratch);
+                self.give_dx(simd, &plan, first, &dx[..steps * of_features]);
+            }
+            for step in 0..steps {
+                let slots = &slots[step * plan.slot..][..plan.slot];
+                self.by_step(simd, &plan, first + step, slots, &dx[step * of_features..][..of_features]);
+            }
+            let [_, d_recurrent, d_kernel, _, _] = self.sums.cut(self.partial);
+            if self.projected.is_none() {
+                let x = Operand { floats: &inputs[first * plan.input..], grid: plan.inputs, slots: &[0] };
+                let (x, slots) = ((x, plan.input), (&*slots, plan.slot));
+                kernel.outer::<S, M>(simd, steps, x, slots, d_kernel, shape.gates, &mut scratch);
+            }
+            for (part, connection) in C::PARTS.iter().zip(&recurrent) {
+                let slot;
+                let (a, a_step) = match part.factor {
+                    Factor::PreviousState => {
+                        let floats = &states[first * plan.state..];
+                        (Operand { floats, grid: plan.states, slots: &[0] }, plan.state)
+                    }
+                    Factor::Slot(index) => {
+                        slot = [index];
+                        (Operand { floats: slots, grid: plan.slots, slots: &slot }, plan.slot)
+                    }
+                };
+                let (a, slots) = ((a, a_step), (&*slots, plan.slot));
+                connection.outer::<S, M>(simd, steps, a, slots, d_recurrent, shape.gates, &mut scratch);
+            }
+            end = first;
+        }
+        let gradient = S::as_simd_f32s(&gradient).0;
+        for row in 0..block.rows {
+            for part in 0..C::STATES {
+                let d = &mut self.d_states[(row * C::STATES + part) * units..][..units];
+                plan.states.take::<S, M>(simd, gradient, d, row, part);
+            }
+        }
+    }
+}
+
+impl<C: Cell, const M: usize> Backward<'_, C, M> {
+    /// Reads the outputs' gradients of the steps from `first` on, as many as there is room for: zeros where an output is
+    /// not shown.
+    #[inline(always)]
+    fn read_d_out<S: Simd>(
+        &self,
+        simd: S,
+        plan: &Plan,
+        first: usize,
+        first_valid: &[usize],
+        d_outs: &mut [f32],
+    ) {
+        let (layer, input, units) = (self.layer, self.input, self.layer.units);
+        let grid = Grid { slots: 1, ..plan.states };
+        let row_out = layer.row_out(input.time);
+        for row in 0..self.block.rows {
+            let d_out = &self.d_out[(self.block.first + row) * row_out..][..row_out];
+            for (index, d_outs) in d_outs.chunks_exact_mut(plan.state / C::STATES).enumerate() {
+                let step = first + index;
+                let Some(at) = layer.output_at(step, input.time) else { continue };
+                let d_outs = S::as_mut_simd_f32s(d_outs).0;
+                if shows(layer, input, self.block.first + row, step, step >= first_valid[row]) {
+                    grid.put::<S, M>(simd, &d_out[at..][..units], d_outs, row, 0);
+                } else {
+                    for v in 0..grid.vectors {
+                        d_outs[grid.at::<M>(row, v, 0)] = simd.splat_f32s(0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the inputs' gradients of the steps from `first` on, if each is wanted.
+    #[inline(always)]
+    fn give_dx<S: Simd>(&mut self, simd: S, plan: &Plan, first: usize, dx: &[f32]) {
+        let (time, features) = (self.input.time, self.layer.features);
+        let Some(d_x) = &mut self.d_x else { return };
+        for row in 0..self.block.rows {
+            for (index, dx) in dx.chunks_exact(plan.inputs.len(M) * S::F32_LANES).enumerate() {
+                let at = row * time + self.layer.at(first + index, time);
+                let d_x = &mut d_x[at * features..][..features];
+                plan.inputs.take::<S, M>(simd, S::as_simd_f32s(dx).0, d_x, row, 0);
+            }
+        }
+    }
+
+    /// Where a step is masked, the gradient goes by unchanged, and that of the slots is 0.
+    #[inline(always)]
+    fn skip_masked(&self, plan: &Plan, step: usize, after: &[f32], gradient: &mut [f32], slots: &mut [f32]) {
+        let (Some(mask), lanes) = (self.input.mask, self.weights.shape.lanes) else { return };
+        let at = self.layer.at(step, self.input.time);
+        for row in 0..self.block.rows {
+            if mask[(self.block.first + row) * self.input.time + at] != 0 {
+                continue;
+            }
+            for v in 0..plan.states.vectors {
+                for part in 0..C::STATES {
+                    let at = plan.states.at::<M>(row, v, part) * lanes;
+                    gradient[at..][..lanes].copy_from_slice(&after[at..][..lanes]);
+                }
+                for slot in 0..C::SLOTS {
+                    slots[plan.slots.at::<M>(row, v, slot) * lanes..][..lanes].fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// What is summed step by step: the biases' gradients, and those of a table.
+    #[inline(always)]
+    fn by_step<S: Simd>(&mut self, simd: S, plan: &Plan, step: usize, slots: &[f32], dx: &[f32]) {
+        let gates = self.weights.shape.gates;
+        let [bias, _, kernel, table, squares] = self.sums.cut(self.partial);
+        let tiles = pulp::as_arrays::<M, _>(S::as_simd_f32s(slots).0).0;
+        let bias = S::as_mut_simd_f32s(bias).0;
+        let stride = plan.slots.vectors * C::SLOTS;
+        for t in 0..stride {
+            // Not all slots have a bias.
+            if t % C::SLOTS >= self.weights.shape.starts {
+                continue;
+            }
+            let mut sum = bias[t];
+            for group in 0..plan.slots.groups {
+                for m in 0..M {
+                    sum = simd.add_f32s(sum, tiles[group * stride + t][m]);
+                }
+            }
+            bias[t] = sum;
+        }
+        let Some(rows_of) = self.projected.or(self.by_row) else { return };
+        let time = self.input.time;
+        let at = self.layer.at(step, time);
+        let kernel = S::as_mut_simd_f32s(kernel).0;
+        let table = S::as_mut_simd_f32s(table).0;
+        let squares = S::as_mut_simd_f32s(squares).0;
+        let dx = pulp::as_arrays::<M, _>(S::as_simd_f32s(dx).0).0;
+        let (vectors, features) = (plan.slots.vectors, plan.inputs.vectors);
+        for row in 0..self.block.rows {
+            let id = rows_of.ids[(self.block.first + row) * time + at] as usize;
+            let (group, m) = (row / M, row % M);
+            if self.projected.is_some() {
+                let tiles = &tiles[group * stride..][..stride];
+                let sums = &mut kernel[id / GROUP * vectors * gates * GROUP..][..vectors * gates * GROUP];
+                // SAFETY: both slices are as long as the tiles that are read and written.
+                unsafe {
+                    let mut d = tiles.as_ptr().cast::<S::f32s>().add(m);
+                    let mut sums = sums.as_mut_ptr().add(id % GROUP);
+                    for _ in 0..vectors {
+                        for gate in 0..gates {
+                            sums.write(simd.add_f32s(sums.read(), d.add(gate * M).read()));
+                            sums = sums.add(GROUP);
+                        }
+                        d = d.add(C::SLOTS * M);
+                    }
+                }
+            }
+            let at = id / GROUP * features * GROUP + id % GROUP;
+            if !table.is_empty() {
+                for v in 0..features {
+                    let sum = &mut table[at + v * GROUP];
+                    *sum = simd.add_f32s(*sum, dx[group * features + v][m]);
+                }
+            }
+            if !squares.is_empty() {
+                for v in 0..features {
+                    let (sum, d) = (&mut squares[at + v * GROUP], dx[group * features + v][m]);
+                    *sum = simd.mul_add_e_f32s(d, d, *sum);
+                }
+            }
+        }
+    }
+}
+
+/// The arithmetic of a cell on all groups, before the products of a part go back.
+struct Cells<'a, C, F, const M: usize> {
+    part: usize,
+    functions: F,
+    previous: &'a [f32],
+    slots: &'a mut [f32],
+    gradient: &'a mut [f32],
+    d_factor: &'a [f32],
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell, F: Functions, const M: usize> WithSimd for Cells<'_, C, F, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let previous = pulp::as_arrays::<M, _>(S::as_simd_f32s(self.previous).0).0;
+        let slots = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(self.slots).0).0;
+        let gradient = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(self.gradient).0).0;
+        let d_factor = pulp::as_arrays::<M, _>(S::as_simd_f32s(self.d_factor).0).0;
+        for t in 0..slots.len() / C::SLOTS {
+            let previous = &previous[t * C::STATES..][..C::STATES];
+            let gradient = &mut gradient[t * C::STATES..][..C::STATES];
+            let slots = &mut slots[t * C::SLOTS..][..C::SLOTS];
+            C::backward(simd, self.part, self.functions, previous, slots, gradient, &d_factor[t]);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Input that is projected before the steps need it: the rows of a table that it is read from, or, where there are too
+//! few sequences to fill the products, all its steps.
+
+use super::buffer::Buffer;
+use super::connection::Connection;
+use super::forward::{block_rows, gates};
+use super::grid::{GROUP, Grid};
+use super::isa::dispatch_for;
+use super::pass::{Input, Layer, Rows};
+use super::product::Operand;
+use super::weights::{Shape, Weights};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// The table, if its rows are fewer than half the tokens of a block: then what belongs to tokens is summed by row while
+/// the block runs.
+pub(super) fn short<'a>(layer: &Layer, input: &Input<'a>) -> Option<Rows<'a>> {
+    let tokens = block_rows(layer).min(input.batch) * input.time;
+    input.rows.filter(|table| 2 * table.vocabulary <= tokens)
+}
+
+/// The table, if projecting each of its rows once is less work than projecting each token. Dropout on the input makes
+/// tokens differ from their rows.
+pub(super) fn projected<'a>(layer: &Layer, input: &Input<'a>) -> Option<Rows<'a>> {
+    short(layer, input).filter(|_| input.input_dropout.is_none())
+}
+
+/// `start + row · kernel` for each row of a table: a grid of the cell's first slots, a row of the table in the place of
+/// a sequence, [`GROUP`] to a group.
+pub(super) struct Table<'a> {
+    pub floats: Buffer,
+    /// The row of each token; its own number if there are none.
+    ids: Option<&'a [u32]>,
+}
+
+impl Table<'_> {
+    /// The row of a token.
+    #[inline(always)]
+    pub fn row(&self, token: usize) -> usize {
+        match self.ids {
+            Some(ids) => ids[token] as usize,
+            None => token,
+        }
+    }
+}
+
+/// The projection, where one is worth its while. A backward pass (`save`) needs the inputs of steps themselves.
+pub(super) fn project<'a>(
+    shape: Shape,
+    layer: &Layer,
+    input: &Input<'a>,
+    weights: &Weights,
+    start: &[f32],
+    save: bool,
+) -> Option<Table<'a>> {
+    let tokens = input.batch * input.time;
+    let (rows, ids, x_rows) = match projected(layer, input) {
+        Some(table) => (table.vocabulary, Some(table.ids), None),
+        None if !save && input.batch < GROUP && input.input_dropout.is_none() => {
+            (tokens, None, input.rows.map(|table| table.ids))
+        }
+        None => return None,
+    };
+    let groups = rows.div_ceil(GROUP);
+    let slots = start.len() / shape.lanes / shape.vectors();
+    let grid = Grid { groups, vectors: shape.vectors(), slots };
+    let mut floats = Buffer::new(grid.len(GROUP) * shape.lanes);
+    let group = grid.len(GROUP) * shape.lanes / groups;
+    const CHUNK: usize = 16;
+    let run = |(index, out): (usize, &mut [f32])| {
+        let first = index * CHUNK * GROUP;
+        let count = (CHUNK * GROUP).min(rows - first);
+        let x = Lines { x: input.x, features: shape.features, ids: x_rows, first, count };
+        dispatch_for(layer.units, Project { shape, weights, start, x, out, slots });
+    };
+    if rows * shape.features * start.len() > 1 << 17 {
+        floats.par_chunks_mut(CHUNK * group).enumerate().for_each(run);
+    } else {
+        floats.chunks_mut(CHUNK * group).enumerate().for_each(run);
+    }
+    Some(Table { floats, ids })
+}
+
+/// Some groups of it.
+struct Project<'a> {
+    shape: Shape,
+    weights: &'a Weights,
+    start: &'a [f32],
+    x: Lines<'a>,
+    out: &'a mut [f32],
+    slots: usize,
+}
+
+impl WithSimd for Project<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, weights, start, x, out, slots } = self;
+        let start = S::as_simd_f32s(start).0;
+        let tiles = pulp::as_arrays_mut::<GROUP, _>(S::as_mut_simd_f32s(out).0).0;
+        for t in 0..tiles.len() {
+            tiles[t] = [start[t % start.len()]; GROUP];
+        }
+        let groups = tiles.len() / start.len();
+        let rows = Grid { groups, vectors: shape.feature_vectors(), slots: 1 };
+        let mut floats = Buffer::zeros(rows.len(GROUP) * S::F32_LANES);
+        x.fill(simd, rows, &mut floats);
+        let gates = gates(shape);
+        let grid = Grid { groups, vectors: shape.vectors(), slots };
+        let kernel = Connection::new(&weights.kernel, &gates, None, grid);
+        let a = Operand { floats: &floats, grid: rows, slots: &[0] };
+        kernel.forward::<S, GROUP>(simd, 1, a, out, &mut []);
+    }
+}
+
+/// Some rows of input, one after another or looked up.
+pub(super) struct Lines<'a> {
+    pub x: &'a [f32],
+    pub features: usize,
+    pub ids: Option<&'a [u32]>,
+    pub first: usize,
+    pub count: usize,
+}
+
+impl Lines<'_> {
+    /// Puts them into a grid, [`GROUP`] to a group.
+    #[inline(always)]
+    pub fn fill<S: Simd>(&self, simd: S, grid: Grid, into: &mut [f32]) {
+        let into = S::as_mut_simd_f32s(into).0;
+        for row in 0..self.count {
+            let at = match self.ids {
+                Some(ids) => ids[self.first + row] as usize,
+                None => self.first + row,
+            };
+            grid.put::<S, GROUP>(simd, &self.x[at * self.features..][..self.features], into, row, 0);
+        }
+    }
+}
