@@ -1,6 +1,8 @@
 //! Keras's recurrent layers for Candle.
 #![deny(missing_docs)]
 
+mod awake;
+pub use awake::awake;
 mod error;
 pub use error::{Error, Result};
 

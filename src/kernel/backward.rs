@@ -13,13 +13,13 @@ use super::pass::{Gradients, Input, Layer, Rows, scatter};
 use super::product::{Operand, Outer};
 use super::simple_rnn::SimpleRnn;
 use super::table::{self, Lines};
-use super::weights::{Shape, Weights};
+use super::weights::{Gates, Shape, Weights};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Steps whose outer products are summed in one go: their gradients are still in the cache.
-const STEPS: usize = 4;
+const STEPS: usize = 8;
 
 /// The gradients, given those of [`forward`](super::forward)'s output in `d_out`; that of the input only if `want_x`.
 /// Consumes what the forward pass saved.
@@ -58,7 +58,7 @@ fn run<C: Cell + Sync>(
 struct Sums {
     /// The gradient of each slot, summed: of each vector the slots. The biases' gradients.
     bias: usize,
-    /// (u in whole vectors, G vectors of each of the units')
+    /// What [`Connection::outer`] sums up, for u in whole vectors.
     recurrent: usize,
     /// The same for F; with a projected table a grid of the gradient of the projection, slot by gate.
     kernel: usize,
@@ -152,7 +152,8 @@ fn run_in<C: Cell + Sync, const M: usize>(
     let mut gradients = Gradients { x: vec![], weights: vec![0.0; weights.len()], states: d_states };
     let (d_kernel, rest) = gradients.weights.split_at_mut(features * layer.width());
     let (d_recurrent, d_bias) = rest.split_at_mut(units * layer.width());
-    unpad(shape, recurrent, d_recurrent);
+    let gates = Gates::new(shape, input, C::PARTS);
+    shape.unpack(recurrent, units, gates.recurrent.iter().flatten(), d_recurrent);
     if layer.use_bias {
         // The slots that the two rows of a bias start: z, r, h; for the recurrent side z, r, q.
         let slots: &[usize] = if layer.kind.bias_rows() == 2 { &[0, 1, 2, 0, 1, 3] } else { &[0, 1, 2, 3] };
@@ -165,7 +166,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
     let mut unprojected = Buffer::new(0);
     let mut d_table = &*d_table;
     match projected {
-        None => unpad(shape, kernel, d_kernel),
+        None => shape.unpack(kernel, features, &gates.kernel, d_kernel),
         Some(table) => {
             let mut sum = Buffer::zeros(shape.feature_vectors() * lanes * width);
             if want_x {
@@ -176,7 +177,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
                 Unproject { shape, x, d: kernel, sum: &mut sum, packed: &packed, d_x: &mut unprojected };
             dispatch_for(units, back);
             d_table = &unprojected;
-            unpad(shape, &sum, d_kernel);
+            shape.unpack(&sum, features, &gates.kernel, d_kernel);
         }
     }
     gradients.x = match (input.rows, by_row) {
@@ -206,17 +207,6 @@ fn add_up(partial: &mut Vec<Buffer>) -> Buffer {
         total.chunks_mut(CHUNK).enumerate().for_each(add);
     }
     total
-}
-
-/// Rows of vectors, of each the gates, to rows of gates without padding.
-fn unpad(shape: Shape, from: &[f32], to: &mut [f32]) {
-    let width = shape.vectors() * shape.gates * shape.lanes;
-    for (to, from) in to.chunks_exact_mut(shape.gates * shape.units).zip(from.chunks_exact(width)) {
-        for (index, from) in from.chunks_exact(shape.lanes).enumerate() {
-            let (units, gate) = (shape.units_of(index / shape.gates), index % shape.gates);
-            to[gate * shape.units..][units.clone()].copy_from_slice(&from[..units.len()]);
-        }
-    }
 }
 
 /// Grids of a table's rows to plain rows, one array after another.
@@ -260,12 +250,11 @@ impl WithSimd for Unproject<'_> {
         let count = x.len() / shape.features;
         Lines { x, features: shape.features, ids: None, first: 0, count }.fill(simd, rows, &mut floats);
         let count = shape.vectors() * shape.gates;
-        let columns: Vec<(usize, usize)> = (0..count).map(|column| (column, column)).collect();
+        let columns: Vec<usize> = (0..count).collect();
         let outer = Outer::<GROUP> {
             groups,
             steps: 1,
             out: sum,
-            out_stride: count,
             a: Operand { floats: &floats, grid: rows, slots: &[0] },
             a_step: 0,
             d,
@@ -401,11 +390,11 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
                 let slots = &slots[step * plan.slot..][..plan.slot];
                 self.by_step(simd, &plan, first + step, slots, &dx[step * of_features..][..of_features]);
             }
-            let [_, d_recurrent, d_kernel, _, _] = self.sums.cut(self.partial);
+            let [_, mut d_recurrent, d_kernel, _, _] = self.sums.cut(self.partial);
             if self.projected.is_none() {
                 let x = Operand { floats: &inputs[first * plan.input..], grid: plan.inputs, slots: &[0] };
                 let (x, slots) = ((x, plan.input), (&*slots, plan.slot));
-                kernel.outer::<S, M>(simd, steps, x, slots, d_kernel, shape.gates, &mut scratch);
+                kernel.outer::<S, M>(simd, steps, x, slots, d_kernel, &mut scratch);
             }
             for (part, connection) in C::PARTS.iter().zip(&recurrent) {
                 let slot;
@@ -420,7 +409,7 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
                     }
                 };
                 let (a, slots) = ((a, a_step), (&*slots, plan.slot));
-                connection.outer::<S, M>(simd, steps, a, slots, d_recurrent, shape.gates, &mut scratch);
+                d_recurrent = connection.outer::<S, M>(simd, steps, a, slots, d_recurrent, &mut scratch);
             }
             end = first;
         }

@@ -122,28 +122,21 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Adds the outer products of `steps` steps to `sums`, (a's floats, G vectors of each of the cell's). `a` and
-    /// `slots` begin with the first of them; a step's `a` is `a_step` floats long, its slots `slot_step`. `scratch` is as
-    /// large as `steps` times a's grid with one slot.
+    /// Adds the outer products of `steps` steps to `sums`: for each of the weights a matrix laid out as [`Packed`], one row
+    /// a float of `a`. Returns what follows them. `a` and `slots` begin with the first step; a step's `a` is `a_step` floats
+    /// long, its slots `slot_step`. `scratch` is as large as `steps` times a's grid with one slot.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    pub fn outer<S: Simd, const M: usize>(
+    pub fn outer<'s, S: Simd, const M: usize>(
         &self,
         simd: S,
         steps: usize,
         (a, a_step): (Operand<'_>, usize),
         (slots, slot_step): (&[f32], usize),
-        sums: &mut [f32],
-        gates: usize,
+        mut sums: &'s mut [f32],
         scratch: &mut [f32],
-    ) {
+    ) -> &'s mut [f32] {
         let tile = M * S::F32_LANES;
-        for index in 0..self.gates.len() {
-            let of_vector = |v: usize| {
-                let gates_of = self.gates[index];
-                gates_of.iter().map(move |&(gate, slot)| (v * self.grid.slots + slot, v * gates + gate))
-            };
-            let columns: Vec<(usize, usize)> = (0..self.grid.vectors).flat_map(of_vector).collect();
+        for (index, columns) in self.columns.iter().enumerate() {
             let (a, a_step) = match &self.masks {
                 None => (a, a_step),
                 Some(masks) => {
@@ -151,19 +144,22 @@ impl<'a> Connection<'a> {
                     (masks.apply::<S, M>(simd, self.gates[index][0].0, steps, a, scratch), len)
                 }
             };
+            let out;
+            let len = a.grid.vectors * S::F32_LANES * columns.len() * S::F32_LANES;
+            (out, sums) = sums.split_at_mut(len);
             let outer = Outer::<M> {
                 groups: self.grid.groups,
                 steps,
-                out: sums,
-                out_stride: self.grid.vectors * gates,
+                out,
                 a,
                 a_step: a_step / tile,
                 d: slots,
                 d_stride: self.stride(),
                 d_step: slot_step / tile,
-                columns: &columns,
+                columns,
             };
             outline(simd, outer);
         }
+        sums
     }
 }

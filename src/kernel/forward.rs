@@ -21,10 +21,8 @@ use std::marker::PhantomData;
 const ROWS: usize = 16;
 /// The same where the packed weights outgrow the nearer caches: each pass over them should serve more rows.
 const ROWS_LARGE: usize = 32;
-/// Steps that are made ready at a time, and the floats of slots that they may fill: they should stay in the nearest
-/// cache.
+/// Steps that are made ready at a time.
 const AHEAD: usize = 8;
-const AHEAD_FLOATS: usize = 1 << 14;
 /// Units from which the weights are large.
 const LARGE: usize = 128;
 
@@ -59,8 +57,6 @@ pub(super) struct Plan {
     pub state: usize,
     pub slot: usize,
     pub input: usize,
-    /// Steps that are made ready at a time.
-    pub ahead: usize,
     /// Steps kept: all for a backward pass, else as many as are made ready.
     pub steps: usize,
 }
@@ -76,7 +72,6 @@ impl Plan {
         let floats = |grid: Grid| grid.len(M) * shape.lanes;
         let (states, slots) = (grid(shape.vectors(), C::STATES), grid(shape.vectors(), C::SLOTS));
         let inputs = grid(shape.feature_vectors(), 1);
-        let ahead = (AHEAD_FLOATS / floats(slots)).clamp(1, AHEAD);
         Self {
             states,
             slots,
@@ -84,8 +79,7 @@ impl Plan {
             state: floats(states),
             slot: floats(slots),
             input: if projected { 0 } else { floats(inputs) },
-            ahead,
-            steps: kept.unwrap_or(ahead),
+            steps: kept.unwrap_or(AHEAD),
         }
     }
 
@@ -201,7 +195,7 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
         let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots);
         let recurrent = recurrent::<C>(self.weights, state_masks, &plan);
         let mut factor = Buffer::new(plan.state / C::STATES);
-        let mut masked = Buffer::new((plan.ahead * plan.inputs.len(M)).max(plan.states.len(M)) * shape.lanes);
+        let mut masked = Buffer::new((AHEAD * plan.inputs.len(M)).max(plan.states.len(M)) * shape.lanes);
         let first_valid = first_valid(layer, input, block);
 
         let (states, slots, inputs) = plan.cut(&mut memory);
@@ -219,10 +213,10 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
         }
         let mut first = 0;
         while first < time {
-            let steps = plan.ahead.min(time - first);
+            let steps = AHEAD.min(time - first);
             let kept = if self.save { first } else { 0 };
             if first > kept {
-                states.copy_within(plan.ahead * plan.state.., 0);
+                states.copy_within(AHEAD * plan.state.., 0);
             }
             let slots = &mut slots[kept * plan.slot..][..steps * plan.slot];
             let states = &mut states[kept * plan.state..][..(steps + 1) * plan.state];

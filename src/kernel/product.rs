@@ -8,12 +8,18 @@ use super::buffer::Buffer;
 use super::grid::Grid;
 use pulp::{Simd, WithSimd};
 
-/// Columns that are summed at a time. With four rows that makes eight sums, as many as multiplications are in flight.
+/// Columns that are summed at a time. With four rows that makes eight sums, as many as multiplications are in flight; for
+/// twelve there would be too few registers.
 const COLUMNS: usize = 2;
 /// Rows of the weights that are worked through for all groups before the next: as many as stay in the nearest cache.
 const DEPTH: usize = 128;
+/// Floats of rows up to which they are read in place. More are copied first into the order in which they are read, since
+/// distances that are multiples of a page's size leave most of a cache unused.
+const IN_PLACE: usize = 1 << 13;
+/// The slots of a copy.
+const ALL: [usize; 4] = [0, 1, 2, 3];
 
-/// A matrix in panels: for each pair of column vectors its rows one after another. A row belongs to a feature (or unit)
+/// A matrix in panels: for each few column vectors its rows one after another. A row belongs to a feature (or unit)
 /// and a *segment*: of each vector of features come first those of segment 0, then those of segment 1.
 pub(super) struct Packed {
     floats: Buffer,
@@ -47,6 +53,25 @@ impl Packed {
             }
         }
         Self { floats, len, segments, columns }
+    }
+}
+
+/// Gives what `floats` hold, laid out as [`Packed`] with one segment: each row of each column vector.
+pub(super) fn unpack(
+    floats: &[f32],
+    lanes: usize,
+    len: usize,
+    columns: usize,
+    mut give: impl FnMut(usize, usize, &[f32]),
+) {
+    let rows = len.next_multiple_of(lanes);
+    for column in 0..columns {
+        let panel = column / COLUMNS * COLUMNS;
+        let width = COLUMNS.min(columns - panel);
+        for row in 0..len {
+            let at = panel * rows + row * width + column - panel;
+            give(row, column, &floats[at * lanes..][..lanes]);
+        }
     }
 }
 
@@ -90,16 +115,53 @@ impl<const M: usize> WithSimd for Product<'_, M> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         self.check::<S>();
+        let Operand { floats, grid, slots } = self.a;
+        let lanes = S::F32_LANES;
+        let chunk = (DEPTH / (slots.len() * lanes)).max(1);
+        let copy;
+        let rows = if self.groups * grid.vectors * grid.slots * M * lanes <= IN_PLACE {
+            Rows {
+                floats,
+                slots,
+                of_vector: grid.slots,
+                of_group: grid.vectors * grid.slots,
+                chunk,
+                groups: 1,
+            }
+        } else {
+            copy = self.copy::<S>(chunk);
+            let slots = &ALL[..slots.len()];
+            Rows {
+                floats: &copy,
+                slots,
+                of_vector: slots.len(),
+                of_group: chunk * slots.len(),
+                chunk,
+                groups: self.groups,
+            }
+        };
         let columns = self.weights.columns;
         let mut column = 0;
         while column + COLUMNS <= columns {
-            self.panel::<S, COLUMNS>(simd, column);
+            self.panel::<S, COLUMNS>(simd, column, &rows);
             column += COLUMNS;
         }
         if column < columns {
-            self.panel::<S, 1>(simd, column);
+            self.panel::<S, 1>(simd, column, &rows);
         }
     }
+}
+
+/// Where a product finds its rows: in place, or in a copy that is in the order in which they are read.
+struct Rows<'a> {
+    floats: &'a [f32],
+    slots: &'a [usize],
+    /// Tiles from a vector to the next, and from a group to the next.
+    of_vector: usize,
+    of_group: usize,
+    /// Vectors that are worked through before the next panel; each such chunk of a copy has the groups one after another.
+    chunk: usize,
+    groups: usize,
 }
 
 impl<const M: usize> Product<'_, M> {
@@ -117,28 +179,48 @@ impl<const M: usize> Product<'_, M> {
         assert!(self.out.len() / S::F32_LANES >= self.groups * self.out_stride * M);
     }
 
+    /// The rows, chunk by chunk and in each chunk group by group; the last chunk is as long as the others.
     #[inline(always)]
-    fn panel<S: Simd, const N: usize>(&mut self, simd: S, column: usize) {
-        let Grid { vectors, slots, .. } = self.a.grid;
-        let segments = self.a.slots;
+    fn copy<S: Simd>(&self, chunk: usize) -> Buffer {
+        let Operand { floats, grid, slots } = self.a;
+        let from = pulp::as_arrays::<M, _>(S::as_simd_f32s(floats).0).0;
+        let stride = chunk * slots.len();
+        let tiles = grid.vectors.div_ceil(chunk) * self.groups * stride;
+        let mut copy = Buffer::new(tiles * M * S::F32_LANES);
+        let into = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(&mut copy).0).0;
+        for group in 0..self.groups {
+            for v in 0..grid.vectors {
+                let from = &from[(group * grid.vectors + v) * grid.slots..][..grid.slots];
+                let at = (v / chunk * self.groups + group) * stride + v % chunk * slots.len();
+                for (into, &slot) in into[at..].iter_mut().zip(slots) {
+                    *into = from[slot];
+                }
+            }
+        }
+        copy
+    }
+
+    #[inline(always)]
+    fn panel<S: Simd, const N: usize>(&mut self, simd: S, column: usize, rows: &Rows<'_>) {
+        let vectors = self.a.grid.vectors;
+        let slots = rows.slots;
         let tail = self.weights.len - (vectors - 1) * S::F32_LANES;
         let tile = M * S::F32_LANES;
-        let chunk = (DEPTH / (segments.len() * S::F32_LANES)).max(1);
-        let rows = segments.len() * S::F32_LANES;
+        let depth = slots.len() * S::F32_LANES;
         let mut at = [0; N];
         at.copy_from_slice(&self.columns[column..column + N]);
         // SAFETY: `check` has made sure that the columns of each group lie within `out`, the slots of each group's
-        // vectors within `a`, and that the weights have a panel for these columns, with a row for each feature of each
-        // segment.
+        // vectors within `a`, of which `rows` is a copy if it is not `a` itself, and that the weights have a panel for
+        // these columns, with a row for each feature of each segment.
         unsafe {
-            let panel = S::as_simd_f32s(&self.weights.floats).0.as_ptr().add(column * vectors * rows);
+            let panel = S::as_simd_f32s(&self.weights.floats).0.as_ptr().add(column * vectors * depth);
             let panel = panel.cast::<[S::f32s; N]>();
             let out = self.out.as_mut_ptr().cast::<[S::f32s; M]>();
             let mut first = 0;
             while first < vectors {
-                let last = (first + chunk).min(vectors);
+                let last = (first + rows.chunk).min(vectors);
                 let mut out = out;
-                let mut a = self.a.floats.as_ptr();
+                let mut a = rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile);
                 for _ in 0..self.groups {
                     let mut sums = [[simd.splat_f32s(0.0); M]; N];
                     if self.adds || first > 0 {
@@ -146,11 +228,11 @@ impl<const M: usize> Product<'_, M> {
                             sums[n] = out.add(at[n]).read();
                         }
                     }
-                    let mut weights = panel.add(first * rows);
+                    let mut weights = panel.add(first * depth);
                     for v in first..last {
-                        let a = a.add(v * slots * tile);
-                        for s in 0..segments.len() {
-                            let a = a.add(*segments.get_unchecked(s) * tile);
+                        let a = a.add((v - first) * rows.of_vector * tile);
+                        for s in 0..slots.len() {
+                            let a = a.add(*slots.get_unchecked(s) * tile);
                             if v + 1 == vectors && tail < S::F32_LANES {
                                 for k in 0..tail {
                                     rank_one::<S, M, N>(simd, &mut sums, a.add(k), weights.add(k));
@@ -172,7 +254,7 @@ impl<const M: usize> Product<'_, M> {
                         out.add(at[n]).write(sums[n]);
                     }
                     out = out.add(self.out_stride);
-                    a = a.add(vectors * slots * tile);
+                    a = a.add(rows.of_group * tile);
                 }
                 first = last;
             }
@@ -207,18 +289,16 @@ unsafe fn rank_one<S: Simd, const M: usize, const N: usize>(
 pub(super) struct Outer<'a, const M: usize> {
     pub groups: usize,
     pub steps: usize,
-    /// Row k, column c is vector `k * out_stride + c`.
+    /// Laid out as [`Packed`]: whole vectors of rows.
     pub out: &'a mut [f32],
-    pub out_stride: usize,
-    /// One segment; whole vectors of it, so `out` has rows for the padding too. A step is so many tiles long.
+    /// One segment. A step is so many tiles long.
     pub a: Operand<'a>,
     pub a_step: usize,
-    /// Group g of step s, column c is tile `s * d_step + g * d_stride + columns[c].0`, and the column of `out`
-    /// `columns[c].1`.
+    /// Group g of step s, column c is tile `s * d_step + g * d_stride + columns[c]`.
     pub d: &'a [f32],
     pub d_stride: usize,
     pub d_step: usize,
-    pub columns: &'a [(usize, usize)],
+    pub columns: &'a [usize],
 }
 
 /// Rows of a tile of sums.
@@ -233,15 +313,37 @@ impl<const M: usize> WithSimd for Outer<'_, M> {
             return;
         }
         self.check::<S>();
+        let Operand { floats, grid: Grid { vectors, slots, .. }, slots: slot } = self.a;
+        let (tile, tiles) = (M * S::F32_LANES, self.steps * self.groups);
+        let (copy, mut d_copy);
+        let (a, mut d_copy) = if tiles * vectors * tile <= IN_PLACE {
+            let floats = &floats[slot[0] * tile..];
+            (Walk { floats, of_vector: slots, of_group: vectors * slots, of_step: self.a_step }, None)
+        } else {
+            copy = self.copy::<S>();
+            d_copy = Buffer::new(tiles * COLUMNS * tile);
+            let walk = Walk { floats: &copy, of_vector: tiles, of_group: 1, of_step: self.groups };
+            (walk, Some(&mut *d_copy))
+        };
+        let columns = self.columns.len();
         let mut column = 0;
-        while column + COLUMNS <= self.columns.len() {
-            self.panel::<S, COLUMNS>(simd, column);
+        while column + COLUMNS <= columns {
+            self.panel::<S, COLUMNS>(simd, column, a, d_copy.as_deref_mut());
             column += COLUMNS;
         }
-        if column < self.columns.len() {
-            self.panel::<S, 1>(simd, column);
+        if column < columns {
+            self.panel::<S, 1>(simd, column, a, d_copy.as_deref_mut());
         }
     }
+}
+
+/// Tiles of rows, of each step the groups, and how many tiles it is from one to the next.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    floats: &'a [f32],
+    of_vector: usize,
+    of_group: usize,
+    of_step: usize,
 }
 
 impl<const M: usize> Outer<'_, M> {
@@ -253,66 +355,115 @@ impl<const M: usize> Outer<'_, M> {
         let start = (self.steps - 1) * self.a_step * M * lanes;
         let last = Operand { floats: &self.a.floats[start.min(self.a.floats.len())..], ..self.a };
         assert!(last.fits::<S, M>(self.groups));
-        for &(d, out) in self.columns {
-            assert!(d < self.d_stride && out < self.out_stride);
+        for &column in self.columns {
+            assert!(column < self.d_stride);
         }
         let tiles = (self.steps - 1) * self.d_step + self.groups * self.d_stride;
         assert!(self.d.len() / lanes >= tiles * M);
-        assert!(self.out.len() / lanes >= self.a.grid.vectors * lanes * self.out_stride);
+        assert!(self.out.len() / lanes >= self.a.grid.vectors * lanes * self.columns.len());
+    }
+
+    /// The rows: of each vector the steps, of each step the groups.
+    #[inline(always)]
+    fn copy<S: Simd>(&self) -> Buffer {
+        let Operand { floats, grid: Grid { vectors, slots, .. }, slots: slot } = self.a;
+        let from = pulp::as_arrays::<M, _>(S::as_simd_f32s(floats).0).0;
+        let mut copy = Buffer::new(vectors * self.steps * self.groups * M * S::F32_LANES);
+        let into = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(&mut copy).0).0;
+        let mut into = into.iter_mut();
+        for v in 0..vectors {
+            for step in 0..self.steps {
+                for group in 0..self.groups {
+                    let at = step * self.a_step + (group * vectors + v) * slots + slot[0];
+                    if let Some(into) = into.next() {
+                        *into = from[at];
+                    }
+                }
+            }
+        }
+        copy
     }
 
     #[inline(always)]
-    fn panel<S: Simd, const N: usize>(&mut self, simd: S, column: usize) {
+    fn panel<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        a: Walk<'_>,
+        d_copy: Option<&mut [f32]>,
+    ) {
+        let mut columns = [0; N];
+        columns.copy_from_slice(&self.columns[column..column + N]);
+        let d = match d_copy {
+            None => Walk { floats: self.d, of_vector: 0, of_group: self.d_stride, of_step: self.d_step },
+            Some(copy) => {
+                let from = pulp::as_arrays::<M, _>(S::as_simd_f32s(self.d).0).0;
+                let mut into = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(copy).0).0.iter_mut();
+                for step in 0..self.steps {
+                    for group in 0..self.groups {
+                        let from = &from[step * self.d_step + group * self.d_stride..];
+                        for (&column, into) in columns.iter().zip(&mut into) {
+                            *into = from[column];
+                        }
+                    }
+                }
+                columns = std::array::from_fn(|n| n);
+                Walk { floats: copy, of_vector: 0, of_group: N, of_step: N * self.groups }
+            }
+        };
         for v in 0..self.a.grid.vectors {
             let mut k = 0;
             while k < S::F32_LANES {
-                self.tile::<S, N>(simd, column, v, k);
+                self.tile::<S, N>(simd, column, (v, k), a, d, columns);
                 k += ROWS;
             }
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const N: usize>(&mut self, simd: S, column: usize, v: usize, k: usize) {
-        let Grid { vectors, slots, .. } = self.a.grid;
+    fn tile<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        (v, k): (usize, usize),
+        a: Walk<'_>,
+        d: Walk<'_>,
+        columns: [usize; N],
+    ) {
+        let tile = M * S::F32_LANES;
+        let rows = self.a.grid.vectors * S::F32_LANES;
         let out = S::as_mut_simd_f32s(self.out).0.as_mut_ptr();
-        let d = pulp::as_arrays::<M, _>(S::as_simd_f32s(self.d).0).0.as_ptr();
-        let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
         // SAFETY: `check` has made sure that the columns of each group of each step lie within `d`, the vectors of each
-        // group within `a`, and that `out` has all rows and columns.
+        // group within `a`, of which the walks are copies if they are not those themselves, and that `out` has a panel
+        // for these columns.
         unsafe {
-            let out = out.add((v * S::F32_LANES + k) * self.out_stride);
+            let out = out.add(column * rows).cast::<[S::f32s; N]>().add(v * S::F32_LANES + k);
+            let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
             for r in 0..ROWS {
-                for n in 0..N {
-                    sums[r][n] = out.add(r * self.out_stride + self.columns[column + n].1).read();
-                }
+                sums[r] = out.add(r).read();
             }
             for step in 0..self.steps {
-                let a_tile = step * self.a_step + v * slots + self.a.slots[0];
-                let mut a = self.a.floats.as_ptr().add(a_tile * M * S::F32_LANES + k);
-                let mut d = d.add(step * self.d_step);
+                let mut x = a.floats.as_ptr().add((v * a.of_vector + step * a.of_step) * tile + k);
+                let mut y = d.floats.as_ptr().add(step * d.of_step * tile);
                 for _ in 0..self.groups {
                     for m in 0..M {
                         let mut right = [simd.splat_f32s(0.0); N];
                         for n in 0..N {
-                            let tile = d.add(self.columns[column + n].0).cast::<S::f32s>();
-                            right[n] = tile.add(m).read();
+                            right[n] = y.add(columns[n] * tile).cast::<S::f32s>().add(m).read();
                         }
                         for r in 0..ROWS {
-                            let x = simd.splat_f32s(a.add(m * S::F32_LANES + r).read());
+                            let x = simd.splat_f32s(x.add(m * S::F32_LANES + r).read());
                             for n in 0..N {
                                 sums[r][n] = simd.mul_add_e_f32s(x, right[n], sums[r][n]);
                             }
                         }
                     }
-                    a = a.add(vectors * slots * M * S::F32_LANES);
-                    d = d.add(self.d_stride);
+                    x = x.add(a.of_group * tile);
+                    y = y.add(d.of_group * tile);
                 }
             }
             for r in 0..ROWS {
-                for n in 0..N {
-                    out.add(r * self.out_stride + self.columns[column + n].1).write(sums[r][n]);
-                }
+                out.add(r).write(sums[r]);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::cell::Part;
 use super::grid::Grid;
 use super::pass::{Dropout, Input, Layer};
-use super::product::{Operand, Packed};
+use super::product::{Operand, Packed, unpack};
 use pulp::Simd;
 use std::ops::Range;
 
@@ -51,6 +51,28 @@ impl Shape {
         })
     }
 
+    /// The inverse of [`pack`](Self::pack), for the `sums` of one matrix of each of the `gates` after another.
+    pub fn unpack<'a>(
+        self,
+        mut sums: &[f32],
+        len: usize,
+        gates: impl IntoIterator<Item = &'a Range<usize>>,
+        matrix: &mut [f32],
+    ) {
+        let width = self.gates * self.units;
+        for gates in gates {
+            let columns = gates.len() * self.vectors();
+            let (of_these, rest) = sums.split_at(len.next_multiple_of(self.lanes) * columns * self.lanes);
+            sums = rest;
+            unpack(of_these, self.lanes, len, columns, |i, column, lanes| {
+                let units = self.units_of(column / gates.len());
+                let gate = gates.start + column % gates.len();
+                matrix[i * width + gate * self.units + units.start..][..units.len()]
+                    .copy_from_slice(&lanes[..units.len()]);
+            });
+        }
+    }
+
     /// Packs the transpose of the columns of `gates` of a matrix (columns, G·u): a segment a gate.
     fn pack_transposed(self, matrix: &[f32], columns: usize, gates: Range<usize>) -> Packed {
         let (width, vectors) = (self.gates * self.units, columns.div_ceil(self.lanes));
@@ -64,21 +86,34 @@ impl Shape {
     }
 }
 
-/// A kernel, packed as one or gate by gate.
-fn gate_by_gate(
-    gates: Range<usize>,
-    split: bool,
-    mut pack: impl FnMut(Range<usize>) -> Packed,
-) -> Vec<Packed> {
-    match split {
-        false => vec![pack(gates)],
-        true => gates.map(|gate| pack(gate..gate + 1)).collect(),
+/// The gates that are packed together: all, or each by itself.
+fn split(gates: Range<usize>, per_gate: bool) -> Vec<Range<usize>> {
+    match per_gate {
+        false => vec![gates],
+        true => gates.map(|gate| gate..gate + 1).collect(),
     }
 }
 
 /// The gates of a part, which follow each other.
 fn range(part: &Part) -> Range<usize> {
     part.gates[0].0..part.gates[0].0 + part.gates.len()
+}
+
+/// Which gates are packed together: in the input's kernel, and for each part in the recurrent kernel.
+pub(super) struct Gates {
+    pub kernel: Vec<Range<usize>>,
+    pub recurrent: Vec<Vec<Range<usize>>>,
+}
+
+impl Gates {
+    pub fn new(shape: Shape, input: &Input<'_>, parts: &[Part]) -> Self {
+        let per_gate = |dropout: Option<Dropout<'_>>| dropout.is_some_and(|dropout| dropout.per_gate);
+        let of_part = |part| split(range(part), per_gate(input.recurrent_dropout));
+        Self {
+            kernel: split(0..shape.gates, per_gate(input.input_dropout)),
+            recurrent: parts.iter().map(of_part).collect(),
+        }
+    }
 }
 
 /// Packed weights for one direction; each kernel gate by gate where dropout gives each gate a mask of its own.
@@ -88,10 +123,6 @@ pub(super) struct Weights {
     pub kernel: Vec<Packed>,
     /// For each part, its gates of the recurrent kernel.
     pub recurrent: Vec<Vec<Packed>>,
-}
-
-fn per_gate(dropout: Option<Dropout<'_>>) -> bool {
-    dropout.is_some_and(|dropout| dropout.per_gate)
 }
 
 impl Weights {
@@ -125,15 +156,15 @@ impl Weights {
         pack: impl Fn(&[f32], usize, Range<usize>) -> Packed,
     ) -> Self {
         let (kernel, recurrent, _) = layer.split(weights);
-        let kernel = match with_kernel {
-            true => gate_by_gate(0..shape.gates, per_gate(input.input_dropout), |gates| {
-                pack(kernel, shape.features, gates)
-            }),
-            false => vec![],
+        let gates = Gates::new(shape, input, parts);
+        let pack_all = |matrix, rows, gates: &[Range<usize>]| -> Vec<Packed> {
+            gates.iter().map(|gates| pack(matrix, rows, gates.clone())).collect()
         };
-        let split = per_gate(input.recurrent_dropout);
-        let of_part = |part| gate_by_gate(range(part), split, |gates| pack(recurrent, shape.units, gates));
-        Self { shape, kernel, recurrent: parts.iter().map(of_part).collect() }
+        Self {
+            shape,
+            kernel: if with_kernel { pack_all(kernel, shape.features, &gates.kernel) } else { vec![] },
+            recurrent: gates.recurrent.iter().map(|gates| pack_all(recurrent, shape.units, gates)).collect(),
+        }
     }
 }
 
