@@ -12,7 +12,7 @@ use super::lstm::Lstm;
 use super::pass::{Gradients, Input, Layer, Rows, scatter};
 use super::product::{Operand, Outer};
 use super::simple_rnn::SimpleRnn;
-use super::table::{self, Lines};
+use super::table::{self, LINES, Lines};
 use super::weights::{Gates, Shape, Weights};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -60,9 +60,10 @@ struct Sums {
     bias: usize,
     /// What [`Connection::outer`] sums up, for u in whole vectors.
     recurrent: usize,
-    /// The same for F; with a projected table a grid of the gradient of the projection, slot by gate.
+    /// The same for F; with a projected table the gradient of the projection: of each row the vectors of units, of each
+    /// of them the gates.
     kernel: usize,
-    /// Where tokens' gradients are summed by row of the table: a grid of the sums, unless the table was projected.
+    /// Where tokens' gradients are summed by row of the table: the sums, unless the table was projected.
     table: usize,
     /// The same for the sums of their squares.
     squares: usize,
@@ -97,13 +98,12 @@ fn run_in<C: Cell + Sync, const M: usize>(
     let projected = table::projected(layer, input);
     let by_row = table::short(layer, input).filter(|_| want_x);
     let width = shape.vectors() * shape.gates * lanes;
-    let groups = |table: Rows<'_>| table.vocabulary.div_ceil(GROUP);
-    let row_sums = |table: Rows<'_>| groups(table) * GROUP * shape.feature_vectors() * lanes;
+    let row_sums = |table: Rows<'_>| table.vocabulary * shape.feature_vectors() * lanes;
     let sums = Sums {
         bias: shape.vectors() * C::SLOTS * lanes,
         recurrent: shape.vectors() * lanes * width,
         kernel: match projected {
-            Some(table) => groups(table) * GROUP * width,
+            Some(table) => table.vocabulary * width,
             None => shape.feature_vectors() * lanes * width,
         },
         table: if projected.is_none() { by_row.map_or(0, row_sums) } else { 0 },
@@ -163,29 +163,27 @@ fn run_in<C: Cell + Sync, const M: usize>(
             }
         }
     }
-    let mut unprojected = Buffer::new(0);
-    let mut d_table = &*d_table;
-    match projected {
-        None => shape.unpack(kernel, features, &gates.kernel, d_kernel),
-        Some(table) => {
-            let mut sum = Buffer::zeros(shape.feature_vectors() * lanes * width);
-            if want_x {
-                unprojected = Buffer::zeros(row_sums(table));
-            }
-            let x = &input.x[..table.vocabulary * features];
-            let back =
-                Unproject { shape, x, d: kernel, sum: &mut sum, packed: &packed, d_x: &mut unprojected };
-            dispatch_for(units, back);
-            d_table = &unprojected;
-            shape.unpack(&sum, features, &gates.kernel, d_kernel);
-        }
-    }
     gradients.x = match (input.rows, by_row) {
-        (_, Some(table)) if table.squares => narrow(shape, table.vocabulary, &[d_table, &*d_squares]),
-        (_, Some(table)) => narrow(shape, table.vocabulary, &[d_table]),
+        (_, Some(table)) => {
+            let len = table.vocabulary * features;
+            let mut x = vec![0.0; if table.squares { 2 * len } else { len }];
+            let (sums, squares) = x.split_at_mut(len);
+            shape.strip(d_table, sums);
+            shape.strip(d_squares, squares);
+            x
+        }
         (Some(rows), None) if want_x => scatter(&rows, features, &d_x),
         _ => d_x,
     };
+    match projected {
+        None => shape.unpack(kernel, features, &gates.kernel, d_kernel),
+        Some(table) => {
+            let len = table.vocabulary * features;
+            let d_table = if want_x { &mut gradients.x[..len] } else { &mut [] };
+            let sum = unproject(shape, &input.x[..len], kernel, &packed, d_table);
+            shape.unpack(&sum, features, &gates.kernel, d_kernel);
+        }
+    }
     gradients
 }
 
@@ -193,7 +191,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
 fn add_up(partial: &mut Vec<Buffer>) -> Buffer {
     let rest = partial.split_off(1);
     let mut total = partial.remove(0);
-    const CHUNK: usize = 1 << 14;
+    const CHUNK: usize = 1 << 12;
     let add = |(index, sums): (usize, &mut [f32])| {
         for part in &rest {
             for (sum, &value) in sums.iter_mut().zip(&part[index * CHUNK..]) {
@@ -201,7 +199,7 @@ fn add_up(partial: &mut Vec<Buffer>) -> Buffer {
             }
         }
     };
-    if total.len() > 4 * CHUNK {
+    if total.len() > 2 * CHUNK {
         total.par_chunks_mut(CHUNK).enumerate().for_each(add);
     } else {
         total.chunks_mut(CHUNK).enumerate().for_each(add);
@@ -209,32 +207,36 @@ fn add_up(partial: &mut Vec<Buffer>) -> Buffer {
     total
 }
 
-/// Grids of a table's rows to plain rows, one array after another.
-fn narrow(shape: Shape, rows: usize, arrays: &[&[f32]]) -> Vec<f32> {
-    let grid = Grid { groups: rows.div_ceil(GROUP), vectors: shape.feature_vectors(), slots: 1 };
-    let mut narrow = Vec::with_capacity(arrays.len() * rows * shape.features);
-    for array in arrays {
-        for row in 0..rows {
-            for v in 0..grid.vectors {
-                let len = shape.lanes.min(shape.features - v * shape.lanes);
-                let at = grid.at::<GROUP>(row, v, 0) * shape.lanes;
-                narrow.extend_from_slice(&array[at..at + len]);
-            }
-        }
-    }
-    narrow
+/// From the gradient of a projected table that of the kernel, `xᵀ · d`, as [`Connection::outer`] sums it up, and, where
+/// `d_x` has room for it, that of the table itself, `d · kernelᵀ`.
+fn unproject(shape: Shape, x: &[f32], d: &[f32], packed: &Weights, d_x: &mut [f32]) -> Buffer {
+    let width = shape.vectors() * shape.gates * shape.lanes;
+    // As many parts whatever the number of threads, since their sums are added up.
+    let rows = (x.len() / shape.features).div_ceil(PARTS).next_multiple_of(LINES);
+    let xs = x.par_chunks(rows * shape.features).zip(d.par_chunks(rows * width));
+    let run = |((x, d), d_x): ((&[f32], &[f32]), &mut [f32])| {
+        let mut sum = Buffer::zeros(shape.feature_vectors() * shape.lanes * width);
+        dispatch_for(shape.units, Unproject { shape, x, d, sum: &mut sum, packed, d_x });
+        sum
+    };
+    let mut sums: Vec<Buffer> = if d_x.is_empty() {
+        xs.map(|part| run((part, &mut []))).collect()
+    } else {
+        xs.zip(d_x.par_chunks_mut(rows * shape.features)).map(run).collect()
+    };
+    add_up(&mut sums)
 }
 
-/// From the gradient of a projected table that of the kernel, `xᵀ · d`, and, if it is wanted, that of the table itself,
-/// `d · kernelᵀ`.
+/// Parts that a table is unprojected in.
+const PARTS: usize = 4;
+
+/// Some rows of it.
 struct Unproject<'a> {
     shape: Shape,
-    /// (V, F)
     x: &'a [f32],
     d: &'a [f32],
     sum: &'a mut [f32],
     packed: &'a Weights,
-    /// A grid of the table's rows, or nothing.
     d_x: &'a mut [f32],
 }
 
@@ -244,33 +246,49 @@ impl WithSimd for Unproject<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, x, d, sum, packed, d_x } = self;
-        let groups = (x.len() / shape.features).div_ceil(GROUP);
+        let groups = LINES / GROUP;
         let rows = Grid { groups, vectors: shape.feature_vectors(), slots: 1 };
-        let mut floats = Buffer::zeros(rows.len(GROUP) * S::F32_LANES);
-        let count = x.len() / shape.features;
-        Lines { x, features: shape.features, ids: None, first: 0, count }.fill(simd, rows, &mut floats);
-        let count = shape.vectors() * shape.gates;
-        let columns: Vec<usize> = (0..count).collect();
-        let outer = Outer::<GROUP> {
-            groups,
-            steps: 1,
-            out: sum,
-            a: Operand { floats: &floats, grid: rows, slots: &[0] },
-            a_step: 0,
-            d,
-            d_stride: count,
-            d_step: 0,
-            columns: &columns,
-        };
-        outline(simd, outer);
-        if d_x.is_empty() {
-            return;
-        }
+        let all = Grid { groups, vectors: shape.vectors() * shape.gates, slots: 1 };
+        let width = all.vectors * S::F32_LANES;
+        let mut x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
+        let mut d_tiles = Buffer::new(all.len(GROUP) * S::F32_LANES);
+        let mut d_x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
         let gates = gates(shape);
         let grid = Grid { groups, vectors: shape.vectors(), slots: shape.gates };
         let kernel = Connection::new(&packed.kernel, &gates, None, grid);
-        let columns: Vec<usize> = (0..rows.vectors).collect();
-        kernel.backward::<S, GROUP>(simd, 1, d, d_x, rows, &columns, false, &mut []);
+        let columns: Vec<usize> = (0..rows.vectors.max(all.vectors)).collect();
+        let lines = x.chunks(LINES * shape.features).zip(d.chunks(LINES * width));
+        for (index, (x, d)) in lines.enumerate() {
+            let count = d.len() / width;
+            if count < LINES {
+                // Zeros where there is no row.
+                x_tiles.fill(0.0);
+                d_tiles.fill(0.0);
+            }
+            Lines { x, features: shape.features, ids: None, first: 0 }.fill(simd, rows, count, &mut x_tiles);
+            Lines { x: d, features: width, ids: None, first: 0 }.fill(simd, all, count, &mut d_tiles);
+            let outer = Outer::<GROUP> {
+                groups,
+                steps: 1,
+                out: sum,
+                a: Operand { floats: &x_tiles, grid: rows, slots: &[0] },
+                a_step: 0,
+                d: &d_tiles,
+                d_stride: all.vectors,
+                d_step: 0,
+                columns: &columns[..all.vectors],
+            };
+            outline(simd, outer);
+            if d_x.is_empty() {
+                continue;
+            }
+            let columns = &columns[..rows.vectors];
+            kernel.backward::<S, GROUP>(simd, 1, &d_tiles, &mut d_x_tiles, rows, columns, false, &mut []);
+            let d_x = &mut d_x[index * LINES * shape.features..][..count * shape.features];
+            for (row, d_x) in d_x.chunks_exact_mut(shape.features).enumerate() {
+                rows.take::<S, GROUP>(simd, S::as_simd_f32s(&d_x_tiles).0, d_x, row, 0);
+            }
+        }
     }
 }
 
@@ -524,31 +542,31 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
             let (group, m) = (row / M, row % M);
             if self.projected.is_some() {
                 let tiles = &tiles[group * stride..][..stride];
-                let sums = &mut kernel[id / GROUP * vectors * gates * GROUP..][..vectors * gates * GROUP];
+                let sums = &mut kernel[id * vectors * gates..][..vectors * gates];
                 // SAFETY: both slices are as long as the tiles that are read and written.
                 unsafe {
                     let mut d = tiles.as_ptr().cast::<S::f32s>().add(m);
-                    let mut sums = sums.as_mut_ptr().add(id % GROUP);
+                    let mut sums = sums.as_mut_ptr();
                     for _ in 0..vectors {
                         for gate in 0..gates {
                             sums.write(simd.add_f32s(sums.read(), d.add(gate * M).read()));
-                            sums = sums.add(GROUP);
+                            sums = sums.add(1);
                         }
                         d = d.add(C::SLOTS * M);
                     }
                 }
             }
-            let at = id / GROUP * features * GROUP + id % GROUP;
             if !table.is_empty() {
+                let sums = &mut table[id * features..][..features];
                 for v in 0..features {
-                    let sum = &mut table[at + v * GROUP];
-                    *sum = simd.add_f32s(*sum, dx[group * features + v][m]);
+                    sums[v] = simd.add_f32s(sums[v], dx[group * features + v][m]);
                 }
             }
             if !squares.is_empty() {
+                let sums = &mut squares[id * features..][..features];
                 for v in 0..features {
-                    let (sum, d) = (&mut squares[at + v * GROUP], dx[group * features + v][m]);
-                    *sum = simd.mul_add_e_f32s(d, d, *sum);
+                    let d = dx[group * features + v][m];
+                    sums[v] = simd.mul_add_e_f32s(d, d, sums[v]);
                 }
             }
         }

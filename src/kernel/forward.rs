@@ -383,18 +383,17 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
                 // Sequences that are not there go the way of the last.
                 let sequence = self.block.first + row.min(self.block.rows - 1);
                 let id = table.row(sequence * time + self.layer.at(first + index, time));
-                let from = id / GROUP * start.len() * GROUP + id % GROUP;
+                let from = &projected[id * start.len()..][..start.len()];
                 let slots = S::as_mut_simd_f32s(slots).0;
-                assert!(from + (start.len() - 1) * GROUP < projected.len());
                 assert!(slots.len() >= grid.groups * stride * M);
-                // SAFETY: the two assertions: the tiles of the row's group and of the table's row are there.
+                // SAFETY: the assertion: the tiles of the row's group are there; `from` has `count` for each vector.
                 unsafe {
-                    let mut from = projected.as_ptr().add(from);
+                    let mut from = from.as_ptr();
                     let mut to = slots.as_mut_ptr().add(row / M * stride * M + row % M);
                     for _ in 0..grid.vectors {
                         for slot in 0..count {
                             to.add(slot * M).write(from.read());
-                            from = from.add(GROUP);
+                            from = from.add(1);
                         }
                         to = to.add(grid.slots * M);
                     }

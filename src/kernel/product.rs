@@ -332,7 +332,7 @@ impl<const M: usize> WithSimd for Outer<'_, M> {
             column += COLUMNS;
         }
         if column < columns {
-            self.panel::<S, 1>(simd, column, a, d_copy.as_deref_mut());
+            self.panel::<S, 1>(simd, column, a, d_copy);
         }
     }
 }

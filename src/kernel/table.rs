@@ -25,8 +25,8 @@ pub(super) fn projected<'a>(layer: &Layer, input: &Input<'a>) -> Option<Rows<'a>
     short(layer, input).filter(|_| input.input_dropout.is_none())
 }
 
-/// `start + row · kernel` for each row of a table: a grid of the cell's first slots, a row of the table in the place of
-/// a sequence, [`GROUP`] to a group.
+/// `start + row · kernel` for each row of a table: of each row the vectors of units, of each of them the cell's first
+/// slots.
 pub(super) struct Table<'a> {
     pub floats: Buffer,
     /// The row of each token; its own number if there are none.
@@ -61,27 +61,25 @@ pub(super) fn project<'a>(
         }
         None => return None,
     };
-    let groups = rows.div_ceil(GROUP);
     let slots = start.len() / shape.lanes / shape.vectors();
-    let grid = Grid { groups, vectors: shape.vectors(), slots };
-    let mut floats = Buffer::new(grid.len(GROUP) * shape.lanes);
-    let group = grid.len(GROUP) * shape.lanes / groups;
-    const CHUNK: usize = 16;
+    let mut floats = Buffer::new(rows * start.len());
     let run = |(index, out): (usize, &mut [f32])| {
-        let first = index * CHUNK * GROUP;
-        let count = (CHUNK * GROUP).min(rows - first);
-        let x = Lines { x: input.x, features: shape.features, ids: x_rows, first, count };
+        let x = Lines { x: input.x, features: shape.features, ids: x_rows, first: index * LINES };
         dispatch_for(layer.units, Project { shape, weights, start, x, out, slots });
     };
     if rows * shape.features * start.len() > 1 << 17 {
-        floats.par_chunks_mut(CHUNK * group).enumerate().for_each(run);
+        floats.par_chunks_mut(LINES * start.len()).enumerate().for_each(run);
     } else {
-        floats.chunks_mut(CHUNK * group).enumerate().for_each(run);
+        floats.chunks_mut(LINES * start.len()).enumerate().for_each(run);
     }
     Some(Table { floats, ids })
 }
 
-/// Some groups of it.
+/// Lines of a table that are worked through at a time: few enough for all that belongs to them to stay in the nearest
+/// cache.
+pub(super) const LINES: usize = 16 * GROUP;
+
+/// Some lines of it.
 struct Project<'a> {
     shape: Shape,
     weights: &'a Weights,
@@ -97,20 +95,27 @@ impl WithSimd for Project<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, weights, start, x, out, slots } = self;
-        let start = S::as_simd_f32s(start).0;
-        let tiles = pulp::as_arrays_mut::<GROUP, _>(S::as_mut_simd_f32s(out).0).0;
-        for t in 0..tiles.len() {
-            tiles[t] = [start[t % start.len()]; GROUP];
-        }
-        let groups = tiles.len() / start.len();
+        let count = out.len() / start.len();
+        let groups = count.div_ceil(GROUP);
         let rows = Grid { groups, vectors: shape.feature_vectors(), slots: 1 };
+        let all = Grid { groups, vectors: shape.vectors() * slots, slots: 1 };
         let mut floats = Buffer::zeros(rows.len(GROUP) * S::F32_LANES);
-        x.fill(simd, rows, &mut floats);
+        let mut projected = Buffer::new(all.len(GROUP) * S::F32_LANES);
+        x.fill(simd, rows, count, &mut floats);
+        let tiles = pulp::as_arrays_mut::<GROUP, _>(S::as_mut_simd_f32s(&mut projected).0).0;
+        for tiles in tiles.chunks_exact_mut(all.vectors) {
+            for (tile, &start) in tiles.iter_mut().zip(S::as_simd_f32s(start).0) {
+                *tile = [start; GROUP];
+            }
+        }
         let gates = gates(shape);
-        let grid = Grid { groups, vectors: shape.vectors(), slots };
-        let kernel = Connection::new(&weights.kernel, &gates, None, grid);
+        let kernel =
+            Connection::new(&weights.kernel, &gates, None, Grid { groups, vectors: shape.vectors(), slots });
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
-        kernel.forward::<S, GROUP>(simd, 1, a, out, &mut []);
+        kernel.forward::<S, GROUP>(simd, 1, a, &mut projected, &mut []);
+        for (row, out) in out.chunks_exact_mut(start.len()).enumerate() {
+            all.take::<S, GROUP>(simd, S::as_simd_f32s(&projected).0, out, row, 0);
+        }
     }
 }
 
@@ -120,15 +125,14 @@ pub(super) struct Lines<'a> {
     pub features: usize,
     pub ids: Option<&'a [u32]>,
     pub first: usize,
-    pub count: usize,
 }
 
 impl Lines<'_> {
-    /// Puts them into a grid, [`GROUP`] to a group.
+    /// Puts `count` of them into a grid, [`GROUP`] to a group.
     #[inline(always)]
-    pub fn fill<S: Simd>(&self, simd: S, grid: Grid, into: &mut [f32]) {
+    pub fn fill<S: Simd>(&self, simd: S, grid: Grid, count: usize, into: &mut [f32]) {
         let into = S::as_mut_simd_f32s(into).0;
-        for row in 0..self.count {
+        for row in 0..count {
             let at = match self.ids {
                 Some(ids) => ids[self.first + row] as usize,
                 None => self.first + row,

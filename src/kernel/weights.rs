@@ -73,6 +73,14 @@ impl Shape {
         }
     }
 
+    /// Rows of features in whole vectors, without what is there to fill them.
+    pub fn strip(self, from: &[f32], rows: &mut [f32]) {
+        let from = from.chunks_exact(self.feature_vectors() * self.lanes);
+        for (row, from) in rows.chunks_exact_mut(self.features).zip(from) {
+            row.copy_from_slice(&from[..self.features]);
+        }
+    }
+
     /// Packs the transpose of the columns of `gates` of a matrix (columns, G·u): a segment a gate.
     fn pack_transposed(self, matrix: &[f32], columns: usize, gates: Range<usize>) -> Packed {
         let (width, vectors) = (self.gates * self.units, columns.div_ceil(self.lanes));
