@@ -5,9 +5,9 @@ use super::buffer::Buffer;
 use super::cell::{Cell, Factor, Kind};
 use super::connection::Connection;
 use super::forward::{Block, Plan, Saved, block_rows, first_valid, gates, groups, masks, recurrent, shows};
-use super::grid::{GROUP, Grid};
+use super::grid::{GROUP, Grid, deinterleave, part_of, rows_mut};
 use super::gru::Gru;
-use super::isa::{dispatch_for, lanes_for, outline};
+use super::isa::outline;
 use super::lstm::Lstm;
 use super::pass::{Gradients, Input, Layer, Rows, scatter};
 use super::product::{Operand, Outer};
@@ -92,19 +92,19 @@ fn run_in<C: Cell + Sync, const M: usize>(
     d_out: &[f32],
     want_x: bool,
 ) -> Gradients {
-    let shape = Shape::new(layer, lanes_for(layer.units));
+    let shape = Shape::new(layer, input.batch);
     let (features, units, time, lanes) = (layer.features, layer.units, input.time, shape.lanes);
     let packed = Weights::backward(shape, layer, input, weights, C::PARTS, want_x);
     let projected = table::projected(layer, input);
     let by_row = table::short(layer, input).filter(|_| want_x);
-    let width = shape.vectors() * shape.gates * lanes;
-    let row_sums = |table: Rows<'_>| table.vocabulary * shape.feature_vectors() * lanes;
+    let columns = shape.vectors() * shape.gates;
+    let row_sums = |table: Rows<'_>| table.vocabulary * shape.feature_vectors() * shape.width();
     let sums = Sums {
         bias: shape.vectors() * C::SLOTS * lanes,
-        recurrent: shape.vectors() * lanes * width,
+        recurrent: shape.vectors() * shape.width() * columns * lanes,
         kernel: match projected {
-            Some(table) => table.vocabulary * width,
-            None => shape.feature_vectors() * lanes * width,
+            Some(table) => table.vocabulary * columns * shape.width(),
+            None => shape.feature_vectors() * shape.width() * columns * lanes,
         },
         table: if projected.is_none() { by_row.map_or(0, row_sums) } else { 0 },
         squares: by_row.filter(|table| table.squares).map_or(0, row_sums),
@@ -138,7 +138,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
             partial: &mut partial,
             cell: PhantomData,
         };
-        dispatch_for(units, pass);
+        shape.dispatch(pass);
         partial
     };
     let mut partial: Vec<Buffer> = if jobs.len() > 1 {
@@ -158,8 +158,8 @@ fn run_in<C: Cell + Sync, const M: usize>(
         // The slots that the two rows of a bias start: z, r, h; for the recurrent side z, r, q.
         let slots: &[usize] = if layer.kind.bias_rows() == 2 { &[0, 1, 2, 0, 1, 3] } else { &[0, 1, 2, 3] };
         for (slot, d) in slots.iter().zip(d_bias.chunks_exact_mut(units)) {
-            for (v, d) in d.chunks_mut(lanes).enumerate() {
-                d.copy_from_slice(&bias[(v * C::SLOTS + slot) * lanes..][..d.len()]);
+            for (v, d) in d.chunks_mut(shape.width()).enumerate() {
+                shape.fold(&bias[(v * C::SLOTS + slot) * lanes..][..lanes], d);
             }
         }
     }
@@ -210,13 +210,13 @@ fn add_up(partial: &mut Vec<Buffer>) -> Buffer {
 /// From the gradient of a projected table that of the kernel, `xᵀ · d`, as [`Connection::outer`] sums it up, and, where
 /// `d_x` has room for it, that of the table itself, `d · kernelᵀ`.
 fn unproject(shape: Shape, x: &[f32], d: &[f32], packed: &Weights, d_x: &mut [f32]) -> Buffer {
-    let width = shape.vectors() * shape.gates * shape.lanes;
+    let width = shape.vectors() * shape.gates * shape.width();
     // As many parts whatever the number of threads, since their sums are added up.
     let rows = (x.len() / shape.features).div_ceil(PARTS).next_multiple_of(LINES);
     let xs = x.par_chunks(rows * shape.features).zip(d.par_chunks(rows * width));
     let run = |((x, d), d_x): ((&[f32], &[f32]), &mut [f32])| {
         let mut sum = Buffer::zeros(shape.feature_vectors() * shape.lanes * width);
-        dispatch_for(shape.units, Unproject { shape, x, d, sum: &mut sum, packed, d_x });
+        shape.dispatch(Unproject { shape, x, d, sum: &mut sum, packed, d_x });
         sum
     };
     let mut sums: Vec<Buffer> = if d_x.is_empty() {
@@ -246,17 +246,18 @@ impl WithSimd for Unproject<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, x, d, sum, packed, d_x } = self;
-        let groups = LINES / GROUP;
-        let rows = Grid { groups, vectors: shape.feature_vectors(), slots: 1 };
-        let all = Grid { groups, vectors: shape.vectors() * shape.gates, slots: 1 };
-        let width = all.vectors * S::F32_LANES;
+        let groups = LINES / (GROUP * shape.shared);
+        let rows = shape.grid(groups, shape.feature_vectors(), 1);
+        let all = shape.grid(groups, shape.vectors() * shape.gates, 1);
+        let width = all.vectors * shape.width();
         let mut x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
         let mut d_tiles = Buffer::new(all.len(GROUP) * S::F32_LANES);
         let mut d_x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
         let gates = gates(shape);
-        let grid = Grid { groups, vectors: shape.vectors(), slots: shape.gates };
+        let grid = shape.grid(groups, shape.vectors(), shape.gates);
         let kernel = Connection::new(&packed.kernel, &gates, None, grid);
         let columns: Vec<usize> = (0..rows.vectors.max(all.vectors)).collect();
+        let mut spare = vec![0.0; shape.features];
         let lines = x.chunks(LINES * shape.features).zip(d.chunks(LINES * width));
         for (index, (x, d)) in lines.enumerate() {
             let count = d.len() / width;
@@ -285,7 +286,8 @@ impl WithSimd for Unproject<'_> {
             let columns = &columns[..rows.vectors];
             kernel.backward::<S, GROUP>(simd, 1, &d_tiles, &mut d_x_tiles, rows, columns, false, &mut []);
             let d_x = &mut d_x[index * LINES * shape.features..][..count * shape.features];
-            for (row, d_x) in d_x.chunks_exact_mut(shape.features).enumerate() {
+            for row in (0..count).step_by(shape.shared) {
+                let d_x = rows_mut(d_x, shape.features, row, shape.shared, &mut spare);
                 rows.take::<S, GROUP>(simd, S::as_simd_f32s(&d_x_tiles).0, d_x, row, 0);
             }
         }
@@ -344,7 +346,7 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         for row in 0..block.rows {
             for part in 0..C::STATES {
                 let d = &d_out[row * row_out + at + part * units..][..units];
-                plan.states.put::<S, M>(simd, d, S::as_mut_simd_f32s(&mut gradient).0, row, part);
+                plan.states.set::<M>(S::F32_LANES, &mut gradient, row, part, d);
             }
         }
         let mut end = time;
@@ -381,7 +383,7 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
                         );
                     }
                     if input.mask.is_some() && index == 0 {
-                        self.skip_masked(&plan, first + step, &after, gradient, slots);
+                        self.skip_masked(simd, &plan, first + step, &after, gradient, slots);
                     }
                     let (connection, scratch) = (&recurrent[index], &mut scratch);
                     match part.factor {
@@ -432,10 +434,12 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
             end = first;
         }
         let gradient = S::as_simd_f32s(&gradient).0;
-        for row in 0..block.rows {
+        let mut spare = vec![0.0; C::STATES * units];
+        for row in (0..block.rows).step_by(shape.shared) {
             for part in 0..C::STATES {
-                let d = &mut self.d_states[(row * C::STATES + part) * units..][..units];
-                plan.states.take::<S, M>(simd, gradient, d, row, part);
+                let rows = rows_mut(self.d_states, C::STATES * units, row, shape.shared, &mut spare);
+                let rows = part_of(rows, part * units, units);
+                plan.states.take::<S, M>(simd, gradient, rows, row, part);
             }
         }
     }
@@ -456,18 +460,22 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
         let (layer, input, units) = (self.layer, self.input, self.layer.units);
         let grid = Grid { slots: 1, ..plan.states };
         let row_out = layer.row_out(input.time);
-        for row in 0..self.block.rows {
-            let d_out = &self.d_out[(self.block.first + row) * row_out..][..row_out];
-            for (index, d_outs) in d_outs.chunks_exact_mut(plan.state / C::STATES).enumerate() {
-                let step = first + index;
-                let Some(at) = layer.output_at(step, input.time) else { continue };
-                let d_outs = S::as_mut_simd_f32s(d_outs).0;
-                if shows(layer, input, self.block.first + row, step, step >= first_valid[row]) {
-                    grid.put::<S, M>(simd, &d_out[at..][..units], d_outs, row, 0);
-                } else {
-                    for v in 0..grid.vectors {
-                        d_outs[grid.at::<M>(row, v, 0)] = simd.splat_f32s(0.0);
-                    }
+        for (index, d_outs) in d_outs.chunks_exact_mut(plan.state / C::STATES).enumerate() {
+            let step = first + index;
+            let Some(at) = layer.output_at(step, input.time) else { continue };
+            let mut row = 0;
+            while row < self.block.rows {
+                let mut d = [&self.d_out[..0]; 2];
+                for of in 0..grid.shared.min(self.block.rows - row) {
+                    let sequence = self.block.first + row + of;
+                    d[of] = &self.d_out[sequence * row_out + at..][..units];
+                }
+                grid.put::<S, M>(simd, d, S::as_mut_simd_f32s(d_outs).0, row, 0);
+                row += grid.shared;
+            }
+            for row in 0..self.block.rows {
+                if !shows(layer, input, self.block.first + row, step, step >= first_valid[row]) {
+                    grid.set_row::<S, M>(simd, None, d_outs, row);
                 }
             }
         }
@@ -476,34 +484,37 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
     /// Gives the inputs' gradients of the steps from `first` on, if each is wanted.
     #[inline(always)]
     fn give_dx<S: Simd>(&mut self, simd: S, plan: &Plan, first: usize, dx: &[f32]) {
-        let (time, features) = (self.input.time, self.layer.features);
+        let (time, features, shared) = (self.input.time, self.layer.features, plan.inputs.shared);
         let Some(d_x) = &mut self.d_x else { return };
-        for row in 0..self.block.rows {
+        let mut spare = vec![0.0; if self.block.rows % shared == 0 { 0 } else { time * features }];
+        let mut row = 0;
+        while row < self.block.rows {
             for (index, dx) in dx.chunks_exact(plan.inputs.len(M) * S::F32_LANES).enumerate() {
-                let at = row * time + self.layer.at(first + index, time);
-                let d_x = &mut d_x[at * features..][..features];
+                let at = self.layer.at(first + index, time) * features;
+                let d_x = part_of(rows_mut(d_x, time * features, row, shared, &mut spare), at, features);
                 plan.inputs.take::<S, M>(simd, S::as_simd_f32s(dx).0, d_x, row, 0);
             }
+            row += shared;
         }
     }
 
     /// Where a step is masked, the gradient goes by unchanged, and that of the slots is 0.
     #[inline(always)]
-    fn skip_masked(&self, plan: &Plan, step: usize, after: &[f32], gradient: &mut [f32], slots: &mut [f32]) {
-        let (Some(mask), lanes) = (self.input.mask, self.weights.shape.lanes) else { return };
+    fn skip_masked<S: Simd>(
+        &self,
+        simd: S,
+        plan: &Plan,
+        step: usize,
+        after: &[f32],
+        gradient: &mut [f32],
+        slots: &mut [f32],
+    ) {
+        let Some(mask) = self.input.mask else { return };
         let at = self.layer.at(step, self.input.time);
         for row in 0..self.block.rows {
-            if mask[(self.block.first + row) * self.input.time + at] != 0 {
-                continue;
-            }
-            for v in 0..plan.states.vectors {
-                for part in 0..C::STATES {
-                    let at = plan.states.at::<M>(row, v, part) * lanes;
-                    gradient[at..][..lanes].copy_from_slice(&after[at..][..lanes]);
-                }
-                for slot in 0..C::SLOTS {
-                    slots[plan.slots.at::<M>(row, v, slot) * lanes..][..lanes].fill(0.0);
-                }
+            if mask[(self.block.first + row) * self.input.time + at] == 0 {
+                plan.states.set_row::<S, M>(simd, Some(after), gradient, row);
+                plan.slots.set_row::<S, M>(simd, None, slots, row);
             }
         }
     }
@@ -530,48 +541,91 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
             bias[t] = sum;
         }
         let Some(rows_of) = self.projected.or(self.by_row) else { return };
-        let time = self.input.time;
+        let (time, shared) = (self.input.time, plan.slots.shared);
         let at = self.layer.at(step, time);
-        let kernel = S::as_mut_simd_f32s(kernel).0;
-        let table = S::as_mut_simd_f32s(table).0;
-        let squares = S::as_mut_simd_f32s(squares).0;
         let dx = pulp::as_arrays::<M, _>(S::as_simd_f32s(dx).0).0;
-        let (vectors, features) = (plan.slots.vectors, plan.inputs.vectors);
-        for row in 0..self.block.rows {
-            let id = rows_of.ids[(self.block.first + row) * time + at] as usize;
-            let (group, m) = (row / M, row % M);
+        let (features, width) = (plan.inputs.vectors, plan.slots.width(simd));
+        let mut row = 0;
+        while row < self.block.rows {
+            let (group, m) = (row / shared / M, row / shared % M);
+            let tiles = &tiles[group * stride..][..stride];
+            let mut ids = [0; 2];
+            for of in 0..2 {
+                let sequence = self.block.first + row + of.min(shared - 1);
+                // Of an odd one at the end the partner's gradient is 0, wherever it is added.
+                ids[of] = rows_of.ids[sequence.min(self.block.first + self.block.rows - 1) * time + at] as usize;
+            }
             if self.projected.is_some() {
-                let tiles = &tiles[group * stride..][..stride];
-                let sums = &mut kernel[id * vectors * gates..][..vectors * gates];
-                // SAFETY: both slices are as long as the tiles that are read and written.
-                unsafe {
-                    let mut d = tiles.as_ptr().cast::<S::f32s>().add(m);
-                    let mut sums = sums.as_mut_ptr();
-                    for _ in 0..vectors {
-                        for gate in 0..gates {
-                            sums.write(simd.add_f32s(sums.read(), d.add(gate * M).read()));
-                            sums = sums.add(1);
-                        }
-                        d = d.add(C::SLOTS * M);
+                let mut sums = sums_of(kernel, ids, plan.slots.vectors * gates * width);
+                for v in 0..plan.slots.vectors {
+                    for gate in 0..gates {
+                        // SAFETY: `sums_of` has made sure of so many sums.
+                        sums = unsafe { add(simd, shared, tiles[v * C::SLOTS + gate][m], sums) };
                     }
                 }
             }
+            let dx = &dx[group * features..][..features];
             if !table.is_empty() {
-                let sums = &mut table[id * features..][..features];
+                let mut sums = sums_of(table, ids, features * width);
                 for v in 0..features {
-                    sums[v] = simd.add_f32s(sums[v], dx[group * features + v][m]);
+                    // SAFETY: as above.
+                    sums = unsafe { add(simd, shared, dx[v][m], sums) };
                 }
             }
             if !squares.is_empty() {
-                let sums = &mut squares[id * features..][..features];
+                let mut sums = sums_of(squares, ids, features * width);
                 for v in 0..features {
-                    let d = dx[group * features + v][m];
-                    sums[v] = simd.mul_add_e_f32s(d, d, sums[v]);
+                    // SAFETY: as above.
+                    sums = unsafe { add(simd, shared, simd.mul_f32s(dx[v][m], dx[v][m]), sums) };
                 }
             }
+            row += shared;
         }
     }
 }
+
+/// The sums of two rows of a table, `len` for each.
+#[inline(always)]
+fn sums_of(table: &mut [f32], rows: [usize; 2], len: usize) -> [*mut f32; 2] {
+    assert!((rows[0].max(rows[1]) + 1) * len <= table.len());
+    let table = table.as_mut_ptr();
+    [table.wrapping_add(rows[0] * len), table.wrapping_add(rows[1] * len)]
+}
+
+/// Adds the floats of a vector to `sums`, those of each of the sequences that share it at a place of its own; returns the
+/// sums that come next.
+///
+/// # Safety
+/// As many sums as a vector has floats of a sequence stand at each; at the second only if two share it. They may be the
+/// same.
+#[inline(always)]
+unsafe fn add<S: Simd>(simd: S, shared: usize, d: S::f32s, sums: [*mut f32; 2]) -> [*mut f32; 2] {
+    // SAFETY: the caller's promise; half a vector is written to each of the halves.
+    unsafe {
+        if shared == 1 {
+            let at = sums[0].cast::<S::f32s>();
+            at.write_unaligned(simd.add_f32s(at.read_unaligned(), d));
+            return sums.map(|sum| sum.wrapping_add(S::F32_LANES));
+        }
+        let mut halves = [simd.splat_f32s(0.0); 2];
+        let [one, other] = &mut halves;
+        deinterleave::<S>(d, (&raw mut *one).cast(), (&raw mut *other).cast());
+        for of in 0..2 {
+            let half = (&raw const halves[of]).cast::<f32>();
+            let mut sum = [0.0; MOST / 2];
+            for k in 0..S::F32_LANES / 2 {
+                sum[k] = sums[of].add(k).read() + half.add(k).read();
+            }
+            for k in 0..S::F32_LANES / 2 {
+                sums[of].add(k).write(sum[k]);
+            }
+        }
+        [sums[0].wrapping_add(S::F32_LANES / 2), sums[1].wrapping_add(S::F32_LANES / 2)]
+    }
+}
+
+/// Floats of the widest vector.
+const MOST: usize = 16;
 
 /// The arithmetic of a cell on all groups, before the products of a part go back.
 struct Cells<'a, C, F, const M: usize> {

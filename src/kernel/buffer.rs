@@ -2,9 +2,11 @@
 
 use std::sync::Mutex;
 
-/// Buffers waiting for their next use, and how many of them are kept at most.
-static POOL: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-const KEPT: usize = 64;
+/// Buffers waiting for their next use, by the thread that asked for them: it may still have them in its cache. Many
+/// threads share.
+static POOLS: [Mutex<Vec<Vec<f32>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
+/// How many of them are kept at most.
+const KEPT: usize = 16;
 
 /// Floats in a cache line: a buffer begins with one, so that no vector lies across two.
 const LINE: usize = 16;
@@ -14,12 +16,15 @@ pub(super) struct Buffer {
     floats: Vec<f32>,
     start: usize,
     len: usize,
+    /// The pool that it goes back to.
+    pool: usize,
 }
 
 impl Buffer {
     /// `len` floats. Their values are left over from an earlier use: write before you read.
     pub(super) fn new(len: usize) -> Self {
-        let mut pool = POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let home = rayon::current_thread_index().unwrap_or(0) % POOLS.len();
+        let mut pool = POOLS[home].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // The smallest that is large enough, and not wastefully so.
         let fit = pool
             .iter()
@@ -31,7 +36,7 @@ impl Buffer {
         drop(pool);
         let floats = floats.unwrap_or_else(|| vec![0.0; len + LINE]);
         let start = floats.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Self { floats, start, len }
+        Self { floats, start, len, pool: home }
     }
 
     /// The same, all zeros.
@@ -44,7 +49,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut pool = POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut pool = POOLS[self.pool].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if pool.len() < KEPT {
             pool.push(std::mem::take(&mut self.floats));
         }

@@ -145,7 +145,7 @@ impl<'a> Connection<'a> {
                 }
             };
             let out;
-            let len = a.grid.vectors * S::F32_LANES * columns.len() * S::F32_LANES;
+            let len = a.grid.vectors * a.grid.width(simd) * columns.len() * S::F32_LANES;
             (out, sums) = sums.split_at_mut(len);
             let outer = Outer::<M> {
                 groups: self.grid.groups,

@@ -4,9 +4,9 @@ use super::activation::{Any, Functions, Usual};
 use super::buffer::Buffer;
 use super::cell::{Cell, Factor, Kind};
 use super::connection::Connection;
-use super::grid::{GROUP, Grid};
+use super::grid::{GROUP, Grid, interleave, part_of, rows_mut};
 use super::gru::Gru;
-use super::isa::{dispatch_for, lanes_for, outline};
+use super::isa::outline;
 use super::lstm::Lstm;
 use super::pass::{Dropout, Input, Layer};
 use super::product::Operand;
@@ -45,6 +45,13 @@ impl Block {
         let first = index * block_rows(layer);
         Self { first, rows: block_rows(layer).min(input.batch - first) }
     }
+
+    /// The sequence of a row. Rows that only fill a group up go the way of the last one that is there, so that their
+    /// numbers are no less finite.
+    #[inline(always)]
+    pub fn sequence(self, row: usize) -> usize {
+        self.first + row.min(self.rows - 1)
+    }
 }
 
 /// How a block's memory is cut: the states before each step and after the last, the slots and the inputs of each step.
@@ -68,7 +75,7 @@ impl Plan {
         projected: bool,
         kept: Option<usize>,
     ) -> Self {
-        let grid = |vectors, slots| Grid { groups: rows.div_ceil(M), vectors, slots };
+        let grid = |vectors, slots| shape.grid(rows.div_ceil(M * shape.shared), vectors, slots);
         let floats = |grid: Grid| grid.len(M) * shape.lanes;
         let (states, slots) = (grid(shape.vectors(), C::STATES), grid(shape.vectors(), C::SLOTS));
         let inputs = grid(shape.feature_vectors(), 1);
@@ -137,7 +144,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
     save: bool,
     out: &mut [f32],
 ) -> Option<Saved> {
-    let shape = Shape::new(layer, lanes_for(layer.units));
+    let shape = Shape::new(layer, input.batch);
     let packed = Weights::forward(shape, layer, input, weights, C::PARTS);
     let start = start(layer, shape, layer.split(weights).2);
     let table = table::project(shape, layer, input, &packed, &start, save);
@@ -146,7 +153,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
         let (weights, start, table) = (&packed, &*start, table.as_ref());
         let pass =
             Forward::<C, M> { layer, input, weights, start, table, block, save, out, cell: PhantomData };
-        dispatch_for(layer.units, pass)
+        shape.dispatch(pass)
     };
     let chunk = block_rows(layer) * layer.row_out(input.time);
     let blocks: Vec<Option<Buffer>> = if input.batch > block_rows(layer) {
@@ -164,7 +171,9 @@ fn start(layer: &Layer, shape: Shape, bias: &[f32]) -> Vec<f32> {
     let mut padded = vec![0.0; shape.vectors() * slots * shape.lanes];
     for (index, lanes) in padded.chunks_exact_mut(shape.lanes).enumerate() {
         let (units, slot) = (shape.units_of(index / slots), index % slots);
-        lanes[..units.len()].copy_from_slice(&start[slot * shape.units..][units]);
+        for (lanes, &value) in lanes.chunks_exact_mut(shape.shared).zip(&start[slot * shape.units..][units]) {
+            lanes.fill(value);
+        }
     }
     padded
 }
@@ -199,16 +208,11 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
         let first_valid = first_valid(layer, input, block);
 
         let (states, slots, inputs) = plan.cut(&mut memory);
-        // Zeros where there is no sequence.
-        states[..plan.state].fill(0.0);
-        if block.rows % M != 0 {
-            inputs.fill(0.0);
-        }
-        for row in 0..block.rows {
+        for row in 0..plan.states.rows(M) {
             for part in 0..C::STATES {
-                let from = ((block.first + row) * C::STATES + part) * layer.units;
+                let from = (block.sequence(row) * C::STATES + part) * layer.units;
                 let from = &input.states[from..from + layer.units];
-                plan.states.put::<S, M>(simd, from, S::as_mut_simd_f32s(states).0, row, part);
+                plan.states.set::<M>(S::F32_LANES, states, row, part, from);
             }
         }
         let mut first = 0;
@@ -254,12 +258,9 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
                 }
                 if let Some(mask) = input.mask {
                     let at = layer.at(first + step, time);
-                    for row in (0..block.rows).filter(|row| mask[(block.first + row) * time + at] == 0) {
-                        for v in 0..plan.states.vectors {
-                            for part in 0..C::STATES {
-                                let at = plan.states.at::<M>(row, v, part) * shape.lanes;
-                                next[at..][..shape.lanes].copy_from_slice(&previous[at..][..shape.lanes]);
-                            }
+                    for row in 0..plan.states.rows(M) {
+                        if mask[block.sequence(row) * time + at] == 0 {
+                            plan.states.set_row::<S, M>(simd, Some(previous), next, row);
                         }
                     }
                 }
@@ -317,8 +318,8 @@ pub(super) fn masks<const M: usize>(
     plan: &Plan,
 ) -> (Option<BlockMasks>, Vec<BlockMasks>) {
     let masks = |dropout: Option<Dropout<'_>>, grid: Grid, width| {
-        let (sizes, rows) = ((shape.gates, input.batch), (block.first, block.rows));
-        dropout.map(|dropout| BlockMasks::new::<M>(dropout, grid, shape.lanes, sizes, rows, width))
+        let sizes = (shape.gates, input.batch);
+        dropout.map(|dropout| BlockMasks::new::<M>(dropout, grid, shape.lanes, sizes, block, width))
     };
     let parts = if layer.kind == (Kind::Gru { reset_after: false }) { 2 } else { 1 };
     let of_state = (0..parts).filter_map(|_| masks(input.recurrent_dropout, plan.states, layer.units));
@@ -330,23 +331,26 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
     #[inline(always)]
     fn give<S: Simd>(&mut self, simd: S, plan: &Plan, first: usize, states: &[f32], first_valid: &[usize]) {
         let (layer, input, units) = (self.layer, self.input, self.layer.units);
-        let row_out = layer.row_out(input.time);
-        for row in 0..self.block.rows {
-            let out = &mut self.out[row * row_out..][..row_out];
-            for (index, state) in states.chunks_exact(plan.state).enumerate() {
-                let (step, state) = (first + index, S::as_simd_f32s(state).0);
-                if let Some(at) = layer.output_at(step, input.time) {
-                    let out = &mut out[at..][..units];
-                    if shows(layer, input, self.block.first + row, step, step >= first_valid[row]) {
-                        plan.states.take::<S, M>(simd, state, out, row, 0);
-                    } else {
-                        out.fill(0.0);
+        let (row_out, shared) = (layer.row_out(input.time), plan.states.shared);
+        let mut spare = vec![0.0; if self.block.rows % shared == 0 { 0 } else { row_out }];
+        for (index, state) in states.chunks_exact(plan.state).enumerate() {
+            let (step, state) = (first + index, S::as_simd_f32s(state).0);
+            if let Some(at) = layer.output_at(step, input.time) {
+                for row in (0..self.block.rows).step_by(shared) {
+                    let out = part_of(rows_mut(self.out, row_out, row, shared, &mut spare), at, units);
+                    plan.states.take::<S, M>(simd, state, out, row, 0);
+                }
+                for row in 0..self.block.rows {
+                    if !shows(layer, input, self.block.first + row, step, step >= first_valid[row]) {
+                        self.out[row * row_out + at..][..units].fill(0.0);
                     }
                 }
-                if step + 1 == input.time {
-                    let at = layer.steps_out(input.time) * units;
-                    for part in 0..C::STATES {
-                        let out = &mut out[at + part * units..][..units];
+            }
+            if step + 1 == input.time {
+                for part in 0..C::STATES {
+                    let at = (layer.steps_out(input.time) + part) * units;
+                    for row in (0..self.block.rows).step_by(shared) {
+                        let out = part_of(rows_mut(self.out, row_out, row, shared, &mut spare), at, units);
                         plan.states.take::<S, M>(simd, state, out, row, part);
                     }
                 }
@@ -357,7 +361,7 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
     /// Fills the first slots of the steps from `first` on, as many as there is room for, from the projected table, or
     /// with what they start from.
     #[inline(always)]
-    fn fill_slots<S: Simd>(&self, _: S, plan: &Plan, first: usize, slots: &mut [f32]) {
+    fn fill_slots<S: Simd>(&self, simd: S, plan: &Plan, first: usize, slots: &mut [f32]) {
         let Plan { slots: grid, .. } = *plan;
         let start = S::as_simd_f32s(self.start).0;
         let count = start.len() / grid.vectors;
@@ -376,24 +380,31 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
             }
             return;
         };
-        let time = self.input.time;
-        let projected = S::as_simd_f32s(&table.floats).0;
-        for row in 0..grid.groups * M {
+        let (time, shared) = (self.input.time, grid.shared);
+        let (len, width) = (start.len() * grid.width(simd), grid.width(simd));
+        for tile in 0..grid.groups * M {
+            let row = tile * shared;
+            let sequences = [self.block.sequence(row), self.block.sequence(row + shared - 1)];
             for (index, slots) in slots.chunks_exact_mut(plan.slot).enumerate() {
-                // Sequences that are not there go the way of the last.
-                let sequence = self.block.first + row.min(self.block.rows - 1);
-                let id = table.row(sequence * time + self.layer.at(first + index, time));
-                let from = &projected[id * start.len()..][..start.len()];
+                let at = self.layer.at(first + index, time);
+                let mut from = [&table.floats[..]; 2];
+                for of in 0..2 {
+                    from[of] = &table.floats[table.row(sequences[of] * time + at) * len..][..len];
+                }
                 let slots = S::as_mut_simd_f32s(slots).0;
                 assert!(slots.len() >= grid.groups * stride * M);
-                // SAFETY: the assertion: the tiles of the row's group are there; `from` has `count` for each vector.
+                // SAFETY: the assertion: the tiles of the row's group are there; each of `from` has `count` for each
+                // vector.
                 unsafe {
-                    let mut from = from.as_ptr();
-                    let mut to = slots.as_mut_ptr().add(row / M * stride * M + row % M);
+                    let [mut one, mut other] = [from[0].as_ptr(), from[1].as_ptr()];
+                    let mut to = slots.as_mut_ptr().add(tile / M * stride * M + tile % M);
                     for _ in 0..grid.vectors {
                         for slot in 0..count {
-                            to.add(slot * M).write(from.read());
-                            from = from.add(1);
+                            to.add(slot * M).write(match shared {
+                                1 => one.cast::<S::f32s>().read_unaligned(),
+                                _ => interleave::<S>(one, other),
+                            });
+                            (one, other) = (one.add(width), other.add(width));
                         }
                         to = to.add(grid.slots * M);
                     }
@@ -406,18 +417,24 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
     /// in memory.
     #[inline(always)]
     fn read_inputs<S: Simd>(&self, simd: S, plan: &Plan, first: usize, inputs: &mut [f32]) {
-        let (input, features) = (self.input, self.layer.features);
-        for row in 0..self.block.rows {
+        let (input, features, shared) = (self.input, self.layer.features, plan.inputs.shared);
+        let mut row = 0;
+        while row < plan.inputs.rows(M) {
+            let sequences = [self.block.sequence(row), self.block.sequence(row + shared - 1)];
             for (index, inputs) in inputs.chunks_exact_mut(plan.input).enumerate() {
                 let at = self.layer.at(first + index, input.time);
-                let token = (self.block.first + row) * input.time + at;
-                let x = match input.rows {
-                    Some(table) => table.ids[token] as usize,
-                    None => token,
-                };
-                let inputs = S::as_mut_simd_f32s(inputs).0;
-                plan.inputs.put::<S, M>(simd, &input.x[x * features..][..features], inputs, row, 0);
+                let mut x = [input.x; 2];
+                for of in 0..2 {
+                    let token = sequences[of] * input.time + at;
+                    let line = match input.rows {
+                        Some(table) => table.ids[token] as usize,
+                        None => token,
+                    };
+                    x[of] = &input.x[line * features..][..features];
+                }
+                plan.inputs.put::<S, M>(simd, x, S::as_mut_simd_f32s(inputs).0, row, 0);
             }
+            row += shared;
         }
     }
 }

@@ -1,11 +1,12 @@
-//! How the numbers of a block lie in memory. `M` sequences are a *group*; of each group come its vectors of units, of
-//! each vector its slots (or states, or features: whatever there are several of), of each slot the `M` sequences.
+//! How the numbers of a block lie in memory. Some sequences are a *group*; of each group come its vectors of units, of
+//! each vector its slots (or states, or features: whatever there are several of), of each slot `M` vectors, one a
+//! sequence. Where the units of a layer fill no more than half a vector, two sequences share one, unit by unit.
 
 use super::product::Operand;
 use pulp::Simd;
 
-/// Sequences of a group, but for batches smaller than that: the sums of two columns of a group are as many as keep a
-/// processor's multipliers busy.
+/// Vectors of a slot of a group, but for batches smaller than that: the sums of two columns of a group are as many as
+/// keep a processor's multipliers busy.
 pub(super) const GROUP: usize = 4;
 
 /// The groups of a block and the vectors of each.
@@ -16,6 +17,8 @@ pub(super) struct Grid {
     pub vectors: usize,
     /// Slots of a vector.
     pub slots: usize,
+    /// Sequences that share a vector: of each unit stand those of all of them side by side.
+    pub shared: usize,
 }
 
 impl Grid {
@@ -24,37 +27,91 @@ impl Grid {
         self.groups * self.vectors * self.slots * m
     }
 
-    /// Where slot `slot` of vector `vector` of sequence `row` stands, in vectors.
+    /// Sequences of all groups, those that only fill the last one up included.
+    pub fn rows(self, m: usize) -> usize {
+        self.groups * m * self.shared
+    }
+
+    /// Units (or features) of a sequence in a vector.
     #[inline(always)]
-    pub fn at<const M: usize>(self, row: usize, vector: usize, slot: usize) -> usize {
-        ((row / M * self.vectors + vector) * self.slots + slot) * M + row % M
+    pub fn width<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES / self.shared
+    }
+
+    /// Where slot `slot` of vector `vector` of sequence `row` stands, in vectors, and its first lane in there.
+    #[inline(always)]
+    pub fn at<const M: usize>(self, row: usize, vector: usize, slot: usize) -> (usize, usize) {
+        let (group, row) = (row / (M * self.shared), row % (M * self.shared));
+        let vector = ((group * self.vectors + vector) * self.slots + slot) * M + row / self.shared;
+        (vector, row % self.shared)
+    }
+
+    /// Writes the floats of one sequence, zeros after the last: for what is not written step by step.
+    pub fn set<const M: usize>(self, lanes: usize, into: &mut [f32], row: usize, slot: usize, floats: &[f32]) {
+        let mut floats = floats.iter();
+        for v in 0..self.vectors {
+            let (vector, lane) = self.at::<M>(row, v, slot);
+            let lanes = &mut into[vector * lanes..][..lanes];
+            for lane in lanes[lane..].iter_mut().step_by(self.shared) {
+                *lane = floats.next().copied().unwrap_or(0.0);
+            }
+        }
+    }
+
+    /// Copies all slots of a sequence from a grid of the same form; zeros without one.
+    #[inline(always)]
+    pub fn set_row<S: Simd, const M: usize>(self, _: S, from: Option<&[f32]>, into: &mut [f32], row: usize) {
+        for v in 0..self.vectors {
+            for slot in 0..self.slots {
+                let (vector, lane) = self.at::<M>(row, v, slot);
+                let at = vector * S::F32_LANES;
+                let into = &mut into[at..at + S::F32_LANES];
+                let mut k = lane;
+                while k < S::F32_LANES {
+                    into[k] = match from {
+                        Some(from) => from[at + k],
+                        None => 0.0,
+                    };
+                    k += self.shared;
+                }
+            }
+        }
     }
 
     /// Where slot `slot` of a sequence's first vector stands, and how far it is to that of the next; makes sure that
     /// `count` of them lie within `len` vectors.
     #[inline(always)]
     fn walk<const M: usize>(self, row: usize, slot: usize, count: usize, len: usize) -> (usize, usize) {
-        let (start, stride) = (self.at::<M>(row, 0, slot), self.slots * M);
+        let ((start, _), stride) = (self.at::<M>(row, 0, slot), self.slots * M);
         assert!(count == 0 || start + (count - 1) * stride < len);
         (start, stride)
     }
 
-    /// Writes a sequence's floats to its vectors, zeros after the last.
+    /// Writes the floats of the sequences from `row` on that share a vector to their vectors, zeros after the last. The
+    /// second of `floats` is looked at where two share one; if it is empty, that sequence keeps what it has.
     #[inline(always)]
     pub fn put<S: Simd, const M: usize>(
         self,
-        _: S,
-        floats: &[f32],
+        simd: S,
+        floats: [&[f32]; 2],
         into: &mut [S::f32s],
         row: usize,
         slot: usize,
     ) {
-        let (full, rest) = (floats.len() / S::F32_LANES, floats.len() % S::F32_LANES);
-        let (start, stride) = self.walk::<M>(row, slot, floats.len().div_ceil(S::F32_LANES), into.len());
+        let (len, width) = (floats[0].len(), self.width(simd));
+        if self.shared > 1 && floats[1].len() != len {
+            let into = pulp::bytemuck::cast_slice_mut(into);
+            return self.set::<M>(S::F32_LANES, into, row, slot, floats[0]);
+        }
+        let (full, rest) = (len / width, len % width);
+        let (start, stride) = self.walk::<M>(row, slot, len.div_ceil(width), into.len());
         for v in 0..full {
-            // SAFETY: `floats` has so many vectors, of which any bits are valid; `walk` has looked at `into`.
+            // SAFETY: each has so many vectors, of which any bits are valid; `walk` has looked at `into`.
             unsafe {
-                let vector = floats.as_ptr().add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+                let vector = match self.shared {
+                    1 => floats[0].as_ptr().add(v * width).cast::<S::f32s>().read_unaligned(),
+                    _ => interleave::<S>(floats[0].as_ptr().add(v * width), floats[1].as_ptr().add(v * width)),
+                };
                 *into.get_unchecked_mut(start + v * stride) = vector;
             }
         }
@@ -62,35 +119,48 @@ impl Grid {
             let at = start + full * stride;
             let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(&mut into[at..at + 1]);
             for k in 0..S::F32_LANES {
-                lanes[k] = if k < rest { floats[full * S::F32_LANES + k] } else { 0.0 };
+                let (unit, of) = (k / self.shared, k % self.shared);
+                lanes[k] = if unit < rest { floats[of][full * width + unit] } else { 0.0 };
             }
         }
     }
 
-    /// Reads a sequence's floats from its vectors.
+    /// Reads the floats of the sequences from `row` on that share a vector.
     #[inline(always)]
     pub fn take<S: Simd, const M: usize>(
         self,
-        _: S,
+        simd: S,
         from: &[S::f32s],
-        floats: &mut [f32],
+        floats: [&mut [f32]; 2],
         row: usize,
         slot: usize,
     ) {
-        let (full, rest) = (floats.len() / S::F32_LANES, floats.len() % S::F32_LANES);
-        let (start, stride) = self.walk::<M>(row, slot, floats.len().div_ceil(S::F32_LANES), from.len());
+        let (len, width) = (floats[0].len(), self.width(simd));
+        let (full, rest) = (len / width, len % width);
+        let (start, stride) = self.walk::<M>(row, slot, len.div_ceil(width), from.len());
+        let [first, second] = floats;
+        assert!(self.shared == 1 || second.len() == len);
         for v in 0..full {
-            // SAFETY: `floats` has room for so many vectors; `walk` has looked at `from`.
+            // SAFETY: each has room for so many vectors; `walk` has looked at `from`.
             unsafe {
                 let vector = *from.get_unchecked(start + v * stride);
-                floats.as_mut_ptr().add(v * S::F32_LANES).cast::<S::f32s>().write_unaligned(vector);
+                match self.shared {
+                    1 => first.as_mut_ptr().add(v * width).cast::<S::f32s>().write_unaligned(vector),
+                    _ => {
+                        let (first, second) = (first.as_mut_ptr(), second.as_mut_ptr());
+                        deinterleave::<S>(vector, first.add(v * width), second.add(v * width));
+                    }
+                }
             }
         }
         if rest > 0 {
             let at = start + full * stride;
             let lanes: &[f32] = pulp::bytemuck::cast_slice(&from[at..at + 1]);
             for k in 0..rest {
-                floats[full * S::F32_LANES + k] = lanes[k];
+                first[full * width + k] = lanes[k * self.shared];
+                if self.shared > 1 {
+                    second[full * width + k] = lanes[k * self.shared + 1];
+                }
             }
         }
     }
@@ -124,4 +194,69 @@ impl Grid {
         }
         Operand { floats: to, grid: Self { slots: 1, ..self }, slots: &[0] }
     }
+}
+
+/// The first half of a vector's worth of floats of each, side by side.
+///
+/// # Safety
+/// So many floats are to be read from each.
+#[inline(always)]
+pub(super) unsafe fn interleave<S: Simd>(first: *const f32, second: *const f32) -> S::f32s {
+    let mut vector = std::mem::MaybeUninit::<S::f32s>::uninit();
+    let lanes = vector.as_mut_ptr().cast::<f32>();
+    // SAFETY: the loop writes all lanes.
+    unsafe {
+        for k in 0..S::F32_LANES / 2 {
+            lanes.add(2 * k).write(first.add(k).read());
+            lanes.add(2 * k + 1).write(second.add(k).read());
+        }
+        vector.assume_init()
+    }
+}
+
+/// The opposite of [`interleave`].
+///
+/// # Safety
+/// So many floats are to be written to each.
+#[inline(always)]
+pub(super) unsafe fn deinterleave<S: Simd>(vector: S::f32s, first: *mut f32, second: *mut f32) {
+    let lanes = (&raw const vector).cast::<f32>();
+    let mut halves = [std::mem::MaybeUninit::<S::f32s>::uninit(); 2];
+    let [one, other] = &mut halves;
+    let (one, other) = (one.as_mut_ptr().cast::<f32>(), other.as_mut_ptr().cast::<f32>());
+    // SAFETY: the first loop writes as many lanes as are copied.
+    unsafe {
+        for k in 0..S::F32_LANES / 2 {
+            one.add(k).write(lanes.add(2 * k).read());
+            other.add(k).write(lanes.add(2 * k + 1).read());
+        }
+        first.copy_from_nonoverlapping(one, S::F32_LANES / 2);
+        second.copy_from_nonoverlapping(other, S::F32_LANES / 2);
+    }
+}
+
+/// The row `row` of rows of `len` floats, and the next one where two sequences share a vector; `spare` stands in for one
+/// that is not there.
+#[inline(always)]
+pub(super) fn rows_mut<'a>(
+    floats: &'a mut [f32],
+    len: usize,
+    row: usize,
+    shared: usize,
+    spare: &'a mut [f32],
+) -> [&'a mut [f32]; 2] {
+    let (first, rest) = floats[row * len..].split_at_mut(len);
+    match shared {
+        1 => [first, &mut []],
+        _ if rest.is_empty() => [first, spare],
+        _ => [first, &mut rest[..len]],
+    }
+}
+
+/// `len` floats from `at` on of each row; of one that is not there none.
+#[inline(always)]
+pub(super) fn part_of(rows: [&mut [f32]; 2], at: usize, len: usize) -> [&mut [f32]; 2] {
+    let [one, other] = rows;
+    let other = if other.is_empty() { other } else { &mut other[at..at + len] };
+    [&mut one[at..at + len], other]
 }

@@ -23,53 +23,54 @@ const ALL: [usize; 4] = [0, 1, 2, 3];
 /// and a *segment*: of each vector of features come first those of segment 0, then those of segment 1.
 pub(super) struct Packed {
     floats: Buffer,
-    /// Features of each segment.
+    /// Features of each segment, and of a vector of them.
     len: usize,
+    width: usize,
     segments: usize,
     columns: usize,
 }
 
 impl Packed {
     /// `fill` writes a column vector of a row, given the row's segment and feature and the column. What it does not
-    /// write is 0.
+    /// write is 0. A vector of `lanes` holds `width` features of each sequence.
     pub fn new(
-        lanes: usize,
+        (lanes, width): (usize, usize),
         segments: usize,
         len: usize,
         columns: usize,
         mut fill: impl FnMut(usize, usize, usize, &mut [f32]),
     ) -> Self {
-        let rows = len.next_multiple_of(lanes) * segments;
+        let rows = len.next_multiple_of(width) * segments;
         let mut floats = Buffer::zeros(rows * columns * lanes);
         for column in 0..columns {
             let panel = column / COLUMNS * COLUMNS;
-            let width = COLUMNS.min(columns - panel);
+            let abreast = COLUMNS.min(columns - panel);
             for segment in 0..segments {
                 for feature in 0..len {
-                    let row = (feature / lanes * segments + segment) * lanes + feature % lanes;
-                    let at = panel * rows + row * width + column - panel;
+                    let row = (feature / width * segments + segment) * width + feature % width;
+                    let at = panel * rows + row * abreast + column - panel;
                     fill(segment, feature, column, &mut floats[at * lanes..][..lanes]);
                 }
             }
         }
-        Self { floats, len, segments, columns }
+        Self { floats, len, width, segments, columns }
     }
 }
 
 /// Gives what `floats` hold, laid out as [`Packed`] with one segment: each row of each column vector.
 pub(super) fn unpack(
     floats: &[f32],
-    lanes: usize,
+    (lanes, width): (usize, usize),
     len: usize,
     columns: usize,
     mut give: impl FnMut(usize, usize, &[f32]),
 ) {
-    let rows = len.next_multiple_of(lanes);
+    let rows = len.next_multiple_of(width);
     for column in 0..columns {
         let panel = column / COLUMNS * COLUMNS;
-        let width = COLUMNS.min(columns - panel);
+        let abreast = COLUMNS.min(columns - panel);
         for row in 0..len {
-            let at = panel * rows + row * width + column - panel;
+            let at = panel * rows + row * abreast + column - panel;
             give(row, column, &floats[at * lanes..][..lanes]);
         }
     }
@@ -117,7 +118,7 @@ impl<const M: usize> WithSimd for Product<'_, M> {
         self.check::<S>();
         let Operand { floats, grid, slots } = self.a;
         let lanes = S::F32_LANES;
-        let chunk = (DEPTH / (slots.len() * lanes)).max(1);
+        let chunk = (DEPTH / (slots.len() * self.weights.width)).max(1);
         let copy;
         let rows = if self.groups * grid.vectors * grid.slots * M * lanes <= IN_PLACE {
             Rows {
@@ -140,14 +141,9 @@ impl<const M: usize> WithSimd for Product<'_, M> {
                 groups: self.groups,
             }
         };
-        let columns = self.weights.columns;
-        let mut column = 0;
-        while column + COLUMNS <= columns {
-            self.panel::<S, COLUMNS>(simd, column, &rows);
-            column += COLUMNS;
-        }
-        if column < columns {
-            self.panel::<S, 1>(simd, column, &rows);
+        match grid.shared {
+            1 => self.panels::<S, 1>(simd, &rows),
+            _ => self.panels::<S, 2>(simd, &rows),
         }
     }
 }
@@ -168,10 +164,11 @@ impl<const M: usize> Product<'_, M> {
     /// Makes sure that the tiles stay within the slices: they read and write without looking.
     #[inline(always)]
     fn check<S: Simd>(&self) {
-        let Packed { len, segments, columns, ref floats } = *self.weights;
+        let Packed { len, width, segments, columns, ref floats } = *self.weights;
         assert!(self.columns.len() == columns && self.a.slots.len() == segments);
-        assert!(self.a.grid.vectors == len.div_ceil(S::F32_LANES));
-        assert!(floats.len() >= len.next_multiple_of(S::F32_LANES) * segments * columns * S::F32_LANES);
+        assert!(self.a.grid.shared <= 2 && width == S::F32_LANES / self.a.grid.shared);
+        assert!(self.a.grid.vectors == len.div_ceil(width));
+        assert!(floats.len() >= len.next_multiple_of(width) * segments * columns * S::F32_LANES);
         assert!(self.a.fits::<S, M>(self.groups));
         for &column in self.columns {
             assert!(column < self.out_stride);
@@ -200,13 +197,28 @@ impl<const M: usize> Product<'_, M> {
         copy
     }
 
+    /// All columns; `P` sequences share a vector.
     #[inline(always)]
-    fn panel<S: Simd, const N: usize>(&mut self, simd: S, column: usize, rows: &Rows<'_>) {
+    fn panels<S: Simd, const P: usize>(&mut self, simd: S, rows: &Rows<'_>) {
+        let columns = self.weights.columns;
+        let mut column = 0;
+        while column + COLUMNS <= columns {
+            self.panel::<S, COLUMNS, P>(simd, column, rows);
+            column += COLUMNS;
+        }
+        if column < columns {
+            self.panel::<S, 1, P>(simd, column, rows);
+        }
+    }
+
+    #[inline(always)]
+    fn panel<S: Simd, const N: usize, const P: usize>(&mut self, simd: S, column: usize, rows: &Rows<'_>) {
         let vectors = self.a.grid.vectors;
         let slots = rows.slots;
-        let tail = self.weights.len - (vectors - 1) * S::F32_LANES;
+        let width = S::F32_LANES / P;
+        let tail = self.weights.len - (vectors - 1) * width;
         let tile = M * S::F32_LANES;
-        let depth = slots.len() * S::F32_LANES;
+        let depth = slots.len() * width;
         let mut at = [0; N];
         at.copy_from_slice(&self.columns[column..column + N]);
         // SAFETY: `check` has made sure that the columns of each group lie within `out`, the slots of each group's
@@ -233,21 +245,20 @@ impl<const M: usize> Product<'_, M> {
                         let a = a.add((v - first) * rows.of_vector * tile);
                         for s in 0..slots.len() {
                             let a = a.add(*slots.get_unchecked(s) * tile);
-                            if v + 1 == vectors && tail < S::F32_LANES {
+                            if v + 1 == vectors && tail < width {
                                 for k in 0..tail {
-                                    rank_one::<S, M, N>(simd, &mut sums, a.add(k), weights.add(k));
+                                    rank_one::<S, M, N, P>(simd, &mut sums, a.add(k * P), weights.add(k));
                                 }
                             } else {
                                 let mut k = 0;
-                                while k < S::F32_LANES {
-                                    rank_one::<S, M, N>(simd, &mut sums, a.add(k), weights.add(k));
-                                    rank_one::<S, M, N>(simd, &mut sums, a.add(k + 1), weights.add(k + 1));
-                                    rank_one::<S, M, N>(simd, &mut sums, a.add(k + 2), weights.add(k + 2));
-                                    rank_one::<S, M, N>(simd, &mut sums, a.add(k + 3), weights.add(k + 3));
+                                while k < width {
+                                    for k in k..k + 4 {
+                                        rank_one::<S, M, N, P>(simd, &mut sums, a.add(k * P), weights.add(k));
+                                    }
                                     k += 4;
                                 }
                             }
-                            weights = weights.add(S::F32_LANES);
+                            weights = weights.add(width);
                         }
                     }
                     for n in 0..N {
@@ -262,12 +273,27 @@ impl<const M: usize> Product<'_, M> {
     }
 }
 
+/// A vector that holds the `P` floats at `x` over and over: one for each sequence that shares it.
+///
+/// # Safety
+/// There are so many floats.
+#[inline(always)]
+unsafe fn splat<S: Simd, const P: usize>(simd: S, x: *const f32) -> S::f32s {
+    // SAFETY: the caller's promise; any bits are floats.
+    unsafe {
+        match P {
+            1 => simd.splat_f32s(x.read()),
+            _ => pulp::cast(simd.splat_u64s(x.cast::<u64>().read_unaligned())),
+        }
+    }
+}
+
 /// Adds a feature's share of each row and column.
 ///
 /// # Safety
-/// `a` is at a float of a tile's first vector, and `weights` at a row.
+/// `a` is at a feature of a tile's first vector, and `weights` at a row.
 #[inline(always)]
-unsafe fn rank_one<S: Simd, const M: usize, const N: usize>(
+unsafe fn rank_one<S: Simd, const M: usize, const N: usize, const P: usize>(
     simd: S,
     sums: &mut [[S::f32s; M]; N],
     a: *const f32,
@@ -277,7 +303,7 @@ unsafe fn rank_one<S: Simd, const M: usize, const N: usize>(
     unsafe {
         let row = weights.read();
         for m in 0..M {
-            let x = simd.splat_f32s(a.add(m * S::F32_LANES).read());
+            let x = splat::<S, P>(simd, a.add(m * S::F32_LANES));
             for n in 0..N {
                 sums[n][m] = simd.mul_add_e_f32s(x, row[n], sums[n][m]);
             }
@@ -289,7 +315,7 @@ unsafe fn rank_one<S: Simd, const M: usize, const N: usize>(
 pub(super) struct Outer<'a, const M: usize> {
     pub groups: usize,
     pub steps: usize,
-    /// Laid out as [`Packed`]: whole vectors of rows.
+    /// Laid out as [`Packed`]: whole vectors of rows. Sequences that share a vector have sums of their own.
     pub out: &'a mut [f32],
     /// One segment. A step is so many tiles long.
     pub a: Operand<'a>,
@@ -302,7 +328,7 @@ pub(super) struct Outer<'a, const M: usize> {
 }
 
 /// Rows of a tile of sums.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 
 impl<const M: usize> WithSimd for Outer<'_, M> {
     type Output = ();
@@ -316,7 +342,7 @@ impl<const M: usize> WithSimd for Outer<'_, M> {
         let Operand { floats, grid: Grid { vectors, slots, .. }, slots: slot } = self.a;
         let (tile, tiles) = (M * S::F32_LANES, self.steps * self.groups);
         let (copy, mut d_copy);
-        let (a, mut d_copy) = if tiles * vectors * tile <= IN_PLACE {
+        let (a, d_copy) = if tiles * vectors * tile <= IN_PLACE {
             let floats = &floats[slot[0] * tile..];
             (Walk { floats, of_vector: slots, of_group: vectors * slots, of_step: self.a_step }, None)
         } else {
@@ -325,14 +351,9 @@ impl<const M: usize> WithSimd for Outer<'_, M> {
             let walk = Walk { floats: &copy, of_vector: tiles, of_group: 1, of_step: self.groups };
             (walk, Some(&mut *d_copy))
         };
-        let columns = self.columns.len();
-        let mut column = 0;
-        while column + COLUMNS <= columns {
-            self.panel::<S, COLUMNS>(simd, column, a, d_copy.as_deref_mut());
-            column += COLUMNS;
-        }
-        if column < columns {
-            self.panel::<S, 1>(simd, column, a, d_copy);
+        match self.a.grid.shared {
+            1 => self.panels::<S, 1>(simd, a, d_copy),
+            _ => self.panels::<S, 2>(simd, a, d_copy),
         }
     }
 }
@@ -351,7 +372,8 @@ impl<const M: usize> Outer<'_, M> {
     #[inline(always)]
     fn check<S: Simd>(&self) {
         let lanes = S::F32_LANES;
-        assert!(lanes % ROWS == 0 && self.a.slots.len() == 1);
+        let width = lanes / self.a.grid.shared;
+        assert!(self.a.grid.shared <= 2 && width % ROWS == 0 && self.a.slots.len() == 1);
         let start = (self.steps - 1) * self.a_step * M * lanes;
         let last = Operand { floats: &self.a.floats[start.min(self.a.floats.len())..], ..self.a };
         assert!(last.fits::<S, M>(self.groups));
@@ -360,7 +382,7 @@ impl<const M: usize> Outer<'_, M> {
         }
         let tiles = (self.steps - 1) * self.d_step + self.groups * self.d_stride;
         assert!(self.d.len() / lanes >= tiles * M);
-        assert!(self.out.len() / lanes >= self.a.grid.vectors * lanes * self.columns.len());
+        assert!(self.out.len() / lanes >= self.a.grid.vectors * width * self.columns.len());
     }
 
     /// The rows: of each vector the steps, of each step the groups.
@@ -384,8 +406,22 @@ impl<const M: usize> Outer<'_, M> {
         copy
     }
 
+    /// All columns; `P` sequences share a vector.
     #[inline(always)]
-    fn panel<S: Simd, const N: usize>(
+    fn panels<S: Simd, const P: usize>(&mut self, simd: S, a: Walk<'_>, mut d_copy: Option<&mut [f32]>) {
+        let columns = self.columns.len();
+        let mut column = 0;
+        while column + COLUMNS <= columns {
+            self.panel::<S, COLUMNS, P>(simd, column, a, d_copy.as_deref_mut());
+            column += COLUMNS;
+        }
+        if column < columns {
+            self.panel::<S, 1, P>(simd, column, a, d_copy);
+        }
+    }
+
+    #[inline(always)]
+    fn panel<S: Simd, const N: usize, const P: usize>(
         &mut self,
         simd: S,
         column: usize,
@@ -413,15 +449,15 @@ impl<const M: usize> Outer<'_, M> {
         };
         for v in 0..self.a.grid.vectors {
             let mut k = 0;
-            while k < S::F32_LANES {
-                self.tile::<S, N>(simd, column, (v, k), a, d, columns);
+            while k < S::F32_LANES / P {
+                self.tile::<S, N, P>(simd, column, (v, k), a, d, columns);
                 k += ROWS;
             }
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const N: usize>(
+    fn tile<S: Simd, const N: usize, const P: usize>(
         &mut self,
         simd: S,
         column: usize,
@@ -431,19 +467,20 @@ impl<const M: usize> Outer<'_, M> {
         columns: [usize; N],
     ) {
         let tile = M * S::F32_LANES;
-        let rows = self.a.grid.vectors * S::F32_LANES;
+        let width = S::F32_LANES / P;
+        let rows = self.a.grid.vectors * width;
         let out = S::as_mut_simd_f32s(self.out).0.as_mut_ptr();
         // SAFETY: `check` has made sure that the columns of each group of each step lie within `d`, the vectors of each
         // group within `a`, of which the walks are copies if they are not those themselves, and that `out` has a panel
         // for these columns.
         unsafe {
-            let out = out.add(column * rows).cast::<[S::f32s; N]>().add(v * S::F32_LANES + k);
+            let out = out.add(column * rows).cast::<[S::f32s; N]>().add(v * width + k);
             let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
             for r in 0..ROWS {
                 sums[r] = out.add(r).read();
             }
             for step in 0..self.steps {
-                let mut x = a.floats.as_ptr().add((v * a.of_vector + step * a.of_step) * tile + k);
+                let mut x = a.floats.as_ptr().add((v * a.of_vector + step * a.of_step) * tile + k * P);
                 let mut y = d.floats.as_ptr().add(step * d.of_step * tile);
                 for _ in 0..self.groups {
                     for m in 0..M {
@@ -452,7 +489,7 @@ impl<const M: usize> Outer<'_, M> {
                             right[n] = y.add(columns[n] * tile).cast::<S::f32s>().add(m).read();
                         }
                         for r in 0..ROWS {
-                            let x = simd.splat_f32s(x.add(m * S::F32_LANES + r).read());
+                            let x = splat::<S, P>(simd, x.add(m * S::F32_LANES + r * P));
                             for n in 0..N {
                                 sums[r][n] = simd.mul_add_e_f32s(x, right[n], sums[r][n]);
                             }

@@ -4,8 +4,7 @@
 use super::buffer::Buffer;
 use super::connection::Connection;
 use super::forward::{block_rows, gates};
-use super::grid::{GROUP, Grid};
-use super::isa::dispatch_for;
+use super::grid::{GROUP, Grid, rows_mut};
 use super::pass::{Input, Layer, Rows};
 use super::product::Operand;
 use super::weights::{Shape, Weights};
@@ -56,24 +55,32 @@ pub(super) fn project<'a>(
     let tokens = input.batch * input.time;
     let (rows, ids, x_rows) = match projected(layer, input) {
         Some(table) => (table.vocabulary, Some(table.ids), None),
-        None if !save && input.batch < GROUP && input.input_dropout.is_none() => {
+        None if !save
+            && input.batch < GROUP
+            && input.input_dropout.is_none()
+            && tokens.saturating_mul(start.len()) <= MOST =>
+        {
             (tokens, None, input.rows.map(|table| table.ids))
         }
         None => return None,
     };
     let slots = start.len() / shape.lanes / shape.vectors();
-    let mut floats = Buffer::new(rows * start.len());
+    let width = start.len() / shape.shared;
+    let mut floats = Buffer::new(rows * width);
     let run = |(index, out): (usize, &mut [f32])| {
         let x = Lines { x: input.x, features: shape.features, ids: x_rows, first: index * LINES };
-        dispatch_for(layer.units, Project { shape, weights, start, x, out, slots });
+        shape.dispatch(Project { shape, weights, start, x, out, slots });
     };
-    if rows * shape.features * start.len() > 1 << 17 {
-        floats.par_chunks_mut(LINES * start.len()).enumerate().for_each(run);
+    if rows * shape.features * width > 1 << 17 {
+        floats.par_chunks_mut(LINES * width).enumerate().for_each(run);
     } else {
-        floats.chunks_mut(LINES * start.len()).enumerate().for_each(run);
+        floats.chunks_mut(LINES * width).enumerate().for_each(run);
     }
     Some(Table { floats, ids })
 }
+
+/// Floats up to which all tokens of a few sequences are projected at once: longer ones go step by step.
+const MOST: usize = 1 << 22;
 
 /// Lines of a table that are worked through at a time: few enough for all that belongs to them to stay in the nearest
 /// cache.
@@ -95,10 +102,11 @@ impl WithSimd for Project<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, weights, start, x, out, slots } = self;
-        let count = out.len() / start.len();
-        let groups = count.div_ceil(GROUP);
-        let rows = Grid { groups, vectors: shape.feature_vectors(), slots: 1 };
-        let all = Grid { groups, vectors: shape.vectors() * slots, slots: 1 };
+        let width = start.len() / shape.shared;
+        let count = out.len() / width;
+        let groups = count.div_ceil(GROUP * shape.shared);
+        let rows = shape.grid(groups, shape.feature_vectors(), 1);
+        let all = shape.grid(groups, shape.vectors() * slots, 1);
         let mut floats = Buffer::zeros(rows.len(GROUP) * S::F32_LANES);
         let mut projected = Buffer::new(all.len(GROUP) * S::F32_LANES);
         x.fill(simd, rows, count, &mut floats);
@@ -109,11 +117,12 @@ impl WithSimd for Project<'_> {
             }
         }
         let gates = gates(shape);
-        let kernel =
-            Connection::new(&weights.kernel, &gates, None, Grid { groups, vectors: shape.vectors(), slots });
+        let kernel = Connection::new(&weights.kernel, &gates, None, shape.grid(groups, shape.vectors(), slots));
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
         kernel.forward::<S, GROUP>(simd, 1, a, &mut projected, &mut []);
-        for (row, out) in out.chunks_exact_mut(start.len()).enumerate() {
+        let mut spare = vec![0.0; if count % shape.shared == 0 { 0 } else { width }];
+        for row in (0..count).step_by(shape.shared) {
+            let out = rows_mut(out, width, row, shape.shared, &mut spare);
             all.take::<S, GROUP>(simd, S::as_simd_f32s(&projected).0, out, row, 0);
         }
     }
@@ -128,16 +137,24 @@ pub(super) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Puts `count` of them into a grid, [`GROUP`] to a group.
+    /// Puts `count` of them into a grid, [`GROUP`] vectors to a slot.
     #[inline(always)]
     pub fn fill<S: Simd>(&self, simd: S, grid: Grid, count: usize, into: &mut [f32]) {
         let into = S::as_mut_simd_f32s(into).0;
-        for row in 0..count {
-            let at = match self.ids {
-                Some(ids) => ids[self.first + row] as usize,
-                None => self.first + row,
-            };
-            grid.put::<S, GROUP>(simd, &self.x[at * self.features..][..self.features], into, row, 0);
+        let mut row = 0;
+        while row < count {
+            let rows = [self.row(row), if row + 1 < count { self.row(row + 1) } else { &[] }];
+            grid.put::<S, GROUP>(simd, rows, into, row, 0);
+            row += grid.shared;
         }
+    }
+
+    #[inline(always)]
+    fn row(&self, row: usize) -> &[f32] {
+        let at = match self.ids {
+            Some(ids) => ids[self.first + row] as usize,
+            None => self.first + row,
+        };
+        &self.x[at * self.features..][..self.features]
     }
 }

@@ -1,16 +1,20 @@
 //! The weights of a layer, packed once a batch, and the dropout masks of a block.
 
 use super::cell::Part;
-use super::grid::Grid;
+use super::forward::Block;
+use super::grid::{GROUP, Grid};
+use super::isa::{dispatch, dispatch_for, lanes, lanes_for};
 use super::pass::{Dropout, Input, Layer};
-use super::product::{Operand, Packed, unpack};
-use pulp::Simd;
+use super::product::{Operand, Packed, ROWS, unpack};
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// How a layer's units and features lie in vectors. The last vector may be padding in part, whose weights are zeros.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub lanes: usize,
+    /// Sequences that share a vector.
+    pub shared: usize,
     pub units: usize,
     pub features: usize,
     pub gates: usize,
@@ -19,39 +23,67 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub fn new(layer: &Layer, lanes: usize) -> Self {
+    /// For a batch of so many sequences.
+    pub fn new(layer: &Layer, batch: usize) -> Self {
         let gates = layer.kind.gates();
         let starts = gates + layer.kind.bias_rows() - 1;
-        Self { lanes, units: layer.units, features: layer.features, gates, starts }
+        let (units, features) = (layer.units, layer.features);
+        // Half a vector is still to be made of whole tiles of sums.
+        let halved = lanes() / 2 >= ROWS && 2 * units <= lanes() && batch >= 2 * GROUP;
+        let (lanes, shared) = if halved { (lanes(), 2) } else { (lanes_for(units), 1) };
+        Self { lanes, shared, units, features, gates, starts }
+    }
+
+    /// Runs `op` with vectors of so many lanes.
+    pub fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
+        if self.lanes == lanes() { dispatch(op) } else { dispatch_for(self.units, op) }
+    }
+
+    /// Units, or features, of a sequence in a vector.
+    pub fn width(self) -> usize {
+        self.lanes / self.shared
+    }
+
+    /// Lanes of a vector, and the units of each sequence in it.
+    fn vector(self) -> (usize, usize) {
+        (self.lanes, self.width())
+    }
+
+    /// A grid of this shape.
+    pub fn grid(self, groups: usize, vectors: usize, slots: usize) -> Grid {
+        Grid { groups, vectors, slots, shared: self.shared }
     }
 
     /// Vectors that hold the units.
     pub fn vectors(self) -> usize {
-        self.units.div_ceil(self.lanes)
+        self.units.div_ceil(self.width())
     }
 
     /// Vectors that hold the features.
     pub fn feature_vectors(self) -> usize {
-        self.features.div_ceil(self.lanes)
+        self.features.div_ceil(self.width())
     }
 
     /// The units of vector `v`, as far as there are.
     pub fn units_of(self, v: usize) -> Range<usize> {
-        v * self.lanes..((v + 1) * self.lanes).min(self.units)
+        v * self.width()..((v + 1) * self.width()).min(self.units)
     }
 
     /// Packs the columns of `gates` of a matrix (len, G·u): of each vector of units come the gates.
     fn pack(self, matrix: &[f32], len: usize, gates: Range<usize>) -> Packed {
         let width = self.gates * self.units;
-        Packed::new(self.lanes, 1, len, gates.len() * self.vectors(), |_, i, column, lanes| {
+        Packed::new(self.vector(), 1, len, gates.len() * self.vectors(), |_, i, column, lanes| {
             let units = self.units_of(column / gates.len());
             let gate = gates.start + column % gates.len();
-            lanes[..units.len()]
-                .copy_from_slice(&matrix[i * width + gate * self.units + units.start..][..units.len()]);
+            let values = &matrix[i * width + gate * self.units + units.start..][..units.len()];
+            for (lanes, &value) in lanes.chunks_exact_mut(self.shared).zip(values) {
+                lanes.fill(value);
+            }
         })
     }
 
-    /// The inverse of [`pack`](Self::pack), for the `sums` of one matrix of each of the `gates` after another.
+    /// The inverse of [`pack`](Self::pack), for the `sums` of one matrix of each of the `gates` after another, over the
+    /// sequences that share a vector too.
     pub fn unpack<'a>(
         self,
         mut sums: &[f32],
@@ -62,20 +94,27 @@ impl Shape {
         let width = self.gates * self.units;
         for gates in gates {
             let columns = gates.len() * self.vectors();
-            let (of_these, rest) = sums.split_at(len.next_multiple_of(self.lanes) * columns * self.lanes);
+            let (of_these, rest) = sums.split_at(len.next_multiple_of(self.width()) * columns * self.lanes);
             sums = rest;
-            unpack(of_these, self.lanes, len, columns, |i, column, lanes| {
+            unpack(of_these, self.vector(), len, columns, |i, column, lanes| {
                 let units = self.units_of(column / gates.len());
                 let gate = gates.start + column % gates.len();
-                matrix[i * width + gate * self.units + units.start..][..units.len()]
-                    .copy_from_slice(&lanes[..units.len()]);
+                let values = &mut matrix[i * width + gate * self.units + units.start..][..units.len()];
+                self.fold(lanes, values);
             });
         }
     }
 
-    /// Rows of features in whole vectors, without what is there to fill them.
+    /// For each unit of a vector the sum over the sequences that share it.
+    pub fn fold(self, lanes: &[f32], values: &mut [f32]) {
+        for (value, lanes) in values.iter_mut().zip(lanes.chunks_exact(self.shared)) {
+            *value = lanes.iter().sum();
+        }
+    }
+
+    /// Rows of features, without what is there to fill whole vectors.
     pub fn strip(self, from: &[f32], rows: &mut [f32]) {
-        let from = from.chunks_exact(self.feature_vectors() * self.lanes);
+        let from = from.chunks_exact(self.feature_vectors() * self.width());
         for (row, from) in rows.chunks_exact_mut(self.features).zip(from) {
             row.copy_from_slice(&from[..self.features]);
         }
@@ -83,12 +122,12 @@ impl Shape {
 
     /// Packs the transpose of the columns of `gates` of a matrix (columns, G·u): a segment a gate.
     fn pack_transposed(self, matrix: &[f32], columns: usize, gates: Range<usize>) -> Packed {
-        let (width, vectors) = (self.gates * self.units, columns.div_ceil(self.lanes));
-        Packed::new(self.lanes, gates.len(), self.units, vectors, |segment, unit, column, lanes| {
+        let (width, vectors) = (self.gates * self.units, columns.div_ceil(self.width()));
+        Packed::new(self.vector(), gates.len(), self.units, vectors, |segment, unit, column, lanes| {
             let at = (gates.start + segment) * self.units + unit;
-            let rows = matrix[column * self.lanes * width..].chunks_exact(width);
-            for (lane, row) in lanes.iter_mut().zip(rows) {
-                *lane = row[at];
+            let rows = matrix[column * self.width() * width..].chunks_exact(width);
+            for (lanes, row) in lanes.chunks_exact_mut(self.shared).zip(rows) {
+                lanes.fill(row[at]);
             }
         })
     }
@@ -185,13 +224,13 @@ pub(super) struct BlockMasks {
 }
 
 impl BlockMasks {
-    /// The masks of the sequences from `first` on, `rows` of them, each `width` floats long.
+    /// The masks of the sequences of a block, each `width` floats long.
     pub fn new<const M: usize>(
         dropout: Dropout<'_>,
         grid: Grid,
         lanes: usize,
         (gates, batch): (usize, usize),
-        (first, rows): (usize, usize),
+        block: Block,
         width: usize,
     ) -> Self {
         let grid = Grid { slots: 1, ..grid };
@@ -199,11 +238,9 @@ impl BlockMasks {
         let count = if dropout.per_gate { gates } else { 1 };
         let mut values = vec![0.0; count * len];
         for (gate, values) in values.chunks_exact_mut(len).enumerate() {
-            for row in 0..rows {
-                let from = &dropout.masks[(gate * batch + first + row) * width..][..width];
-                for (v, chunk) in from.chunks(lanes).enumerate() {
-                    values[grid.at::<M>(row, v, 0) * lanes..][..chunk.len()].copy_from_slice(chunk);
-                }
+            for row in 0..grid.rows(M) {
+                let from = &dropout.masks[(gate * batch + block.sequence(row)) * width..][..width];
+                grid.set::<M>(lanes, values, row, 0, from);
             }
         }
         Self { values, grid, len, per_gate: dropout.per_gate }
