@@ -51,7 +51,10 @@ impl Training {
             FitConfig { epochs: 1, batch_size: BATCH, shuffle: Shuffle::Never, ..FitConfig::default() };
         let one = Dataset::new(rows.row(0).to_vec(), rows.labels()[..1].to_vec(), rows.max_len())?;
         let mut clock = Clock { start: Instant::now(), seconds: 0.0 };
-        let outcome = fit(&self.model, &self.frozen, &mut self.optimizer, rows, &one, &config, &mut clock)?;
+        // As in the program.
+        let outcome = candle_recurrent::awake(|| {
+            fit(&self.model, &self.frozen, &mut self.optimizer, rows, &one, &config, &mut clock)
+        })?;
         Ok((clock.seconds, outcome.history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss)))
     }
 
@@ -258,7 +261,7 @@ impl Worker {
                 let Some((_, stepper)) = &mut self.stepper else { return Err(lost.into()) };
                 let (mut times, mut last) = (Vec::new(), 0.0);
                 let steps = needed("steps")?;
-                let mut run = || -> Result<()> {
+                let run = || -> Result<()> {
                     for _ in 0..steps {
                         let (seconds, loss) = stepper.step()?;
                         times.push(seconds);
@@ -266,11 +269,7 @@ impl Worker {
                     }
                     Ok(())
                 };
-                if std::env::var_os("NOAWAKE").is_some() {
-                    run()?
-                } else {
-                    candle_recurrent::awake(run)?
-                };
+                candle_recurrent::awake(run)?;
                 Ok(json!({"seconds": median(&mut times), "loss": last}))
             }
             "read" => {

@@ -275,15 +275,10 @@ impl Run<'_> {
         let data = data_name(&args.data);
         let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
         let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.quiet);
-        let outcome = fit(
-            &model,
-            &frozen,
-            &mut optimizer,
-            &splits.train,
-            &splits.validation,
-            &fit_config,
-            &mut recorder,
-        );
+        let (train, validation) = (&splits.train, &splits.validation);
+        let outcome = crate::awake(|| {
+            fit(&model, &frozen, &mut optimizer, train, validation, &fit_config, &mut recorder)
+        });
         let results = recorder.results(None);
         let outcome = match outcome {
             Ok(outcome) => outcome,

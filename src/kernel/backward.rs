@@ -553,7 +553,8 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
             for of in 0..2 {
                 let sequence = self.block.first + row + of.min(shared - 1);
                 // Of an odd one at the end the partner's gradient is 0, wherever it is added.
-                ids[of] = rows_of.ids[sequence.min(self.block.first + self.block.rows - 1) * time + at] as usize;
+                ids[of] =
+                    rows_of.ids[sequence.min(self.block.first + self.block.rows - 1) * time + at] as usize;
             }
             if self.projected.is_some() {
                 let mut sums = sums_of(kernel, ids, plan.slots.vectors * gates * width);

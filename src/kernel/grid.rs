@@ -47,7 +47,14 @@ impl Grid {
     }
 
     /// Writes the floats of one sequence, zeros after the last: for what is not written step by step.
-    pub fn set<const M: usize>(self, lanes: usize, into: &mut [f32], row: usize, slot: usize, floats: &[f32]) {
+    pub fn set<const M: usize>(
+        self,
+        lanes: usize,
+        into: &mut [f32],
+        row: usize,
+        slot: usize,
+        floats: &[f32],
+    ) {
         let mut floats = floats.iter();
         for v in 0..self.vectors {
             let (vector, lane) = self.at::<M>(row, v, slot);
@@ -110,7 +117,9 @@ impl Grid {
             unsafe {
                 let vector = match self.shared {
                     1 => floats[0].as_ptr().add(v * width).cast::<S::f32s>().read_unaligned(),
-                    _ => interleave::<S>(floats[0].as_ptr().add(v * width), floats[1].as_ptr().add(v * width)),
+                    _ => {
+                        interleave::<S>(floats[0].as_ptr().add(v * width), floats[1].as_ptr().add(v * width))
+                    }
                 };
                 *into.get_unchecked_mut(start + v * stride) = vector;
             }

@@ -117,7 +117,8 @@ impl WithSimd for Project<'_> {
             }
         }
         let gates = gates(shape);
-        let kernel = Connection::new(&weights.kernel, &gates, None, shape.grid(groups, shape.vectors(), slots));
+        let kernel =
+            Connection::new(&weights.kernel, &gates, None, shape.grid(groups, shape.vectors(), slots));
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
         kernel.forward::<S, GROUP>(simd, 1, a, &mut projected, &mut []);
         let mut spare = vec![0.0; if count % shape.shared == 0 { 0 } else { width }];

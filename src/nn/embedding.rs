@@ -75,6 +75,11 @@ impl Embedding {
         self.squares.clone().map(|squares| (format!("{}.embeddings", self.name), squares))
     }
 
+    /// The companion, if there is one.
+    pub(super) fn companion(&self) -> Option<&Tensor> {
+        self.squares.as_ref().map(Var::as_tensor)
+    }
+
     /// The table, and below it the companion if there is one: the gradient of the whole is `Σ g_t`, then `Σ g_t²`.
     pub(super) fn stacked(&self) -> Result<Tensor> {
         match &self.squares {

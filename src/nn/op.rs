@@ -1,12 +1,14 @@
 //! The kernels as one Candle op a layer: the whole sequence forward, and a hand-written backward pass.
 //!
 //! Candle's ops take three tensors and give one. The three are the input (or the embedding table), the weights in one
-//! row, and the initial states; the one holds each sequence's outputs followed by its final states.
+//! row, and a third one: the initial states if there are any, else the companion of an embedding in training. The one
+//! holds each sequence's outputs followed by its final states.
 
 use super::Embedding;
 use super::recurrent::{DropoutMask, Output, Recurrent, Source};
 use crate::kernel::{self, Layer, Saved};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 /// Runs `recurrent` on the kernels.
@@ -15,20 +17,27 @@ pub(super) fn run(
     layer: Layer,
     source: Source<'_>,
     mask: Option<&Tensor>,
-    states: &[Tensor],
+    states: Option<&[Tensor]>,
     input_dropout: Option<DropoutMask>,
     recurrent_dropout: Option<DropoutMask>,
 ) -> Result<Output> {
     let (units, count) = (layer.units, layer.kind.states());
     let weights = pack(recurrent)?;
-    let states = Tensor::stack(states, 1)?.contiguous()?;
-    let (x, batch, time, rows) = match source {
-        Source::Features(xs) => (xs.contiguous()?, xs.dim(0)?, xs.dim(1)?, None),
+    let (x, companion, batch, time, rows) = match source {
+        Source::Features(xs) => (xs.contiguous()?, None, xs.dim(0)?, xs.dim(1)?, None),
         Source::Rows { embedding, ids } => {
             let (batch, time) = ids.dims2()?;
             let ids = ids.flatten_all()?.to_vec1::<u32>()?;
-            (embedding.stacked()?.contiguous()?, batch, time, Some((embedding.clone(), ids)))
+            let companion = embedding.companion().filter(|_| states.is_none());
+            let table =
+                if companion.is_some() { embedding.embeddings().clone() } else { embedding.stacked()? };
+            (table.contiguous()?, companion, batch, time, Some((embedding.clone(), ids)))
         }
+    };
+    let (third, tensor) = match (states, companion) {
+        (Some(states), _) => (Third::States, Tensor::stack(states, 1)?.contiguous()?),
+        (None, Some(companion)) => (Third::Companion, companion.contiguous()?),
+        (None, None) => (Third::Nothing, weights.clone()),
     };
     let mask = mask.map(|mask| mask.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()).transpose()?;
     let steps = layer.steps_out(time);
@@ -41,11 +50,12 @@ pub(super) fn run(
         mask,
         input_dropout,
         recurrent_dropout,
-        save: x.track_op() || weights.track_op() || states.track_op(),
+        third,
+        save: x.track_op() || weights.track_op() || tensor.track_op(),
         want_x: x.track_op(),
         saved: Mutex::new(None),
     };
-    let packed = x.apply_op3(&weights, &states, op)?;
+    let packed = x.apply_op3(&weights, &tensor, op)?;
     let output = packed.narrow(1, 0, steps)?;
     let states =
         (0..count).map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)).collect::<Result<_>>()?;
@@ -61,6 +71,17 @@ fn pack(recurrent: &Recurrent) -> Result<Tensor> {
     Tensor::cat(&parts, 0)
 }
 
+/// What the third tensor of the op is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Third {
+    /// The initial states, (B, S, u).
+    States,
+    /// The companion of the embedding that the input is read from: what its gradient is for. The states are zeros.
+    Companion,
+    /// Nothing of importance. The states are zeros.
+    Nothing,
+}
+
 struct RecurrentOp {
     layer: Layer,
     batch: usize,
@@ -70,6 +91,7 @@ struct RecurrentOp {
     mask: Option<Vec<u8>>,
     input_dropout: Option<DropoutMask>,
     recurrent_dropout: Option<DropoutMask>,
+    third: Third,
     /// Whether a backward pass may follow, and whether it will be asked for the input's gradient.
     save: bool,
     want_x: bool,
@@ -91,6 +113,14 @@ impl RecurrentOp {
             states,
             input_dropout: dropout(&self.input_dropout),
             recurrent_dropout: dropout(&self.recurrent_dropout),
+        }
+    }
+
+    /// The initial states, given the third tensor.
+    fn states<'a>(&self, third: &'a [f32]) -> Cow<'a, [f32]> {
+        match self.third {
+            Third::States => Cow::Borrowed(third),
+            _ => Cow::Owned(vec![0.0; self.batch * self.layer.kind.states() * self.layer.units]),
         }
     }
 
@@ -141,14 +171,11 @@ impl CustomOp3 for RecurrentOp {
         x_layout: &Layout,
         weights: &CpuStorage,
         weights_layout: &Layout,
-        states: &CpuStorage,
-        states_layout: &Layout,
+        third: &CpuStorage,
+        third_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (out, saved) = self.forward(
-            floats(x, x_layout)?,
-            floats(weights, weights_layout)?,
-            floats(states, states_layout)?,
-        );
+        let states = self.states(floats(third, third_layout)?);
+        let (out, saved) = self.forward(floats(x, x_layout)?, floats(weights, weights_layout)?, &states);
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
         let steps = self.layer.steps_out(self.time) + self.layer.kind.states();
         Ok((CpuStorage::F32(out), (self.batch, steps, self.layer.units).into()))
@@ -158,27 +185,34 @@ impl CustomOp3 for RecurrentOp {
         &self,
         x: &Tensor,
         weights: &Tensor,
-        states: &Tensor,
+        third: &Tensor,
         _: &Tensor,
         d_out: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (shape, device) = (x.shape(), x.device());
-        let gradients = with_floats([x, weights, states, d_out], |[x, weights, states, d_out]| {
-            let saved = saved.or_else(|| self.forward(x, weights, states).1);
+        let gradients = with_floats([x, weights, third, d_out], |[x, weights, third, d_out]| {
+            let states = self.states(third);
+            let saved = saved.or_else(|| self.forward(x, weights, &states).1);
             saved.map(|saved| {
-                let input = self.input(x, states);
+                let input = self.input(x, &states);
                 kernel::backward(&self.layer, &input, weights, saved, d_out, self.want_x)
             })
         })?;
         let Some(gradients) = gradients else {
             bail!("a recurrent layer was asked for gradients of tensors that are not tracked")
         };
-        let d_x = self.want_x.then_some(gradients.x);
+        let mut d_x = gradients.x;
+        let d_third = match self.third {
+            Third::States if third.track_op() => Some(gradients.states),
+            Third::Companion if self.want_x => Some(d_x.split_off(x.elem_count())),
+            _ => None,
+        };
+        let d_x = self.want_x.then_some(d_x);
         Ok((
             d_x.map(|d_x| Tensor::from_vec(d_x, shape, device)).transpose()?,
             Some(Tensor::from_vec(gradients.weights, weights.shape(), device)?),
-            Some(Tensor::from_vec(gradients.states, states.shape(), device)?),
+            d_third.map(|d_third| Tensor::from_vec(d_third, third.shape(), device)).transpose()?,
         ))
     }
 }

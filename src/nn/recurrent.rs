@@ -186,17 +186,18 @@ impl Recurrent {
 
     pub fn forward(&self, source: Source<'_>, call: Call<'_>) -> Result<Output> {
         let batch = self.check(source, call)?;
-        let states = self.initial_states(batch, call, source.values())?;
+        let states = self.initial_states(batch, call)?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
         let output = match self.kernel_layer(source.values()) {
             Some(layer) => {
-                op::run(self, layer, source, call.mask, &states, input_dropout, recurrent_dropout)?
+                op::run(self, layer, source, call.mask, states.as_deref(), input_dropout, recurrent_dropout)?
             }
             None => {
                 let xs = match source {
                     Source::Features(xs) => xs.clone(),
                     Source::Rows { embedding, ids } => embedding.forward(ids)?,
                 };
+                let states = self.or_zeros(states, batch, &xs)?;
                 steps::run(self, &xs, call.mask, &states, input_dropout, recurrent_dropout)?
             }
         };
@@ -207,7 +208,7 @@ impl Recurrent {
     /// The tensor path on any device, whatever the kernels could do: their oracle.
     pub fn forward_steps(&self, xs: &Tensor, call: Call<'_>) -> Result<Output> {
         let batch = self.check(Source::Features(xs), call)?;
-        let states = self.initial_states(batch, call, xs)?;
+        let states = self.or_zeros(self.initial_states(batch, call)?, batch, xs)?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
         let output = steps::run(self, xs, call.mask, &states, input_dropout, recurrent_dropout)?;
         self.carry(&output);
@@ -225,7 +226,18 @@ impl Recurrent {
         *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn initial_states(&self, batch: usize, call: Call<'_>, like: &Tensor) -> Result<Vec<Tensor>> {
+    fn or_zeros(&self, states: Option<Vec<Tensor>>, batch: usize, like: &Tensor) -> Result<Vec<Tensor>> {
+        match states {
+            Some(states) => Ok(states),
+            None => {
+                let zeros = Tensor::zeros((batch, self.settings.units), like.dtype(), like.device())?;
+                Ok(vec![zeros; self.settings.kind.states()])
+            }
+        }
+    }
+
+    /// The states to start from, if not from zeros.
+    fn initial_states(&self, batch: usize, call: Call<'_>) -> Result<Option<Vec<Tensor>>> {
         let count = self.settings.kind.states();
         let given = match call.states {
             Some(states) => Some(states.to_vec()),
@@ -234,10 +246,7 @@ impl Recurrent {
             }
             None => None,
         };
-        let Some(states) = given else {
-            let zeros = Tensor::zeros((batch, self.settings.units), like.dtype(), like.device())?;
-            return Ok(vec![zeros; count]);
-        };
+        let Some(states) = given else { return Ok(None) };
         if states.len() != count {
             bail!("layer {}: {count} states needed, given {}", self.name, states.len())
         }
@@ -252,7 +261,7 @@ impl Recurrent {
                 )
             }
         }
-        Ok(states)
+        Ok(Some(states))
     }
 
     /// Masks as Keras draws them: the input's and the state's once a batch, the same at every step. Recurrent dropout in

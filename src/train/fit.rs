@@ -229,7 +229,7 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     let mut best = None;
     let mut run =
         Run { model, frozen, optimizer, train, validation, config, device, history: History::default() };
-    let result = crate::awake::awake(|| run.epochs(observer, &mut best));
+    let result = run.epochs(observer, &mut best);
     let mut restored_epoch = None;
     if let Some((epoch, weights)) = best {
         run.restore(&weights)?;
