@@ -8,9 +8,12 @@ use super::buffer::Buffer;
 use super::grid::Grid;
 use pulp::{Simd, WithSimd};
 
-/// Columns that are summed at a time. With four rows that makes eight sums, as many as multiplications are in flight; for
-/// twelve there would be too few registers.
-const COLUMNS: usize = 2;
+/// Columns that are summed at a time. With four rows two make eight sums, as many as multiplications are in flight; for
+/// twelve there would be too few registers. The widest vectors come with twice as many registers: there four columns make
+/// more of each float that is read.
+const fn abreast(lanes: usize) -> usize {
+    if lanes < 16 { 2 } else { 4 }
+}
 /// Rows of the weights that are worked through for all groups before the next: as many as stay in the nearest cache.
 const DEPTH: usize = 128;
 /// Floats of rows up to which they are read in place. More are copied first into the order in which they are read, since
@@ -43,8 +46,8 @@ impl Packed {
         let rows = len.next_multiple_of(width) * segments;
         let mut floats = Buffer::zeros(rows * columns * lanes);
         for column in 0..columns {
-            let panel = column / COLUMNS * COLUMNS;
-            let abreast = COLUMNS.min(columns - panel);
+            let panel = column / abreast(lanes) * abreast(lanes);
+            let abreast = abreast(lanes).min(columns - panel);
             for segment in 0..segments {
                 for feature in 0..len {
                     let row = (feature / width * segments + segment) * width + feature % width;
@@ -67,8 +70,8 @@ pub(super) fn unpack(
 ) {
     let rows = len.next_multiple_of(width);
     for column in 0..columns {
-        let panel = column / COLUMNS * COLUMNS;
-        let abreast = COLUMNS.min(columns - panel);
+        let panel = column / abreast(lanes) * abreast(lanes);
+        let abreast = abreast(lanes).min(columns - panel);
         for row in 0..len {
             let at = panel * rows + row * abreast + column - panel;
             give(row, column, &floats[at * lanes..][..lanes]);
@@ -202,12 +205,14 @@ impl<const M: usize> Product<'_, M> {
     fn panels<S: Simd, const P: usize>(&mut self, simd: S, rows: &Rows<'_>) {
         let columns = self.weights.columns;
         let mut column = 0;
-        while column + COLUMNS <= columns {
-            self.panel::<S, COLUMNS, P>(simd, column, rows);
-            column += COLUMNS;
-        }
-        if column < columns {
-            self.panel::<S, 1, P>(simd, column, rows);
+        while column < columns {
+            match (columns - column).min(abreast(S::F32_LANES)) {
+                4 => self.panel::<S, 4, P>(simd, column, rows),
+                3 => self.panel::<S, 3, P>(simd, column, rows),
+                2 => self.panel::<S, 2, P>(simd, column, rows),
+                _ => self.panel::<S, 1, P>(simd, column, rows),
+            }
+            column += abreast(S::F32_LANES);
         }
     }
 
@@ -235,6 +240,8 @@ impl<const M: usize> Product<'_, M> {
                 let mut a = rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile);
                 for _ in 0..self.groups {
                     let mut sums = [[simd.splat_f32s(0.0); M]; N];
+                    // One column alone makes too few sums: every other row goes to a second set.
+                    let mut others = sums;
                     if self.adds || first > 0 {
                         for n in 0..N {
                             sums[n] = out.add(at[n]).read();
@@ -253,12 +260,18 @@ impl<const M: usize> Product<'_, M> {
                                 let mut k = 0;
                                 while k < width {
                                     for k in k..k + 4 {
-                                        rank_one::<S, M, N, P>(simd, &mut sums, a.add(k * P), weights.add(k));
+                                        let sums = if N == 1 && k % 2 == 1 { &mut others } else { &mut sums };
+                                        rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
                                     }
                                     k += 4;
                                 }
                             }
                             weights = weights.add(width);
+                        }
+                    }
+                    if N == 1 {
+                        for m in 0..M {
+                            sums[0][m] = simd.add_f32s(sums[0][m], others[0][m]);
                         }
                     }
                     for n in 0..N {
@@ -347,7 +360,7 @@ impl<const M: usize> WithSimd for Outer<'_, M> {
             (Walk { floats, of_vector: slots, of_group: vectors * slots, of_step: self.a_step }, None)
         } else {
             copy = self.copy::<S>();
-            d_copy = Buffer::new(tiles * COLUMNS * tile);
+            d_copy = Buffer::new(tiles * abreast(S::F32_LANES) * tile);
             let walk = Walk { floats: &copy, of_vector: tiles, of_group: 1, of_step: self.groups };
             (walk, Some(&mut *d_copy))
         };
@@ -411,12 +424,15 @@ impl<const M: usize> Outer<'_, M> {
     fn panels<S: Simd, const P: usize>(&mut self, simd: S, a: Walk<'_>, mut d_copy: Option<&mut [f32]>) {
         let columns = self.columns.len();
         let mut column = 0;
-        while column + COLUMNS <= columns {
-            self.panel::<S, COLUMNS, P>(simd, column, a, d_copy.as_deref_mut());
-            column += COLUMNS;
-        }
-        if column < columns {
-            self.panel::<S, 1, P>(simd, column, a, d_copy);
+        while column < columns {
+            let d_copy = d_copy.as_deref_mut();
+            match (columns - column).min(abreast(S::F32_LANES)) {
+                4 => self.panel::<S, 4, P>(simd, column, a, d_copy),
+                3 => self.panel::<S, 3, P>(simd, column, a, d_copy),
+                2 => self.panel::<S, 2, P>(simd, column, a, d_copy),
+                _ => self.panel::<S, 1, P>(simd, column, a, d_copy),
+            }
+            column += abreast(S::F32_LANES);
         }
     }
 
