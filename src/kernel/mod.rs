@@ -1,10 +1,10 @@
 //! Whole-sequence forward and backward passes of SimpleRNN, LSTM and GRU on plain `f32` slices.
 //!
-//! A vector holds several units of one sequence. The batch is cut into *blocks* of sequences; a block runs through all
+//! A vector holds several units of one sequence, or of two where the units are few. The batch is cut into *blocks* of sequences; a block runs through all
 //! its time steps on one thread, so that its state never leaves the nearer caches. A step is a few matrix products with
 //! weights that were packed once a batch, and the cell's own arithmetic between them. Within a block the sequences stand
-//! in *groups* of four ([`grid`]), the four vectors of a group side by side: the products and the cells work on groups,
-//! at distances in memory that the compiler knows.
+//! in *groups* ([`grid`]), four vectors of a group side by side: the products and the cells work on groups, at distances
+//! in memory that the compiler knows.
 //!
 //! Input that comes from a table shorter than the tokens of a block is projected row by row of the table, once a batch,
 //! and looked up; its gradient is summed by row of the table and goes back through the kernel once ([`table`]).
