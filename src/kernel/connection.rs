@@ -3,7 +3,8 @@
 
 use super::grid::Grid;
 use super::isa::outline;
-use super::product::{Operand, Outer, Packed, Product};
+use super::packed::Packed;
+use super::product::{Operand, Outer, Product};
 use super::weights::BlockMasks;
 use pulp::Simd;
 

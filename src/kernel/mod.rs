@@ -30,9 +30,11 @@ mod gru;
 mod isa;
 mod lstm;
 mod math;
+mod packed;
 mod pass;
 mod product;
 mod simple_rnn;
+mod sums;
 mod table;
 mod weights;
 

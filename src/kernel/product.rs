@@ -6,14 +6,9 @@
 
 use super::buffer::Buffer;
 use super::grid::Grid;
+use super::packed::{Packed, abreast};
 use pulp::{Simd, WithSimd};
 
-/// Columns that are summed at a time. With four rows two make eight sums, as many as multiplications are in flight; for
-/// twelve there would be too few registers. The widest vectors come with twice as many registers: there four columns make
-/// more of each float that is read.
-const fn abreast(lanes: usize) -> usize {
-    if lanes < 16 { 2 } else { 4 }
-}
 /// Rows of the weights that are worked through for all groups before the next: as many as stay in the nearest cache.
 const DEPTH: usize = 128;
 /// Floats of rows up to which they are read in place. More are copied first into the order in which they are read, since
@@ -21,63 +16,6 @@ const DEPTH: usize = 128;
 const IN_PLACE: usize = 1 << 13;
 /// The slots of a copy.
 const ALL: [usize; 4] = [0, 1, 2, 3];
-
-/// A matrix in panels: for each few column vectors its rows one after another. A row belongs to a feature (or unit)
-/// and a *segment*: of each vector of features come first those of segment 0, then those of segment 1.
-pub(super) struct Packed {
-    floats: Buffer,
-    /// Features of each segment, and of a vector of them.
-    len: usize,
-    width: usize,
-    segments: usize,
-    columns: usize,
-}
-
-impl Packed {
-    /// `fill` writes a column vector of a row, given the row's segment and feature and the column. What it does not
-    /// write is 0. A vector of `lanes` holds `width` features of each sequence.
-    pub fn new(
-        (lanes, width): (usize, usize),
-        segments: usize,
-        len: usize,
-        columns: usize,
-        mut fill: impl FnMut(usize, usize, usize, &mut [f32]),
-    ) -> Self {
-        let rows = len.next_multiple_of(width) * segments;
-        let mut floats = Buffer::zeros(rows * columns * lanes);
-        for column in 0..columns {
-            let panel = column / abreast(lanes) * abreast(lanes);
-            let abreast = abreast(lanes).min(columns - panel);
-            for segment in 0..segments {
-                for feature in 0..len {
-                    let row = (feature / width * segments + segment) * width + feature % width;
-                    let at = panel * rows + row * abreast + column - panel;
-                    fill(segment, feature, column, &mut floats[at * lanes..][..lanes]);
-                }
-            }
-        }
-        Self { floats, len, width, segments, columns }
-    }
-}
-
-/// Gives what `floats` hold, laid out as [`Packed`] with one segment: each row of each column vector.
-pub(super) fn unpack(
-    floats: &[f32],
-    (lanes, width): (usize, usize),
-    len: usize,
-    columns: usize,
-    mut give: impl FnMut(usize, usize, &[f32]),
-) {
-    let rows = len.next_multiple_of(width);
-    for column in 0..columns {
-        let panel = column / abreast(lanes) * abreast(lanes);
-        let abreast = abreast(lanes).min(columns - panel);
-        for row in 0..len {
-            let at = panel * rows + row * abreast + column - panel;
-            give(row, column, &floats[at * lanes..][..lanes]);
-        }
-    }
-}
 
 /// Some slots of a grid, as the rows that a product reads.
 #[derive(Clone, Copy)]

@@ -4,8 +4,9 @@ use super::cell::Part;
 use super::forward::Block;
 use super::grid::{GROUP, Grid};
 use super::isa::{dispatch, dispatch_for, lanes, lanes_for};
+use super::packed::{Packed, unpack};
 use super::pass::{Dropout, Input, Layer};
-use super::product::{Operand, Packed, ROWS, unpack};
+use super::product::{Operand, ROWS};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
