@@ -138,15 +138,15 @@ pub(super) fn elu(xs: &Tensor, alpha: f64) -> Result<Tensor> {
     positive.where_cond(xs, &((negative.exp()? - 1.0)? * alpha)?)
 }
 
-/// max(x, 0), with slope 0 at 0.
+/// max(x, 0), with slope 0 at 0; NaN of NaN, as in Keras.
 fn relu(xs: &Tensor) -> Result<Tensor> {
-    piecewise(xs, xs, &xs.zeros_like()?)
+    xs.le(0.0)?.where_cond(&xs.zeros_like()?, xs)
 }
 
-/// clip(x, 0, upper), with gradient 0 at and beyond both ends.
+/// clip(x, 0, upper), with gradient 0 at and beyond both ends; NaN of NaN.
 fn clip(xs: &Tensor, upper: f64) -> Result<Tensor> {
     let inside = relu(xs)?;
-    inside.lt(upper)?.where_cond(&inside, &(xs.ones_like()? * upper)?)
+    inside.ge(upper)?.where_cond(&(xs.ones_like()? * upper)?, &inside)
 }
 
 fn relu6(xs: &Tensor) -> Result<Tensor> {

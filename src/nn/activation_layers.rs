@@ -113,7 +113,8 @@ impl ReluConfig {
         let below = xs.affine(self.negative_slope, -self.negative_slope * self.threshold)?;
         let ys = xs.gt(self.threshold)?.where_cond(xs, &below)?;
         match self.max_value {
-            Some(max) => ys.lt(max)?.where_cond(&ys, &(ys.ones_like()? * max)?),
+            // Asked so that NaN stays NaN, as in Keras.
+            Some(max) => ys.ge(max)?.where_cond(&(ys.ones_like()? * max)?, &ys),
             None => Ok(ys),
         }
     }
@@ -186,8 +187,8 @@ impl PRelu {
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         // relu(x) - alpha relu(-x), both with slope 0 at 0.
         let zeros = xs.zeros_like()?;
-        let above = xs.gt(0.0)?.where_cond(xs, &zeros)?;
-        let below = xs.lt(0.0)?.where_cond(xs, &zeros)?;
+        let above = xs.le(0.0)?.where_cond(&zeros, xs)?;
+        let below = xs.ge(0.0)?.where_cond(&zeros, xs)?;
         above + below.broadcast_mul(&self.alpha)?
     }
 }

@@ -39,6 +39,8 @@ mod simple_rnn;
 mod sizes;
 mod small_product;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use activation::Activation;
 pub(crate) use activation_layers::PRelu;

@@ -7,7 +7,7 @@
 use super::Embedding;
 use super::recurrent::{DropoutMask, Output, Recurrent, Source};
 use crate::kernel::{self, Layer, Saved};
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
@@ -39,7 +39,7 @@ pub(super) fn run(
         (None, Some(companion)) => (Third::Companion, companion.contiguous()?),
         (None, None) => (Third::Nothing, weights.clone()),
     };
-    let mask = mask.map(|mask| mask.to_dtype(DType::U8)?.flatten_all()?.to_vec1::<u8>()).transpose()?;
+    let mask = mask.map(|mask| mask.flatten_all()?.to_vec1::<u8>()).transpose()?;
     let steps = layer.steps_out(time);
     let return_sequences = layer.return_sequences;
     let op = RecurrentOp {

@@ -42,7 +42,7 @@ impl<const N: usize> PoolingConfig<N> {
         window_shape(input, &self.windows(), input.last().copied().flatten())
     }
 
-    /// The largest of each window; its gradient goes to the first place that holds it.
+    /// The largest of each window, NaN where there is one; its gradient goes to the first place that holds it.
     ///
     /// # Errors
     /// If the input has another number of axes or is shorter than a window.
@@ -50,7 +50,9 @@ impl<const N: usize> PoolingConfig<N> {
         let mut taps = taps(xs, &self.windows(), f64::NEG_INFINITY)?.into_iter();
         let Some(mut largest) = taps.next() else { bail!("a window needs at least one place") };
         for tap in taps {
-            largest = tap.gt(&largest)?.where_cond(&tap, &largest)?;
+            // NaN is the largest of all, as in Keras on PyTorch; TensorFlow's depends on where it stands.
+            let stays = tap.le(&largest)?.maximum(&largest.ne(&largest)?)?;
+            largest = stays.where_cond(&largest, &tap)?;
         }
         Ok(largest)
     }
@@ -109,7 +111,7 @@ impl<const N: usize> GlobalPoolingConfig<N> {
         ys.reshape((batch, channels))
     }
 
-    /// The largest of each channel; where several places hold it, they share its gradient.
+    /// The largest of each channel, NaN where there is one; where several places hold it, they share its gradient.
     ///
     /// # Errors
     /// If the input has another number of axes.
@@ -119,7 +121,8 @@ impl<const N: usize> GlobalPoolingConfig<N> {
         for &axis in &axes {
             largest = largest.max_keepdim(axis)?;
         }
-        let places = xs.detach().broadcast_eq(&largest)?.to_dtype(xs.dtype())?;
+        // Not "equal": NaN is less than nothing and so comes through.
+        let places = xs.detach().broadcast_lt(&largest)?.eq(0u8)?.to_dtype(xs.dtype())?;
         let count = places.sum_keepdim(axes.as_slice())?;
         // The mean of the places that hold it: the value, with the gradient shared.
         let zeros = xs.zeros_like()?;

@@ -9,13 +9,24 @@ use std::sync::{Mutex, PoisonError};
 /// What a recurrent layer may be given beside its input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call<'a> {
-    /// (batch, time), u8: 0 where a step is to be skipped. A skipped step keeps the state and repeats the output.
+    /// (batch, time), of any type: 0 where a step is to be skipped. A skipped step keeps the state and repeats the output.
     pub mask: Option<&'a Tensor>,
     /// Initial states, each (batch, units): h, and for an LSTM c. Zeros if absent, or what the last batch left in a
     /// stateful layer.
     pub states: Option<&'a [Tensor]>,
     /// Training draws dropout masks.
     pub mode: Mode,
+}
+
+impl Call<'_> {
+    /// The mask as u8. Whatever is not 0 counts, as in Keras, which takes masks as true and false.
+    pub(super) fn steps(&self) -> Result<Option<Tensor>> {
+        let bytes = |mask: &Tensor| match mask.dtype() {
+            DType::U8 => Ok(mask.clone()),
+            _ => mask.ne(0.0),
+        };
+        self.mask.map(bytes).transpose()
+    }
 }
 
 /// What a recurrent layer gives.
@@ -187,10 +198,11 @@ impl Recurrent {
     pub fn forward(&self, source: Source<'_>, call: Call<'_>) -> Result<Output> {
         let batch = self.check(source, call)?;
         let states = self.initial_states(batch, call)?;
+        let mask = call.steps()?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
         let output = match self.kernel_layer(source.values()) {
             Some(layer) => {
-                op::run(self, layer, source, call.mask, states.as_deref(), input_dropout, recurrent_dropout)?
+                op::run(self, layer, source, mask.as_ref(), states.as_deref(), input_dropout, recurrent_dropout)?
             }
             None => {
                 let xs = match source {
@@ -198,7 +210,7 @@ impl Recurrent {
                     Source::Rows { embedding, ids } => embedding.forward(ids)?,
                 };
                 let states = self.or_zeros(states, batch, &xs)?;
-                steps::run(self, &xs, call.mask, &states, input_dropout, recurrent_dropout)?
+                steps::run(self, &xs, mask.as_ref(), &states, input_dropout, recurrent_dropout)?
             }
         };
         self.carry(&output);
@@ -210,7 +222,7 @@ impl Recurrent {
         let batch = self.check(Source::Features(xs), call)?;
         let states = self.or_zeros(self.initial_states(batch, call)?, batch, xs)?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
-        let output = steps::run(self, xs, call.mask, &states, input_dropout, recurrent_dropout)?;
+        let output = steps::run(self, xs, call.steps()?.as_ref(), &states, input_dropout, recurrent_dropout)?;
         self.carry(&output);
         Ok(output)
     }
