@@ -256,7 +256,13 @@ fn metadata(model: &ModelConfig, layout: Layout) -> BTreeMap<&'static str, Strin
         Layout::CandleNn => "candle-nn",
         Layout::PyTorch => "pt",
     };
-    BTreeMap::from([("format", format.to_string()), ("model", model.name.clone())])
+    let mut metadata = BTreeMap::from([("format", format.to_string()), ("model", model.name.clone())]);
+    // The architecture will come from another file, which may mean Keras's other function of that name.
+    let used = serde_json::to_value(model).ok().as_ref().and_then(keras::HardSigmoid::used);
+    if let Some(used) = used {
+        metadata.insert(keras::HARD_SIGMOID, used.formula().into());
+    }
+    metadata
 }
 
 fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {

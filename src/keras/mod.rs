@@ -10,14 +10,17 @@
 //! | `read/hdf5.rs` | groups, attributes and arrays of an HDF5 file |
 //! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`](crate::model::ModelConfig) |
 //! | `read/assign/` | arrays of the file to variables of the model |
+//! | `hard_sigmoid.rs` | which of Keras's two functions of that name weights were made for |
 //! | `layout/` | one `.safetensors` in PyTorch's and candle-nn's names |
 //! | `write/` | a model as a `.keras` or `.weights.h5` of Keras 3.15 |
 
+mod hard_sigmoid;
 mod layout;
 mod open;
 mod read;
 mod write;
 
+pub(crate) use hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 pub use layout::{LaidOut, Layout, weights_from_safetensors};
 pub use read::{Kind, Loaded, Options, kind, load, load_config, load_with};
 pub use write::{Written, to_keras, to_weights_h5};

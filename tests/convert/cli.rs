@@ -58,6 +58,32 @@ fn layouts_go_round() {
     }
 }
 
+/// Weights alone say which of Keras's functions named hard_sigmoid they were made for, whatever the file of the
+/// architecture means by the name.
+#[test]
+fn weights_keep_their_hard_sigmoid() {
+    let folder = folder();
+    let path = folder.path();
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/k2_recurrent.h5");
+    let old = old.to_str().expect("a path");
+    convert(path, &[old, "new.keras"]).success();
+    convert(path, &[old, "old.safetensors"]).success();
+    convert(path, &[old, "rescaled.weights.h5"]).success();
+    convert(path, &["new.keras", "rescaled.safetensors"]).success();
+    let bytes = |name: &str| fs::read(path.join(name)).expect("a file");
+    for (weights, config) in [
+        ("old.safetensors", "new.keras"),
+        (old, "new.keras"),
+        ("rescaled.weights.h5", old),
+        ("rescaled.safetensors", old),
+    ] {
+        let said = convert(path, &[weights, "again.keras", "--config", config]).success();
+        said.stderr(contains("note: hard_sigmoid is clip("));
+        assert!(bytes("again.keras") == bytes("new.keras"), "{weights} with --config {config}");
+    }
+    convert(path, &["rescaled.weights.h5", "again.keras", "--config", "new.keras"]).success().stderr("");
+}
+
 /// Vocabulary, figures and pictures of a model folder go along into a folder.
 #[test]
 fn a_folder_keeps_what_it_has() {

@@ -147,6 +147,11 @@ fn kind_of(datatype: &Datatype) -> &'static str {
 pub(super) struct Attributes(HashMap<String, AttrValue>);
 
 impl Attributes {
+    /// Whether there is one of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()

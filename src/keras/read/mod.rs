@@ -15,7 +15,6 @@ use crate::{Error, Result};
 use array::Array;
 use candle_core::{Device, Tensor};
 use dialect::Translated;
-use hdf5::Hdf5;
 use source::Architecture;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,11 +78,21 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         (None, None) => return Err(Error::file(path, source::WEIGHTS_ONLY)),
     };
     let origin = options.config.as_deref().unwrap_or(path);
-    let (config, translated) = model_config(origin, &architecture)?;
+    let mut translated = translate(origin, &architecture)?;
+    if options.config.is_some()
+        && let Some(function) = weights.hard_sigmoid().map_err(|what| Error::file(path, what))?
+        && function.put_into(&mut translated.json)
+    {
+        translated.warnings.push(format!(
+            "hard_sigmoid is {} here, for which the weights were made, though {} means Keras's other function of that name",
+            function.formula(),
+            origin.display()
+        ));
+    }
+    let config = model_config(origin, &translated)?;
     let variables = config.variables().map_err(|error| within(origin, error))?;
     let weights = match weights {
         source::Arrays::Hdf5(file) => {
-            let file = Hdf5::open(file).map_err(|what| Error::file(path, what))?;
             let arrays = assign::assign(&file, &translated.layers, &variables);
             tensors(&config, arrays.map_err(|error| within(path, error))?, &options.device)?
         }
@@ -109,18 +118,20 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
 /// As [`load`], for what concerns the architecture.
 pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
     let path = path.as_ref();
-    let (config, _) = model_config(path, &source::architecture(path)?)?;
+    let translated = translate(path, &source::architecture(path)?)?;
+    let config = model_config(path, &translated)?;
     config.variables().map_err(|error| within(path, error))?;
     Ok(config)
 }
 
 /// The architecture in this crate's form.
-fn model_config(origin: &Path, architecture: &Architecture) -> Result<(ModelConfig, Translated)> {
-    let translated = dialect::translate(&architecture.model, &architecture.version)
-        .map_err(|error| within(origin, error))?;
-    let config = serde_json::from_value(translated.json.clone())
-        .map_err(|error| Error::file(origin, format!("its architecture cannot be used: {error}")))?;
-    Ok((config, translated))
+fn translate(origin: &Path, architecture: &Architecture) -> Result<Translated> {
+    dialect::translate(&architecture.model, &architecture.version).map_err(|error| within(origin, error))
+}
+
+fn model_config(origin: &Path, translated: &Translated) -> Result<ModelConfig> {
+    serde_json::from_value(translated.json.clone())
+        .map_err(|error| Error::file(origin, format!("its architecture cannot be used: {error}")))
 }
 
 /// The error with the file's name before it.

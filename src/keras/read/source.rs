@@ -4,7 +4,9 @@ use super::container::{Kind, sniff};
 use super::dialect::Version;
 use super::hdf5::Hdf5;
 use super::{archive, within};
+use crate::keras::{HARD_SIGMOID, HardSigmoid};
 use crate::{Error, Result};
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -16,11 +18,33 @@ pub(super) struct Architecture {
 
 /// Where the arrays are.
 pub(super) enum Arrays {
-    /// The bytes of an HDF5 file.
-    Hdf5(Vec<u8>),
+    Hdf5(Hdf5),
     /// The bytes of a safetensors file.
     Safetensors(Vec<u8>),
     None,
+}
+
+impl Arrays {
+    /// The function of that name that they were made for, where the file says it or at least which Keras wrote it.
+    pub fn hard_sigmoid(&self) -> std::result::Result<Option<HardSigmoid>, String> {
+        match self {
+            Self::Hdf5(file) => {
+                let root = file.attributes("")?;
+                if let Some(formula) = root.text(HARD_SIGMOID) {
+                    return Ok(HardSigmoid::from_formula(formula));
+                }
+                let version = root.text("keras_version").and_then(Version::parse);
+                Ok(version.map(|version| HardSigmoid::of_major(version.major)))
+            }
+            Self::Safetensors(bytes) => {
+                let metadata =
+                    SafeTensors::read_metadata(bytes).ok().and_then(|(_, header)| header.metadata().clone());
+                let formula = metadata.as_ref().and_then(|metadata| metadata.get(HARD_SIGMOID));
+                Ok(formula.and_then(|formula| HardSigmoid::from_formula(formula)))
+            }
+            Self::None => Ok(None),
+        }
+    }
 }
 
 pub(super) const WEIGHTS_ONLY: &str = "holds weights without an architecture; give the architecture with --config \
@@ -35,13 +59,13 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
     let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
     match sniff(bytes.get(..2048).unwrap_or(&bytes)).map_err(fail)? {
         Kind::Hdf5 => {
-            let own = embedded(&bytes).map_err(fail)?;
-            Ok((own, Arrays::Hdf5(bytes)))
+            let file = Hdf5::open(bytes).map_err(fail)?;
+            Ok((embedded(&file).map_err(fail)?, Arrays::Hdf5(file)))
         }
         Kind::Zip => {
             let archive::Members { config, metadata, weights } = archive::unpack(&bytes).map_err(fail)?;
             let own = unpacked(&config, metadata.as_deref()).map_err(fail)?;
-            Ok((Some(own), Arrays::Hdf5(weights)))
+            Ok((Some(own), Arrays::Hdf5(Hdf5::open(weights).map_err(fail)?)))
         }
         Kind::Safetensors => Ok((None, Arrays::Safetensors(bytes))),
         Kind::Json => Ok((Some(from_json(&bytes).map_err(fail)?), Arrays::None)),
@@ -69,16 +93,24 @@ fn open_folder(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
     let own = unpacked(&read("config.json")?, metadata.as_deref())
         .map_err(|what| within(&path.join("config.json"), Error::argument("", what)))?;
     let arrays = match path.join("model.weights.h5").is_file() {
-        true => Arrays::Hdf5(read("model.weights.h5")?),
+        true => {
+            let file = Hdf5::open(read("model.weights.h5")?);
+            Arrays::Hdf5(file.map_err(|what| Error::file(path.join("model.weights.h5"), what))?)
+        }
         false => Arrays::None,
     };
     Ok((Some(own), arrays))
 }
 
 /// The architecture in the attributes of an HDF5 file.
-fn embedded(bytes: &[u8]) -> std::result::Result<Option<Architecture>, String> {
-    let attributes = Hdf5::open(bytes.to_vec())?.attributes("")?;
-    let Some(config) = attributes.text("model_config") else { return Ok(None) };
+fn embedded(file: &Hdf5) -> std::result::Result<Option<Architecture>, String> {
+    let attributes = file.attributes("")?;
+    if !attributes.has("model_config") {
+        return Ok(None);
+    }
+    let config = attributes
+        .text("model_config")
+        .ok_or("its attribute model_config is no text; is the file damaged?")?;
     let model = parse(config.as_bytes(), "its attribute model_config")?;
     let said = attributes.text("keras_version").and_then(Version::parse);
     let version = said.unwrap_or_else(|| Version::guess(&model));

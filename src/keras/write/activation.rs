@@ -3,14 +3,12 @@
 //! Keras 1 and 2: clip(0.2 x + 0.5, 0, 1). Keras 3: relu6(x + 3) / 6 = clip(x / 6 + 0.5, 0, 1). So the old function of x
 //! is the new one of 1.2 x, and where x is a sum of products with the layer's own variables these can carry the factor.
 
+use crate::keras::HardSigmoid;
 use crate::keras::layout::view::{self, View};
 use crate::{Error, Result};
 use candle_core::{D, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// Keras 1's and 2's function, by this crate's name.
-pub(super) const OLD: &str = "hard_sigmoid_keras2";
 
 const FACTOR: f64 = 1.2;
 
@@ -57,7 +55,7 @@ impl Rescale<'_> {
     }
 
     fn use_of(&mut self, layer: &View<'_>, key: &str, scaled: &[usize], blocks: usize) -> Result<()> {
-        if layer.text(key) != Some(OLD) {
+        if layer.text(key) != Some(HardSigmoid::Keras2.name()) {
             return Ok(());
         }
         if scaled.is_empty() {

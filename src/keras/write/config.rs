@@ -1,7 +1,7 @@
 //! A model's JSON as Keras 3.15 writes it into `config.json`.
 
-use super::activation::OLD;
 use super::groups::is_graph;
+use crate::keras::HardSigmoid;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -235,8 +235,8 @@ fn keras_layer(layer: &Value) -> Result<Value> {
         }
     }
     for key in ["activation", "recurrent_activation"] {
-        if config.get(key).and_then(Value::as_str) == Some(OLD) {
-            config.insert(key.into(), "hard_sigmoid".into());
+        if config.get(key).and_then(Value::as_str) == Some(HardSigmoid::Keras2.name()) {
+            config.insert(key.into(), HardSigmoid::Keras3.name().into());
         }
     }
     config.shift_remove("mask_join");

@@ -11,6 +11,8 @@ pub(super) struct Group {
     groups: BTreeMap<String, Group>,
     /// The layer's name and its variables, `vars/0` and so on.
     vars: Option<(String, Vec<Tensor>)>,
+    /// Attributes of the file, if it is the root. Keras reads none there.
+    pub attributes: BTreeMap<&'static str, &'static str>,
 }
 
 impl Group {
@@ -31,6 +33,9 @@ impl Group {
     /// [`Error::Argument`] where HDF5 cannot hold it.
     pub fn file(&self) -> Result<Vec<u8>> {
         let mut file = FileBuilder::new();
+        for (name, value) in &self.attributes {
+            file.set_attr(name, AttrValue::String((*value).into()));
+        }
         if let Some(vars) = &self.vars {
             let mut group = file.create_group("vars");
             fill(&mut group, vars)?;

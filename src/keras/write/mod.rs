@@ -9,6 +9,7 @@ mod hdf5;
 mod tests;
 
 use super::layout::view::model_json;
+use super::{HARD_SIGMOID, HardSigmoid};
 use crate::Result;
 use crate::model::ModelConfig;
 use candle_core::Tensor;
@@ -58,5 +59,10 @@ pub fn to_weights_h5(config: &ModelConfig, variables: &BTreeMap<String, Tensor>)
     let model = model_json(config)?;
     let mut variables = variables.clone();
     let notes = activation::rescale(&model, &mut variables)?;
-    Ok(Written { bytes: groups::groups(&model, &variables)?.file()?, notes })
+    let mut file = groups::groups(&model, &variables)?;
+    // Whichever it was: the weights carry the difference now.
+    if !notes.is_empty() || HardSigmoid::used(&model).is_some() {
+        file.attributes.insert(HARD_SIGMOID, HardSigmoid::Keras3.formula());
+    }
+    Ok(Written { bytes: file.file()?, notes })
 }
