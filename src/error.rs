@@ -67,16 +67,30 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An [`Error::File`].
     pub fn file(path: impl AsRef<Path>, what: impl std::fmt::Display) -> Self {
-        Self::File { path: path.as_ref().to_path_buf(), what: what.to_string() }
+        Self::File { path: path.as_ref().to_path_buf(), what: one_line(&what) }
     }
 
     /// An [`Error::Argument`].
     pub fn argument(argument: impl Into<String>, what: impl std::fmt::Display) -> Self {
-        Self::Argument { argument: argument.into(), what: what.to_string() }
+        Self::Argument { argument: one_line(&argument.into()), what: one_line(&what) }
     }
 
     /// An [`Error::Layer`].
     pub fn layer(layer: impl Into<String>, what: impl std::fmt::Display) -> Self {
-        Self::Layer { layer: layer.into(), what: what.to_string() }
+        Self::Layer { layer: one_line(&layer.into()), what: one_line(&what) }
     }
+}
+
+/// The text without control characters: names out of a file may hold some, and a message is one line. A backtrace, which
+/// Candle's errors may bring, is left out.
+fn one_line(text: &impl std::fmt::Display) -> String {
+    let text = text.to_string();
+    let mut line = String::new();
+    for c in text.split("\n   0: ").next().unwrap_or_default().chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }

@@ -39,6 +39,17 @@ impl SoftmaxConfig {
             Ok(axes) => axes,
             Err(what) => bail!("Softmax: {what}"),
         };
+        let fits = |mask: &Tensor| {
+            let mask = mask.dims().iter().rev();
+            mask.zip(xs.dims().iter().rev()).all(|(mask, axis)| *mask == 1 || mask == axis)
+        };
+        if let Some(mask) = mask.filter(|mask| mask.rank() > xs.rank() || !fits(mask)) {
+            bail!(
+                "Softmax: its mask {:?} does not fit its input {:?}, nor does it in Keras",
+                mask.dims(),
+                xs.dims()
+            )
+        }
         let mask = mask.map(|mask| mask.broadcast_as(xs.shape())?.contiguous()).transpose()?;
         let xs = match &mask {
             // Keras's large negative number.

@@ -51,6 +51,26 @@ fn a_damaged_header_is_not_called_missing_weights() {
     assert!(damaged > 500, "{damaged}");
 }
 
+/// The architecture stands elsewhere in the file than its attribute says where. What is damaged is not called a file
+/// that never had an architecture.
+#[test]
+fn a_damaged_architecture_is_not_called_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.h5");
+    let whole = std::fs::read(Path::new(FIXTURES).join("k2_text.h5")).unwrap();
+    let mut unreadable = 0;
+    for at in 0..4096 {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x15;
+        std::fs::write(&path, &bytes).unwrap();
+        let Err(error) = keras::load_config(&path) else { continue };
+        let text = error.to_string();
+        assert!(!text.contains("without an architecture") && !text.contains('\n'), "{at}: {text}");
+        unreadable += usize::from(text.contains("attribute model_config"));
+    }
+    assert!(unreadable > 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

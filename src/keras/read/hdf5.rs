@@ -78,7 +78,16 @@ impl Hdf5 {
     pub fn attributes(&self, path: &str) -> Result<Attributes> {
         let shown = if path.is_empty() { "the root" } else { path };
         let group = self.find_group(path)?.ok_or_else(|| format!("holds no group `{shown}`"))?;
-        Ok(Attributes(contain(shown, || group.attrs())?))
+        let attributes = contain(shown, || group.attrs())?;
+        // The parser leaves out what it cannot read, as if it were not there.
+        let mut names = contain(shown, || group.attr_datatypes())?.into_keys();
+        let is_needed = |name: &String| NEEDED.iter().any(|needed| name.starts_with(needed));
+        match names.find(|name| is_needed(name) && !attributes.contains_key(name)) {
+            Some(name) => {
+                Err(format!("{shown}: the attribute {name} cannot be read; is the file damaged or cut off?"))
+            }
+            None => Ok(Attributes(attributes)),
+        }
     }
 
     /// Whether there is an array at `path`.
@@ -142,6 +151,9 @@ fn kind_of(datatype: &Datatype) -> &'static str {
         _ => "no numbers",
     }
 }
+
+/// The attributes without which a file is another one.
+const NEEDED: [&str; 3] = ["model_config", "layer_names", "weight_names"];
 
 /// Attributes of a group.
 pub(super) struct Attributes(HashMap<String, AttrValue>);

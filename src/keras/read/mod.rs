@@ -75,7 +75,7 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
     let architecture = match (&options.config, own) {
         (Some(config), _) => source::architecture(config)?,
         (None, Some(own)) => own,
-        (None, None) => return Err(Error::file(path, source::WEIGHTS_ONLY)),
+        (None, None) => return Err(Error::file(path, weights.alone())),
     };
     let origin = options.config.as_deref().unwrap_or(path);
     let mut translated = translate(origin, &architecture)?;

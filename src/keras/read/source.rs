@@ -25,6 +25,22 @@ pub(super) enum Arrays {
 }
 
 impl Arrays {
+    /// What to say of arrays that no architecture came with.
+    pub fn alone(&self) -> &'static str {
+        let Self::Hdf5(file) = self else { return WEIGHTS_ONLY };
+        match file.children("") {
+            // Only whole models have that group.
+            Ok(children) if children.iter().any(|name| name == "model_weights") => {
+                "is a whole model whose attribute model_config, the architecture, is damaged or was taken out; download or \
+                 copy the file again, or give the architecture with --config FILE (from Rust: keras::Options)"
+            }
+            Ok(children) if !children.is_empty() => WEIGHTS_ONLY,
+            _ => {
+                "holds neither an architecture nor weights that can be found; is it damaged, or another kind of HDF5 file?"
+            }
+        }
+    }
+
     /// The function of that name that they were made for, where the file says it or at least which Keras wrote it.
     pub fn hard_sigmoid(&self) -> std::result::Result<Option<HardSigmoid>, String> {
         match self {
@@ -47,7 +63,7 @@ impl Arrays {
     }
 }
 
-pub(super) const WEIGHTS_ONLY: &str = "holds weights without an architecture; give the architecture with --config \
+const WEIGHTS_ONLY: &str = "holds weights without an architecture; give the architecture with --config \
     FILE (from Rust: keras::Options): what Keras's model.to_json() gave, a config.json, or another file of the same model";
 
 /// Takes a file apart.
@@ -74,7 +90,8 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
 
 /// The architecture alone.
 pub(super) fn architecture(path: &Path) -> Result<Architecture> {
-    open(path)?.0.ok_or_else(|| Error::file(path, WEIGHTS_ONLY))
+    let (own, arrays) = open(path)?;
+    own.ok_or_else(|| Error::file(path, arrays.alone()))
 }
 
 /// The members of a `.keras` in a folder, as they lie on the Hugging Face Hub.

@@ -4,7 +4,7 @@ use super::masks::{Join, Masks};
 use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A tensor: of which layer, of which of its calls, which of what the call gave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,10 @@ impl Context {
         let join = self.mask_join;
         let masks = Masks::find(&parsed, join, self.depth > 0);
         let numbers = numbers(config, &parsed);
+        let from_one = match self.major >= 3 && !self.own {
+            true => ends_from_one(config, &parsed),
+            false => HashSet::new(),
+        };
 
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
         let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
@@ -76,7 +80,7 @@ impl Context {
             roles.insert(layer, role);
             translated.push((layer, value, canonical_class, config, tail, calls));
         }
-        let known = Known { model: name, numbers, roles, tails };
+        let known = Known { model: name, numbers, from_one, roles, tails };
 
         let mut layers = Vec::with_capacity(translated.len());
         for (layer, value, class, mut config, tail, calls) in translated {
@@ -107,7 +111,7 @@ impl Context {
             let references = references
                 .filter(|references| !references.is_empty())
                 .ok_or_else(|| Error::layer(name, format!("its `{key}` cannot be understood")))?;
-            references.iter().map(|reference| known.json(reference)).collect::<Result<Vec<_>>>()
+            references.into_iter().map(|reference| known.end(reference)).collect::<Result<Vec<_>>>()
         };
         ids::mark(&mut layers);
         let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
@@ -177,6 +181,8 @@ struct Known<'a> {
     model: &'a str,
     /// Where the calls of a layer are not numbered from 0: the numbers that they have.
     numbers: HashMap<String, Vec<usize>>,
+    /// The layers whose calls the model's inputs and outputs count from 1.
+    from_one: HashSet<String>,
     /// Canonical names.
     roles: HashMap<&'a str, String>,
     /// Names of the activations that follow layers.
@@ -184,6 +190,12 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// An input or output of the model.
+    fn end(&self, reference: Reference) -> Result<Value> {
+        let first = usize::from(self.from_one.contains(&reference.layer));
+        self.json(&Reference { call: reference.call - first, ..reference })
+    }
+
     fn json(&self, reference: &Reference) -> Result<Value> {
         let Reference { layer, call, tensor } = reference;
         let unknown = || Error::layer(self.model, format!("its layer `{layer}` is used but not there"));
@@ -214,6 +226,29 @@ fn numbers(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> HashMap<St
         }
     }
     numbers
+}
+
+/// The layers whose calls are counted from 0 where a layer is called on them, but from 1 where they are outputs of the
+/// model: Keras 3 does so with a functional model within a model. Every call is used somewhere, so it shows.
+fn ends_from_one(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> HashSet<String> {
+    let is_model = |value: &Value| {
+        matches!(value.get("class_name").and_then(Value::as_str), Some("Functional" | "Model"))
+    };
+    let outputs = config.get("output_layers").and_then(ends).unwrap_or_default();
+    let inner: Vec<&Reference> =
+        layers.iter().flat_map(|(_, _, calls)| calls).flat_map(|call| &call.inputs).collect();
+    let counts_from_one = |name: &str, count: usize| {
+        let of = |reference: &&Reference| reference.layer == name;
+        let shown: Option<Vec<usize>> =
+            outputs.iter().filter(of).map(|output| output.call.checked_sub(1)).collect();
+        let shown = shown.unwrap_or_default();
+        let used: BTreeSet<usize> =
+            inner.iter().copied().filter(of).map(|input| input.call).chain(shown.iter().copied()).collect();
+        !shown.is_empty() && used.into_iter().eq(0..count)
+    };
+    let found =
+        layers.iter().filter(|(name, value, calls)| is_model(value) && counts_from_one(name, calls.len()));
+    found.map(|(name, _, _)| name.clone()).collect()
 }
 
 /// The inputs or outputs of a model: a list of references, a single one, or an object of them.
@@ -383,5 +418,29 @@ mod tests {
             assert_eq!(model["layers"][1]["inbound_nodes"], json!([[["x", 0, 0]], [["s", 0, 0]]]));
             assert_eq!(model["output_layers"], json!([["s", 1, 0]]));
         }
+    }
+
+    /// Keras 3 counts the calls of a functional model within a model from 0 inside, and from 1 among the outputs.
+    #[test]
+    fn calls_among_the_outputs_may_count_from_one() {
+        let tensor = |layer: &str, call: usize| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [layer, call, 0] } });
+        let call = |on: Value| json!({ "args": [on], "kwargs": {} });
+        let input = |name: &str| {
+            json!({ "class_name": "InputLayer", "name": name, "inbound_nodes": [],
+                    "config": { "name": name, "batch_shape": [null, 1] } })
+        };
+        let dense = json!({ "class_name": "Dense", "name": "d", "config": { "name": "d", "units": 1 },
+                            "inbound_nodes": [call(tensor("y", 0))] });
+        let inner = json!({ "class_name": "Functional", "name": "f", "config": { "name": "f",
+                                "layers": [input("y"), dense], "input_layers": ["y", 0, 0], "output_layers": ["d", 0, 0] },
+                            "inbound_nodes": [call(tensor("x", 0)), call(tensor("f", 0))] });
+        let sum = json!({ "class_name": "Add", "name": "a", "config": { "name": "a" },
+                          "inbound_nodes": [{ "args": [[tensor("f", 0), tensor("f", 1)]], "kwargs": {} }] });
+        let model = json!({ "name": "m", "layers": [input("x"), inner, sum], "input_layers": ["x", 0, 0],
+                            "output_layers": [["f", 1, 0], ["a", 0, 0]] });
+        let mut context = Context::new(&Version::parse("3.15.1").unwrap());
+        let model = context.graph("m", &model).unwrap().0;
+        assert_eq!(model["layers"][1]["inbound_nodes"], json!([[["x", 0, 0]], [["f", 0, 0]]]));
+        assert_eq!(model["output_layers"], json!([["f", 0, 0], ["a", 0, 0]]));
     }
 }
