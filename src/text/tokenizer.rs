@@ -1,5 +1,6 @@
 //! The tokenizer that goes with a model, kept in the Hugging Face format.
 
+use crate::quietly::quietly;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -94,7 +95,9 @@ impl Tokenizer {
         if let Some(keras) = Self::parse_keras(&json) {
             return Ok(keras);
         }
-        let pipeline = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| wrong(&error))?;
+        let pipeline = quietly(|| tokenizers::Tokenizer::from_bytes(bytes))
+            .ok_or_else(|| wrong(&"its parser gave up"))?
+            .map_err(|error| wrong(&error))?;
         let ids = pipeline.get_vocab(true);
         let size = ids.values().max().map_or(0, |&id| id as usize + 1);
         if size > bytes.len() {
@@ -184,8 +187,9 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn encode_known(&self, text: &str, known: impl Fn(&str) -> bool) -> Result<Vec<u32>> {
         if let Some(pipeline) = &self.pipeline {
-            let encoding =
-                pipeline.encode_fast(text, true).map_err(|error| Error::argument("tokenizer", error))?;
+            let encoding = quietly(|| pipeline.encode_fast(text, true))
+                .ok_or_else(|| Error::argument("tokenizer", "its pipeline cannot take this text"))?
+                .map_err(|error| Error::argument("tokenizer", error))?;
             return Ok(encoding.get_ids().to_vec());
         }
         let cleaned = clean(text);

@@ -1,6 +1,7 @@
 //! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
 
 use super::limit;
+use crate::quietly::quietly;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -17,6 +18,11 @@ pub(super) struct Members {
 
 /// Unpacks the archive `bytes`.
 pub(super) fn unpack(bytes: &[u8]) -> Result<Members, String> {
+    quietly(|| members(bytes))
+        .unwrap_or_else(|| Err("is a damaged zip archive; download or copy it again".into()))
+}
+
+fn members(bytes: &[u8]) -> Result<Members, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
         format!("is not a whole zip archive ({error}); was it cut off? download or copy it again")
     })?;
