@@ -3,11 +3,12 @@
 use super::config::{ModelConfig, Shape};
 use super::wrappers::{BidirectionalConfig, RnnConfig, TimeDistributedConfig};
 use crate::nn::{
-    ActivationConfig, BatchNormalizationConfig, ConcatenateConfig, ConvConfig, ConvLstmConfig, DenseConfig,
-    DotConfig, DropoutConfig, EluConfig, EmbeddingConfig, FlattenConfig, GaussianNoiseConfig,
-    GlobalPoolingConfig, GruConfig, LayerNormalizationConfig, LeakyReluConfig, LstmConfig, MaskJoin,
-    MaskingConfig, Merge, MergeConfig, PReluConfig, PermuteConfig, PoolingConfig, ReluConfig,
-    RepeatVectorConfig, ReshapeConfig, SimpleRnnConfig, SoftmaxConfig, Variable, show,
+    ActivationConfig, BatchNormalizationConfig, ConcatenateConfig, ConvConfig, ConvLstmConfig,
+    CroppingConfig, DenseConfig, DotConfig, DropoutConfig, EluConfig, EmbeddingConfig, FlattenConfig,
+    GaussianNoiseConfig, GlobalPoolingConfig, GruConfig, LayerNormalizationConfig, LeakyReluConfig,
+    LstmConfig, MaskJoin, MaskingConfig, Merge, MergeConfig, PReluConfig, PermuteConfig, PoolingConfig,
+    ReluConfig, RepeatVectorConfig, RescalingConfig, ReshapeConfig, SimpleRnnConfig, SoftmaxConfig,
+    UpSamplingConfig, Variable, ZeroPaddingConfig, show,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,26 @@ classes! {
     Conv1D(ConvConfig<1>),
     /// Convolution over rows and columns.
     Conv2D(ConvConfig<2>),
+    /// Convolution over frames, rows and columns.
+    Conv3D(ConvConfig<3>),
+    /// Zeros around, over 1 axis.
+    ZeroPadding1D(ZeroPaddingConfig<1>),
+    /// Zeros around, over 2 axes.
+    ZeroPadding2D(ZeroPaddingConfig<2>),
+    /// Zeros around, over 3 axes.
+    ZeroPadding3D(ZeroPaddingConfig<3>),
+    /// The ends cut off, over 1 axis.
+    Cropping1D(CroppingConfig<1>),
+    /// The ends cut off, over 2 axes.
+    Cropping2D(CroppingConfig<2>),
+    /// The ends cut off, over 3 axes.
+    Cropping3D(CroppingConfig<3>),
+    /// Each step repeated, over 1 axis.
+    UpSampling1D(UpSamplingConfig<1>),
+    /// Each step repeated, over 2 axes.
+    UpSampling2D(UpSamplingConfig<2>),
+    /// Each step repeated, over 3 axes.
+    UpSampling3D(UpSamplingConfig<3>),
     /// The largest of each window of 1 axis.
     MaxPooling1D(PoolingConfig<1>),
     /// The largest of each window of 2 axes.
@@ -108,6 +129,12 @@ classes! {
     GlobalAveragePooling1D(GlobalPoolingConfig<1>),
     /// The mean of each channel over 2 axes.
     GlobalAveragePooling2D(GlobalPoolingConfig<2>),
+    /// The largest of each channel over 3 axes.
+    GlobalMaxPooling3D(GlobalPoolingConfig<3>),
+    /// The mean of each channel over 3 axes.
+    GlobalAveragePooling3D(GlobalPoolingConfig<3>),
+    /// A factor and a sum for all numbers.
+    Rescaling(RescalingConfig),
     /// Sum of the inputs.
     Add(MergeConfig),
     /// The first input less the second.
@@ -262,6 +289,16 @@ impl Class {
             Self::ReLU(config) => config.check(),
             Self::Conv1D(config) => config.check(),
             Self::Conv2D(config) => config.check(),
+            Self::Conv3D(config) => config.check(),
+            Self::ZeroPadding1D(config) => config.check(),
+            Self::ZeroPadding2D(config) => config.check(),
+            Self::ZeroPadding3D(config) => config.check(),
+            Self::Cropping1D(config) => config.check(),
+            Self::Cropping2D(config) => config.check(),
+            Self::Cropping3D(config) => config.check(),
+            Self::UpSampling1D(config) => config.check(),
+            Self::UpSampling2D(config) => config.check(),
+            Self::UpSampling3D(config) => config.check(),
             Self::MaxPooling1D(config) | Self::AveragePooling1D(config) => config.check(),
             Self::MaxPooling2D(config) | Self::AveragePooling2D(config) => config.check(),
             Self::MaxPooling3D(config) | Self::AveragePooling3D(config) => config.check(),
@@ -291,6 +328,7 @@ impl Class {
             Self::PReLU(config) => plain(config.variables(first(inputs)?)?),
             Self::Conv1D(config) => plain(config.variables(first(inputs)?)?),
             Self::Conv2D(config) => plain(config.variables(first(inputs)?)?),
+            Self::Conv3D(config) => plain(config.variables(first(inputs)?)?),
             Self::Bidirectional(config) => {
                 let mut variables: Vec<PathVariable> =
                     within("forward_layer", config.layer.class.variables(inputs)?);
@@ -368,6 +406,16 @@ impl Class {
             Self::RepeatVector(config) => config.output_shape(input)?,
             Self::Conv1D(config) => config.output_shape(input)?,
             Self::Conv2D(config) => config.output_shape(input)?,
+            Self::Conv3D(config) => config.output_shape(input)?,
+            Self::ZeroPadding1D(config) => config.output_shape(input)?,
+            Self::ZeroPadding2D(config) => config.output_shape(input)?,
+            Self::ZeroPadding3D(config) => config.output_shape(input)?,
+            Self::Cropping1D(config) => config.output_shape(input)?,
+            Self::Cropping2D(config) => config.output_shape(input)?,
+            Self::Cropping3D(config) => config.output_shape(input)?,
+            Self::UpSampling1D(config) => config.output_shape(input)?,
+            Self::UpSampling2D(config) => config.output_shape(input)?,
+            Self::UpSampling3D(config) => config.output_shape(input)?,
             Self::MaxPooling1D(config) | Self::AveragePooling1D(config) => config.output_shape(input)?,
             Self::MaxPooling2D(config) | Self::AveragePooling2D(config) => config.output_shape(input)?,
             Self::MaxPooling3D(config) | Self::AveragePooling3D(config) => config.output_shape(input)?,
@@ -375,6 +423,9 @@ impl Class {
                 config.output_shape(input)?
             }
             Self::GlobalMaxPooling2D(config) | Self::GlobalAveragePooling2D(config) => {
+                config.output_shape(input)?
+            }
+            Self::GlobalMaxPooling3D(config) | Self::GlobalAveragePooling3D(config) => {
                 config.output_shape(input)?
             }
             Self::SpatialDropout1D(_) if input.len() != 3 => {

@@ -90,6 +90,7 @@ pub(super) enum Layer {
     PRelu(PRelu),
     Conv1D(Conv<1>),
     Conv2D(Conv<2>),
+    Conv3D(Conv<3>),
     /// A layer without variables: its class is all there is to it.
     Plain(Class),
 }
@@ -162,6 +163,7 @@ impl Layer {
             Class::PReLU(_) => Self::PRelu(PRelu::new(&own(), &vb)?),
             Class::Conv1D(config) => Self::Conv1D(Conv::new(config.clone(), &own(), &vb)?),
             Class::Conv2D(config) => Self::Conv2D(Conv::new(config.clone(), &own(), &vb)?),
+            Class::Conv3D(config) => Self::Conv3D(Conv::new(config.clone(), &own(), &vb)?),
             class => Self::Plain(class.clone()),
         })
     }
@@ -268,6 +270,7 @@ impl Layer {
             Self::PRelu(layer) => through(layer.forward(&flow.floats()?)?),
             Self::Conv1D(layer) => without(layer.forward(&flow.floats()?)?),
             Self::Conv2D(layer) => without(layer.forward(&flow.floats()?)?),
+            Self::Conv3D(layer) => without(layer.forward(&flow.floats()?)?),
             Self::Plain(class) => plain(class, inputs, logits),
         }
     }
@@ -461,6 +464,15 @@ fn plain(class: &Class, inputs: &[Flow], logits: bool) -> Result<Vec<Flow>> {
         Class::LeakyReLU(config) => (config.forward(&flow.floats()?)?, mask),
         Class::ReLU(config) => (config.forward(&flow.floats()?)?, mask),
         Class::ELU(config) => (config.forward(&flow.floats()?)?, mask),
+        Class::ZeroPadding1D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::ZeroPadding2D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::ZeroPadding3D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::Cropping1D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::Cropping2D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::Cropping3D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::UpSampling1D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::UpSampling2D(config) => (config.forward(&flow.floats()?)?, None),
+        Class::UpSampling3D(config) => (config.forward(&flow.floats()?)?, None),
         Class::MaxPooling1D(config) => (config.max(&flow.floats()?)?, None),
         Class::MaxPooling2D(config) => (config.max(&flow.floats()?)?, None),
         Class::MaxPooling3D(config) => (config.max(&flow.floats()?)?, None),
@@ -469,6 +481,9 @@ fn plain(class: &Class, inputs: &[Flow], logits: bool) -> Result<Vec<Flow>> {
         Class::AveragePooling3D(config) => (config.average(&flow.floats()?)?, None),
         Class::GlobalMaxPooling1D(config) => (config.max(&flow.floats()?)?, None),
         Class::GlobalMaxPooling2D(config) => (config.max(&flow.floats()?)?, None),
+        Class::GlobalMaxPooling3D(config) => (config.max(&flow.floats()?)?, None),
+        Class::GlobalAveragePooling3D(config) => (config.average(&flow.floats()?, None)?, None),
+        Class::Rescaling(config) => (config.forward(&flow.floats()?)?, mask),
         Class::GlobalAveragePooling1D(config) => (config.average(&flow.floats()?, mask.as_ref())?, None),
         Class::GlobalAveragePooling2D(config) => (config.average(&flow.floats()?, None)?, None),
         other => {

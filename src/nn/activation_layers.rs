@@ -131,6 +131,27 @@ impl ReluConfig {
     }
 }
 
+/// Keras's `Rescaling`: x · scale + offset (`keras/src/layers/preprocessing/rescaling.py`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RescalingConfig {
+    /// The factor.
+    pub scale: f64,
+    /// What is added.
+    #[serde(default)]
+    pub offset: f64,
+}
+
+impl RescalingConfig {
+    /// Any shape, the same out.
+    ///
+    /// # Errors
+    /// Candle's own only.
+    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        xs.affine(self.scale, self.offset)
+    }
+}
+
 /// Keras's `ELU`: x for x > 0, else `alpha` (eˣ - 1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -18,6 +18,7 @@
 
 mod activation;
 mod activation_layers;
+mod borders;
 mod conv;
 mod conv_lstm;
 mod dense;
@@ -45,8 +46,9 @@ mod tests;
 pub use activation::Activation;
 pub(crate) use activation_layers::PRelu;
 pub use activation_layers::{
-    ActivationConfig, EluConfig, LeakyReluConfig, PReluConfig, ReluConfig, SoftmaxConfig,
+    ActivationConfig, EluConfig, LeakyReluConfig, PReluConfig, ReluConfig, RescalingConfig, SoftmaxConfig,
 };
+pub use borders::{CroppingConfig, UpSamplingConfig, ZeroPaddingConfig};
 pub(crate) use conv::Conv;
 pub use conv::ConvConfig;
 pub(crate) use conv_lstm::ConvLstm;

@@ -1,8 +1,8 @@
 //! What holds for several layers: masks of every type, and NaN.
 
 use super::{
-    Activation, Call, GlobalPoolingConfig, Lstm, LstmConfig, Merge, PRelu, PReluConfig, PoolingConfig,
-    ReluConfig, SimpleRnn, SimpleRnnConfig, Sizes,
+    Activation, Call, CroppingConfig, GlobalPoolingConfig, Lstm, LstmConfig, Merge, PRelu, PReluConfig,
+    PoolingConfig, ReluConfig, SimpleRnn, SimpleRnnConfig, Sizes, UpSamplingConfig, ZeroPaddingConfig,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{VarBuilder, VarMap};
@@ -94,5 +94,23 @@ fn the_largest_of_anything_and_nan_is_nan() -> Result<()> {
         assert_eq!(places(merge.forward(&[xs.clone(), ones.clone()])?)?, expected);
         assert_eq!(places(merge.forward(&[ones.clone(), xs.clone()])?)?, expected);
     }
+    Ok(())
+}
+
+/// Keras's `ZeroPadding1D((1, 2))`, `Cropping2D(((1, 0), (0, 1)))`, `UpSampling2D((1, 2))`.
+#[test]
+fn ends_are_padded_cut_and_repeated() -> Result<()> {
+    let flat = |ys: Tensor| ys.flatten_all()?.to_vec1::<f32>();
+    let row = Tensor::new(&[[[1f32], [2.0]]], &CPU)?;
+    let padding = ZeroPaddingConfig::<1> { padding: vec![[1, 2]] };
+    assert_eq!(flat(padding.forward(&row)?)?, [0.0, 1.0, 2.0, 0.0, 0.0]);
+    assert_eq!(padding.output_shape(&[None, Some(2), Some(1)]), Ok(vec![None, Some(5), Some(1)]));
+    let picture = Tensor::arange(1f32, 7.0, &CPU)?.reshape((1, 2, 3, 1))?;
+    let cropping = CroppingConfig::<2> { cropping: vec![[1, 0], [0, 1]] };
+    assert_eq!(flat(cropping.forward(&picture)?)?, [4.0, 5.0]);
+    assert!(cropping.output_shape(&[None, Some(1), Some(3), Some(1)]).is_err());
+    assert!(CroppingConfig::<2> { cropping: vec![[1, 0]] }.check().is_err());
+    let up = UpSamplingConfig::<2> { size: Sizes([1, 2]) };
+    assert_eq!(flat(up.forward(&picture)?)?, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 6.0, 6.0]);
     Ok(())
 }

@@ -45,7 +45,9 @@ impl Rescale<'_> {
                 let (activation, recurrent, blocks): (&[usize], &[usize], _) = match class {
                     "LSTM" | "LSTMCell" | "ConvLSTM2D" => (&[], &[0, 1, 3], 4),
                     "GRU" | "GRUCell" => (&[2], &[0, 1], 3),
-                    "SimpleRNN" | "SimpleRNNCell" | "Dense" | "Conv1D" | "Conv2D" => (&[0], &[], 1),
+                    "SimpleRNN" | "SimpleRNNCell" | "Dense" | "Conv1D" | "Conv2D" | "Conv3D" => {
+                        (&[0], &[], 1)
+                    }
                     _ => (&[], &[], 1),
                 };
                 self.use_of(layer, "activation", activation, blocks)?;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 /// The classes that can be read, for the message about one that cannot.
 const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, \
-    CuDNNGRU, TimeDistributed, Dense, Conv1D, Conv2D, the poolings, BatchNormalization, LayerNormalization, \
-    Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, the dropouts and noises, Flatten, Reshape, Permute, \
+    CuDNNGRU, TimeDistributed, Dense, Conv1D to Conv3D, the poolings, paddings, croppings and upsamplings, BatchNormalization, LayerNormalization, \
+    Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, Reshape, Permute, \
     RepeatVector, Masking, Concatenate, Add, Subtract, Multiply, Average, Maximum, Dot, Sequential and functional models";
 
 impl Context {
@@ -39,6 +39,18 @@ impl Context {
                 let arguments = self.conv2d(fields)?;
                 return self.with_activation("Conv2D", fields, arguments);
             }
+            "Conv3D" | "Convolution3D" => {
+                let arguments = self.conv3d(fields)?;
+                return self.with_activation("Conv3D", fields, arguments);
+            }
+            "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" | "Cropping1D" | "Cropping2D"
+            | "Cropping3D" | "UpSampling1D" | "UpSampling2D" | "UpSampling3D" => self.borders(fields)?,
+            "Rescaling" => {
+                let offset = fields.number(&["offset"])?;
+                let scale = fields.number(&["scale"])?.ok_or_else(|| fields.error("`scale` is missing"))?;
+                ("Rescaling", new().put("scale", Some(scale)).put("offset", offset))
+            }
+            "Identity" => return Ok(self.finish("Activation", activation_arguments("linear"), fields)),
             "SimpleRNN" | "LSTM" | "GRU" | "CuDNNLSTM" | "CuDNNGRU" | "ConvLSTM2D" => {
                 return self.recurrent(fields);
             }

@@ -71,7 +71,17 @@ const OPERATIONS: [&str; 15] = [
 ];
 
 /// The layers that drop the mask of their input.
-const DROPS: [&str; 6] = ["Conv", "Pool", "Flatten", "Reshape", "Permute", "RepeatVector"];
+const DROPS: [&str; 9] = [
+    "Conv",
+    "Pool",
+    "Flatten",
+    "Reshape",
+    "Permute",
+    "RepeatVector",
+    "ZeroPadding",
+    "Cropping",
+    "UpSampling",
+];
 
 /// Terms by number, each distinct one once.
 #[derive(Default)]
