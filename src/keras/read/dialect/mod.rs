@@ -42,6 +42,16 @@ impl Version {
         Some(Self { major, minor, own: false, text: text.into() })
     }
 
+    /// Whether a Bidirectional repeats its output at masked steps: in Keras before it was tf.keras, to 2.3.1. tf.keras
+    /// gives 0 there since TensorFlow 1.13 (`2.2.4-tf`; `force_zero_output_for_mask` in its wrappers).
+    fn holds_masked(&self) -> bool {
+        match (self.major, self.minor) {
+            (0 | 1, _) => true,
+            (2, Some(minor)) => minor < 2 || minor < 4 && !self.text.contains("-tf"),
+            _ => false,
+        }
+    }
+
     /// From the form of a configuration that does not say.
     pub fn guess(model: &Value) -> Self {
         let text = model.to_string();
@@ -104,6 +114,10 @@ struct Context {
     major: u32,
     /// How merging layers join masks.
     mask_join: Join,
+    /// Whether a mask begins anywhere in the model.
+    has_masks: bool,
+    /// See [`Version::holds_masked`].
+    holds_masked: bool,
     /// See [`Version::own`].
     own: bool,
     /// Models around the one that is translated.
@@ -114,6 +128,8 @@ struct Context {
 /// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives.
 pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> {
     let mut context = Context::new(version);
+    let text = model.to_string();
+    context.has_masks = text.contains("\"mask_zero\":true") || text.contains("\"Masking\"");
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
     if class.is_empty() {
         return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
@@ -129,7 +145,15 @@ impl Context {
             (3, Some(0..=3)) => Join::None,
             _ => Join::Any,
         };
-        Self { major: version.major, mask_join, own: version.own, depth: 0, warnings: vec![] }
+        Self {
+            major: version.major,
+            mask_join,
+            has_masks: false,
+            holds_masked: version.holds_masked(),
+            own: version.own,
+            depth: 0,
+            warnings: vec![],
+        }
     }
 
     /// A Sequential or functional model: its canonical arguments and its layers.
@@ -309,6 +333,29 @@ mod tests {
         ];
         for (class, snake) in names {
             assert_eq!(snake_case(class), snake);
+        }
+    }
+
+    /// tf.keras gives 0 at the masked steps of a Bidirectional, Keras before it repeated the output.
+    #[test]
+    fn masked_steps_of_an_old_bidirectional_are_warned_of() {
+        let model = |mask: bool, unroll: bool| {
+            let lstm = json!({ "units": 2, "return_sequences": true, "unroll": unroll });
+            let lstm = json!({ "class_name": "LSTM", "config": lstm });
+            let words = json!({ "name": "e", "input_dim": 5, "output_dim": 2, "mask_zero": mask });
+            json!({ "class_name": "Sequential", "config": [
+                { "class_name": "Embedding", "config": words },
+                { "class_name": "Bidirectional", "config": { "name": "b", "layer": lstm } }] })
+        };
+        let warnings = |version: &str, mask: bool, unroll: bool| {
+            let version = Version::parse(version).unwrap();
+            translate(&model(mask, unroll), &version).unwrap().warnings.len()
+        };
+        for version in ["1.2.2", "2.0.8", "2.2.4", "2.3.1"] {
+            assert_eq!((warnings(version, true, false), warnings(version, false, true)), (1, 0), "{version}");
+        }
+        for version in ["2.2.4-tf", "2.3.0-tf", "2.4.0", "2.15.0", "3.0.0"] {
+            assert_eq!((warnings(version, true, false), warnings(version, true, true)), (0, 1), "{version}");
         }
     }
 }

@@ -139,9 +139,33 @@ impl Context {
             None => "concat".into(),
             Some(mode) => mode.clone(),
         };
+        self.warn_masked_steps(fields, inner);
         let mut layer = self.finish("Bidirectional", config, fields);
         layer.source.children = children;
         Ok(layer)
+    }
+
+    /// Where Keras's own numbers at masked steps of a Bidirectional may be others than here.
+    fn warn_masked_steps(&mut self, fields: &Fields, inner: &Value) {
+        let is_set =
+            |name: &str| inner.get("config").and_then(|config| config.get(name)) == Some(&Value::Bool(true));
+        if !self.has_masks || !is_set("return_sequences") {
+            return;
+        }
+        if self.holds_masked {
+            self.warnings.push(format!(
+                "layer {}: gives 0 at masked steps, as in every Keras since tf.keras; the Keras that wrote the file \
+                 repeated the output before them there",
+                fields.name
+            ));
+        }
+        if is_set("unroll") {
+            self.warnings.push(format!(
+                "layer {}: with unroll=True Keras on TensorFlow gives 0 at the wrong steps where the mask is not the same \
+                 from both ends; here they are the masked ones, as without it",
+                fields.name
+            ));
+        }
     }
 
     fn direction(&mut self, fields: &Fields, value: &Value) -> Result<Layer> {
