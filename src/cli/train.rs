@@ -276,9 +276,8 @@ impl Run<'_> {
         let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
         let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.quiet);
         let (train, validation) = (&splits.train, &splits.validation);
-        let outcome = crate::awake(|| {
-            fit(&model, &frozen, &mut optimizer, train, validation, &fit_config, &mut recorder)
-        });
+        let mut run = || fit(&model, &frozen, &mut optimizer, train, validation, &fit_config, &mut recorder);
+        let outcome = if device.is_cpu() { crate::awake(run) } else { run() };
         let results = recorder.results(None);
         let outcome = match outcome {
             Ok(outcome) => outcome,

@@ -131,7 +131,7 @@ fn run_in<C: Cell + Sync, const M: usize>(
             projected,
             by_row,
             block: Block::of(layer, input, index),
-            memory,
+            memory: Some(memory),
             d_out,
             d_x,
             d_states,
@@ -197,7 +197,7 @@ struct Backward<'a, C, const M: usize> {
     /// The table, if tokens' gradients are summed by row of it.
     by_row: Option<Rows<'a>>,
     block: Block,
-    memory: Buffer,
+    memory: Option<Buffer>,
     d_out: &'a [f32],
     d_x: Option<&'a mut [f32]>,
     d_states: &'a mut [f32],
@@ -218,7 +218,7 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         let gates = gates(shape);
         let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots);
         let recurrent = recurrent::<C>(self.weights, state_masks, &plan);
-        let mut memory = std::mem::replace(&mut self.memory, Buffer::new(0));
+        let Some(mut memory) = self.memory.take() else { return };
         let (states, slots, inputs) = plan.cut(&mut memory);
 
         // One slot of the units, one of the features.
@@ -405,8 +405,8 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
     ) {
         let Some(mask) = self.input.mask else { return };
         let at = self.layer.at(step, self.input.time);
-        for row in 0..self.block.rows {
-            if mask[(self.block.first + row) * self.input.time + at] == 0 {
+        for row in 0..plan.states.rows(M) {
+            if mask[self.block.sequence(row) * self.input.time + at] == 0 {
                 plan.states.set_row::<S, M>(simd, Some(after), gradient, row);
                 plan.slots.set_row::<S, M>(simd, None, slots, row);
             }

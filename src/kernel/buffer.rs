@@ -2,11 +2,12 @@
 
 use std::sync::Mutex;
 
-/// Buffers waiting for their next use, by the thread that asked for them: it may still have them in its cache. Many
-/// threads share.
+/// Buffers waiting for their next use, the latest last, by the thread that asked for them: it may still have them in its
+/// cache. Many threads share.
 static POOLS: [Mutex<Vec<Vec<f32>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
-/// How many of them are kept at most.
-const KEPT: usize = 16;
+/// How many of them a pool keeps at most, and how many floats: larger layers spend their time elsewhere.
+const KEPT: usize = 64;
+const KEPT_FLOATS: usize = 1 << 25;
 
 /// Floats in a cache line: a buffer begins with one, so that no vector lies across two.
 const LINE: usize = 16;
@@ -32,7 +33,7 @@ impl Buffer {
             .filter(|(_, kept)| kept.len() >= len + LINE && kept.len() / 4 <= len + LINE)
             .min_by_key(|(_, kept)| kept.len())
             .map(|(index, _)| index);
-        let floats = fit.map(|index| pool.swap_remove(index));
+        let floats = fit.map(|index| pool.remove(index));
         drop(pool);
         let floats = floats.unwrap_or_else(|| vec![0.0; len + LINE]);
         let start = floats.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
@@ -50,7 +51,11 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut pool = POOLS[self.pool].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if pool.len() < KEPT {
+        let mut floats: usize = pool.iter().map(Vec::len).sum::<usize>() + self.floats.len();
+        while !pool.is_empty() && (pool.len() >= KEPT || floats > KEPT_FLOATS) {
+            floats -= pool.remove(0).len();
+        }
+        if floats <= KEPT_FLOATS {
             pool.push(std::mem::take(&mut self.floats));
         }
     }

@@ -53,7 +53,7 @@ pub(super) enum Factor {
     Slot(usize),
 }
 
-/// A cell's arithmetic between the products, on a group: `M` sequences, a vector of the units of each.
+/// A cell's arithmetic between the products, on a group: `M` vectors of units, each of a sequence or of two.
 ///
 /// The *state* is the vectors of [`Kind::states`]; the *slots* are kept for the backward pass. The first slots come in
 /// holding `x · kernel + bias`, and hold, after the backward pass, the gradient of that.

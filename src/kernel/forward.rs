@@ -406,7 +406,7 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
                             });
                             (one, other) = (one.add(width), other.add(width));
                         }
-                        to = to.add(grid.slots * M);
+                        to = to.wrapping_add(grid.slots * M);
                     }
                 }
             }

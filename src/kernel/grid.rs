@@ -1,6 +1,6 @@
 //! How the numbers of a block lie in memory. Some sequences are a *group*; of each group come its vectors of units, of
-//! each vector its slots (or states, or features: whatever there are several of), of each slot `M` vectors, one a
-//! sequence. Where the units of a layer fill no more than half a vector, two sequences share one, unit by unit.
+//! each vector its slots (or states, or features: whatever there are several of), of each slot `M` vectors, as a rule one
+//! a sequence. Where the units of a layer fill no more than half a vector, two sequences share one, unit by unit.
 
 use super::product::Operand;
 use pulp::Simd;

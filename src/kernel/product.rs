@@ -1,7 +1,7 @@
 //! The two products that a time loop is made of, as register tiles over groups: rows times packed weights, and the sum
 //! over rows of outer products.
 //!
-//! A *tile* of memory is the `M` vectors of a slot, one a sequence (see [`grid`](super::grid)); positions are counted in
+//! A *tile* of memory is the `M` vectors of a slot, of as many sequences or twice as many (see [`grid`](super::grid)); positions are counted in
 //! tiles.
 
 use super::buffer::Buffer;
@@ -215,8 +215,8 @@ impl<const M: usize> Product<'_, M> {
                     for n in 0..N {
                         out.add(at[n]).write(sums[n]);
                     }
-                    out = out.add(self.out_stride);
-                    a = a.add(rows.of_group * tile);
+                    out = out.wrapping_add(self.out_stride);
+                    a = a.wrapping_add(rows.of_group * tile);
                 }
                 first = last;
             }
@@ -449,8 +449,8 @@ impl<const M: usize> Outer<'_, M> {
                             }
                         }
                     }
-                    x = x.add(a.of_group * tile);
-                    y = y.add(d.of_group * tile);
+                    x = x.wrapping_add(a.of_group * tile);
+                    y = y.wrapping_add(d.of_group * tile);
                 }
             }
             for r in 0..ROWS {

@@ -147,7 +147,7 @@ pub(super) unsafe fn add<S: Simd>(simd: S, shared: usize, d: S::f32s, sums: [*mu
         deinterleave::<S>(d, (&raw mut *one).cast(), (&raw mut *other).cast());
         for of in 0..2 {
             let half = (&raw const halves[of]).cast::<f32>();
-            let mut sum = [0.0; MOST / 2];
+            let mut sum = [0.0; WIDEST / 2];
             for k in 0..S::F32_LANES / 2 {
                 sum[k] = sums[of].add(k).read() + half.add(k).read();
             }
@@ -160,4 +160,4 @@ pub(super) unsafe fn add<S: Simd>(simd: S, shared: usize, d: S::f32s, sums: [*mu
 }
 
 /// Floats of the widest vector.
-const MOST: usize = 16;
+const WIDEST: usize = 16;

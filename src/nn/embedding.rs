@@ -88,7 +88,7 @@ impl Embedding {
         }
     }
 
-    /// How the kernels look `ids` up in [`stacked`](Self::stacked).
+    /// How the kernels look `ids` up in the table, whether [`stacked`](Self::stacked) or not.
     pub(super) fn rows<'a>(&self, ids: &'a [u32]) -> Rows<'a> {
         Rows { ids, vocabulary: self.config.input_dim, squares: self.squares.is_some() }
     }

@@ -95,7 +95,8 @@ struct RecurrentOp {
     /// Whether a backward pass may follow, and whether it will be asked for the input's gradient.
     save: bool,
     want_x: bool,
-    /// What the forward pass left for the backward pass; the first one takes it, a second one would run forward again.
+    /// What the forward pass left for the backward pass; the first one takes it, a second one would run forward again, on
+    /// the table as it is then.
     saved: Mutex<Option<Saved>>,
 }
 

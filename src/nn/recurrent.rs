@@ -201,9 +201,15 @@ impl Recurrent {
         let mask = call.steps()?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
         let output = match self.kernel_layer(source.values()) {
-            Some(layer) => {
-                op::run(self, layer, source, mask.as_ref(), states.as_deref(), input_dropout, recurrent_dropout)?
-            }
+            Some(layer) => op::run(
+                self,
+                layer,
+                source,
+                mask.as_ref(),
+                states.as_deref(),
+                input_dropout,
+                recurrent_dropout,
+            )?,
             None => {
                 let xs = match source {
                     Source::Features(xs) => xs.clone(),
