@@ -54,3 +54,13 @@ fn a_comparison_names_every_run_with_its_best() {
         assert!(svg.contains(&format!("{name}: {:.4} at 2", 0.5 + run as f64 / 100.0)));
     }
 }
+
+/// The drawing crate counts through the process; a picture does not depend on what was drawn before it.
+#[test]
+fn the_same_picture_has_the_same_bytes() {
+    let svg = |losses: &[f64]| loss("lstm", &history(losses)).expect("a picture").svg();
+    let first = svg(&[0.6, 0.5]);
+    let other = svg(&[0.6, 0.4]);
+    assert!(first != other && svg(&[0.6, 0.5]) == first);
+    assert!(first.contains("id=\"kuva-clip-0\"") && first.contains("url(#kuva-clip-0)"));
+}

@@ -22,7 +22,7 @@ pub struct Picture(Scene);
 impl Picture {
     /// SVG text; fonts are the viewer's.
     pub fn svg(&self) -> String {
-        SvgBackend::default().render_scene(&self.0)
+        numbered_anew(&SvgBackend::default().render_scene(&self.0))
     }
 
     /// PNG bytes at twice the SVG's size in pixels.
@@ -125,6 +125,24 @@ fn layout(plots: &[Plot], title: &str, y_label: &str, epochs: usize) -> Layout {
         .with_legend_position(LegendPosition::InsideTopRight);
     // Short runs get one tick an epoch, never a fraction of one.
     if epochs <= 10 { layout.with_x_axis_max((epochs + 1) as f64).with_x_tick_step(1.0) } else { layout }
+}
+
+/// kuva counts its clipping frames through the whole life of the process; here each picture counts its own, so that the
+/// same picture has the same bytes.
+fn numbered_anew(svg: &str) -> String {
+    const ID: &str = "kuva-clip-";
+    let mut parts = svg.split(ID);
+    let mut text = parts.next().unwrap_or_default().to_string();
+    let mut known: Vec<&str> = Vec::new();
+    for part in parts {
+        let (number, rest) = part.split_at(part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len()));
+        let index = known.iter().position(|&other| other == number).unwrap_or_else(|| {
+            known.push(number);
+            known.len() - 1
+        });
+        text.push_str(&format!("{ID}{index}{rest}"));
+    }
+    text
 }
 
 /// kuva reads `$…$` as mathematics; names are to be shown as they are.
