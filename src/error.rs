@@ -46,12 +46,12 @@ pub enum Error {
     /// The network or the Hub did not answer.
     #[error("network: {0}")]
     Network(String),
-    /// Training produced a loss that is not a finite number.
+    /// Training produced a loss that is no number, or so large that there is no way back.
     #[error(
-        "the loss became {loss} in epoch {epoch}: try a smaller learning rate; what was saved before stays"
+        "the loss became {loss:e} in epoch {epoch}: try a smaller learning rate; what was saved before stays"
     )]
     Diverged {
-        /// The loss, NaN or infinite.
+        /// The loss.
         loss: f64,
         /// The epoch, counted from 1.
         epoch: usize,
@@ -59,6 +59,71 @@ pub enum Error {
     /// An error of Candle itself.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// What is wrong with JSON, in words that say nothing of this program's types.
+pub(crate) fn in_words(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let text = error.to_string();
+    let (what, place) = match text.rfind(" at line ") {
+        Some(at) if error.line() > 0 => text.split_at(at),
+        _ => (text.as_str(), ""),
+    };
+    match error.classify() {
+        Category::Eof => format!("ends too early, in the middle of its JSON{place}"),
+        Category::Syntax => format!("is not JSON: {what}{place}"),
+        Category::Io => text,
+        Category::Data => {
+            let found = what.strip_prefix("invalid type: ").or(what.strip_prefix("invalid value: "));
+            match found.and_then(|found| found.rsplit_once(", expected ")) {
+                Some((found, expected)) => {
+                    format!("expected {}, found {}{place}", kind(expected), kind(found))
+                }
+                None => text,
+            }
+        }
+    }
+}
+
+/// A value or a kind of values in plain words, after serde's.
+fn kind(serde: &str) -> String {
+    match serde {
+        "usize" | "u8" | "u16" | "u32" | "u64" => "a whole number from 0".into(),
+        "f32" | "f64" => "a number".into(),
+        "a string" => "a text".into(),
+        "a boolean" => "true or false".into(),
+        "sequence" | "a sequence" => "a list".into(),
+        "map" | "a map" => "an object".into(),
+        other if other.starts_with("struct ") => "an object".into(),
+        other if other.starts_with("tuple ") => "a list".into(),
+        other => {
+            let values = ["integer `", "floating point `", "boolean `"];
+            let value = values.iter().find_map(|prefix| other.strip_prefix(prefix)?.strip_suffix('`'));
+            value.or(other.strip_prefix("string ")).unwrap_or(other).into()
+        }
+    }
+}
+
+/// What is wrong with a JSON object that does not read as a `T`: the field's name before the words.
+pub(crate) fn object_in_words<T: serde::de::DeserializeOwned>(
+    object: &serde_json::Map<String, serde_json::Value>,
+    error: &serde_json::Error,
+    read: impl Fn(serde_json::Map<String, serde_json::Value>) -> serde_json::Result<T>,
+) -> String {
+    let words = in_words(error);
+    if !words.starts_with("expected ") {
+        return words;
+    }
+    // serde does not say which field it was: it is the one without which the error is another.
+    let is_culprit = |field: &&String| {
+        let mut others = object.clone();
+        others.shift_remove(*field);
+        read(others).map_or_else(|other| other.to_string() != error.to_string(), |_| true)
+    };
+    match object.keys().find(is_culprit) {
+        Some(field) => format!("{field}: {words}"),
+        None => words,
+    }
 }
 
 /// The library's result.

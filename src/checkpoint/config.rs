@@ -1,7 +1,9 @@
 //! `config.json`: a model and how it is trained.
 
 use crate::data;
+use crate::error::{in_words, object_in_words};
 use crate::model::ModelConfig;
+use crate::text::read_text;
 use crate::train::{EarlyStopping, FitConfig, ModelCheckpoint, RmsPropConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -101,8 +103,9 @@ impl TryFrom<RawConfig> for Config {
                 recipe.insert(field.into(), value.into());
             }
         }
-        let recipe =
-            serde_json::from_value(recipe.into()).map_err(|error| Error::argument("recipe", error))?;
+        let read = |fields: Map<String, Value>| serde_json::from_value::<Recipe>(fields.into());
+        let recipe = read(recipe.clone())
+            .map_err(|error| Error::argument("recipe", object_in_words(&recipe, &error, read)))?;
         let config = Self { model, recipe, results };
         config.check()?;
         Ok(config)
@@ -128,7 +131,7 @@ impl Config {
     /// [`Error::File`] where it is no such JSON, a class, field or activation is unknown, the layers do not fit each
     /// other, or the recipe does not fit the model.
     pub fn from_json(json: &str, origin: &Path) -> Result<Self> {
-        serde_json::from_str(json).map_err(|error| Error::file(origin, error))
+        serde_json::from_str(json).map_err(|error| Error::file(origin, in_words(&error)))
     }
 
     /// Reads a `config.json`.
@@ -137,8 +140,7 @@ impl Config {
     /// [`Error::File`] where it cannot be read, or as [`Config::from_json`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let json = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-        Self::from_json(&json, path)
+        Self::from_json(&read_text(path)?, path)
     }
 
     /// The text of a `config.json`.

@@ -5,7 +5,7 @@ use crate::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder};
 use crate::data;
 use crate::keras::{self, Kind, Loaded};
 use crate::model::{Model, ModelConfig, Weights};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, read_text};
 use crate::train::History;
 use crate::zoo;
 use candle_core::Device;
@@ -128,7 +128,7 @@ fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<L
 /// Whether a file of JSON is a `config.json` of ours rather than an architecture of Keras's. What is no JSON is ours
 /// to complain of.
 fn is_own(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = read_text(path).unwrap_or_default();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     json.get("class_name").is_none()
 }
@@ -140,8 +140,10 @@ pub(super) fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tok
         return imdb(vocab_size);
     }
     let path = Path::new(argument);
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("--tokenizer {argument}: {error}; give imdb or a tokenizer.json"))?;
+    if !path.exists() {
+        anyhow::bail!("--tokenizer {argument}: there is no such file; give imdb or a tokenizer.json");
+    }
+    let text = read_text(path)?;
     let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let is_index = json.as_object().is_some_and(|map| map.values().all(serde_json::Value::is_u64));
     if is_index {

@@ -2,6 +2,7 @@
 
 use super::class::{Class, InputConfig};
 use super::place::Placed;
+use crate::error::{in_words, object_in_words};
 use crate::nn::Activation;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -90,9 +91,15 @@ impl TryFrom<RawLayer> for LayerConfig {
             // A model has its name among its own fields.
             config.insert("name".into(), name.as_str().into());
         }
-        let tagged = serde_json::json!({ "class_name": class_name, "config": config });
-        let class = serde_json::from_value(tagged)
-            .map_err(|e| Error::layer(name.as_str(), format!("{class_name}: {e}")))?;
+        let read = |config| {
+            let tagged =
+                serde_json::json!({ "class_name": class_name, "config": serde_json::Value::Object(config) });
+            serde_json::from_value(tagged)
+        };
+        let class = read(config.clone()).map_err(|error| {
+            let what = object_in_words::<Class>(&config, &error, read);
+            Error::layer(name.as_str(), format!("{class_name}: {what}"))
+        })?;
         Ok(Self { name, class, inbound_nodes, mask_with_states })
     }
 }
@@ -138,7 +145,7 @@ impl ModelConfig {
     /// If it is no such JSON, a class, field or activation is unknown, or the layers do not fit each other.
     pub fn from_json(json: &str) -> Result<Self> {
         let config: Self =
-            serde_json::from_str(json).map_err(|e| Error::argument("model config", e.to_string()))?;
+            serde_json::from_str(json).map_err(|error| Error::argument("model config", in_words(&error)))?;
         config.place()?;
         Ok(config)
     }

@@ -6,6 +6,20 @@ mod vocabulary;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::Vocabulary;
 
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Reads a file of UTF-8 text, without the byte order mark that Windows's editors put first.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let mut text =
+        String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
+}
+
 /// What Keras's cleaning turns into spaces (`keras.preprocessing.text.Tokenizer`, `filters`). Apostrophes stay.
 pub const FILTERS: &str = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n";
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, words};
+use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, read_text, words};
 use crate::{Error, Result};
 
 /// The tokens of the first ids: padding, start, word outside the vocabulary, and an id that Keras leaves free.
@@ -77,8 +77,7 @@ impl Tokenizer {
     /// [`Error::File`] where the file is missing or not a tokenizer.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
-        Self::parse(&bytes).map_err(|what| Error::file(path, what))
+        Self::parse(read_text(path)?.as_bytes()).map_err(|what| Error::file(path, what))
     }
 
     /// Reads the bytes of a `tokenizer.json`.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{INDEX_FROM, Tokenizer, clean, words};
+use super::{INDEX_FROM, Tokenizer, clean, read_text, words};
+use crate::error::in_words;
 use crate::{Error, Result};
 
 /// All words of a data set with their ranks, 1 for the most frequent.
@@ -39,9 +40,11 @@ impl Vocabulary {
     /// [`Error::File`] where the file is missing or holds something else.
     pub fn from_word_index_json(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
-        let ranks: HashMap<String, u32> = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::file(path, format!("not a word index, an object that gives each word's rank ({error})"))
+        let ranks: HashMap<String, u32> = serde_json::from_str(&read_text(path)?).map_err(|error| {
+            Error::file(
+                path,
+                format!("not a word index, an object that gives each word's rank ({})", in_words(&error)),
+            )
         })?;
         let mut seen: Vec<u32> = ranks.values().copied().collect();
         seen.sort_unstable();

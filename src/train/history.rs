@@ -1,5 +1,6 @@
 //! The figures of a run, epoch by epoch, and their CSV file.
 
+use crate::text::read_text;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -85,7 +86,6 @@ impl History {
     /// [`Error::File`] if it cannot be read, or as [`Self::from_csv`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-        Self::from_csv(&text, path)
+        Self::from_csv(&read_text(path)?, path)
     }
 }
