@@ -2,8 +2,9 @@
 
 use crate::checkpoint::{to_safetensors, write_atomic};
 use crate::data::npz::{self, Header};
-use anyhow::Context;
-use candle_core::{DType, Device, Tensor, npy::NpzTensors};
+use crate::text::read_text;
+use anyhow::{Context, anyhow, bail};
+use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -41,36 +42,32 @@ pub(super) enum Arrays {
     Table { rows: usize, columns: usize, values: Vec<f32> },
 }
 
-/// An array that Candle does not read: in Fortran's order, as a transposed array or a table of pandas is saved, or with the
-/// high byte first.
-fn unusual(bytes: &[u8]) -> candle_core::Result<Tensor> {
-    let fail = |what: String| candle_core::Error::Msg(what);
-    let (header, content) = Header::parse(bytes).map_err(fail)?;
+/// The array in the bytes of a `.npy`: in C's order or in Fortran's, as a transposed array or a table of pandas is saved,
+/// with the low byte first or the high one. Memory is asked for by what is there, not by what the header says.
+fn npy_tensor(bytes: &[u8]) -> anyhow::Result<Tensor> {
+    let (header, content) = Header::parse(bytes).map_err(anyhow::Error::msg)?;
+    let unknown = || anyhow!("an array of type {}, expected floats or whole numbers", header.descr);
     let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
-    let big_endian = order == ">";
-    let size =
-        kind.get(1..).and_then(|size| size.parse::<usize>().ok()).filter(|size| (1..=8).contains(size));
-    let unknown = || fail(format!("an array of type {}, expected floats or whole numbers", header.descr));
-    let size = size.ok_or_else(unknown)?;
-    let count =
-        header.count().filter(|count| count.checked_mul(size).is_some_and(|all| all <= content.len()));
-    let count = count.ok_or_else(|| fail("the array ends too early".into()))?;
+    let size = match kind {
+        "i1" | "u1" | "b1" => 1,
+        "i2" | "u2" | "f2" => 2,
+        "i4" | "u4" | "f4" => 4,
+        "i8" | "u8" | "f8" => 8,
+        _ => return Err(unknown()),
+    };
+    let length = header.count().and_then(|count| count.checked_mul(size));
+    let content = length
+        .and_then(|length| content.get(..length))
+        .with_context(|| format!("the array ends too early for its shape {:?}", header.shape))?;
     // The bytes of each number, low byte first.
-    let numbers = content.chunks_exact(size).take(count).map(|chunk| {
+    let numbers = content.chunks_exact(size).map(|chunk| {
         let mut low = [0; 8];
-        let ordered: &mut dyn Iterator<Item = &u8> =
-            if big_endian { &mut chunk.iter().rev() } else { &mut chunk.iter() };
-        for (to, from) in low.iter_mut().zip(ordered) {
-            *to = *from;
+        low[..size].copy_from_slice(chunk);
+        if order == ">" {
+            low[..size].reverse();
         }
         low
     });
-    let unused = 64 - 8 * size as u32;
-    let shape: Vec<usize> = if header.fortran_order {
-        header.shape.iter().rev().copied().collect()
-    } else {
-        header.shape.clone()
-    };
     let low4 = |low: [u8; 8]| [low[0], low[1], low[2], low[3]];
     let device = &Device::Cpu;
     let tensor = match kind {
@@ -80,7 +77,9 @@ fn unusual(bytes: &[u8]) -> candle_core::Result<Tensor> {
             let half = |low: [u8; 8]| half::f16::from_le_bytes([low[0], low[1]]).to_f32();
             Tensor::from_iter(numbers.map(half), device)?
         }
-        _ if kind.starts_with(['i', 'u', 'b']) => {
+        "u1" | "b1" => Tensor::from_slice(content, content.len(), device)?,
+        _ => {
+            let unused = 64 - 8 * size as u32;
             let signed = kind.starts_with('i');
             let whole = |low: [u8; 8]| match signed {
                 // The sign stands in the highest bit that is used.
@@ -89,79 +88,122 @@ fn unusual(bytes: &[u8]) -> candle_core::Result<Tensor> {
             };
             Tensor::from_iter(numbers.map(whole), device)?
         }
-        _ => return Err(unknown()),
     };
-    let tensor = tensor.reshape(shape)?;
-    match header.fortran_order {
-        true => tensor.permute((0..header.shape.len()).rev().collect::<Vec<_>>())?.contiguous(),
-        false => Ok(tensor),
+    if !header.fortran_order {
+        return Ok(tensor.reshape(header.shape)?);
     }
+    let axes: Vec<usize> = (0..header.shape.len()).rev().collect();
+    let reversed: Vec<usize> = header.shape.into_iter().rev().collect();
+    Ok(tensor.reshape(reversed)?.permute(axes)?.contiguous()?)
+}
+
+/// A file with arrays, of which only those that are asked for are read.
+enum Opened {
+    Npz(Vec<String>),
+    Held(BTreeMap<String, Tensor>),
+}
+
+impl Opened {
+    fn new(path: &Path, format: Option<Format>) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let cannot = || format!("{shown}: cannot be read");
+        Ok(match format {
+            Some(Format::Npz) => Self::Npz(npz::names(path)?),
+            Some(Format::Npy) => {
+                let bytes = std::fs::read(path).with_context(cannot)?;
+                Self::Held(BTreeMap::from([("x".into(), npy_tensor(&bytes).with_context(cannot)?)]))
+            }
+            _ => {
+                let tensors = candle_core::safetensors::load(path, &Device::Cpu).with_context(cannot)?;
+                Self::Held(tensors.into_iter().collect())
+            }
+        })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Npz(names) => names.iter().map(String::as_str).collect(),
+            Self::Held(tensors) => tensors.keys().map(String::as_str).collect(),
+        }
+    }
+
+    fn get(&self, path: &Path, name: &str) -> anyhow::Result<Tensor> {
+        let shown = path.display();
+        let tensor = match self {
+            Self::Npz(_) => {
+                npy_tensor(&npz::member(path, name)?).with_context(|| format!("{shown}: {name}"))?
+            }
+            Self::Held(tensors) => {
+                tensors.get(name).cloned().with_context(|| format!("{shown}: holds no array {name}"))?
+            }
+        };
+        if tensor.elem_count() == 0 {
+            // One axis may be as long as it likes beside an empty one: nothing is to walk along it.
+            bail!("{shown}: {name} holds no numbers, its shape being {:?}", tensor.dims());
+        }
+        Ok(tensor)
+    }
+}
+
+/// Whether an array's name is that of an input: `x`, `x0`, `x1`, ….
+fn is_input_name(name: &str) -> bool {
+    name.strip_prefix('x').is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Reads the arrays `x`, or `x0`, `x1`, …, or those with the names of the model's inputs.
 pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
-    let shown = path.display();
-    let mut tensors: BTreeMap<String, Tensor> = match format(path) {
-        Some(Format::Npz) => {
-            let npz = NpzTensors::new(path).with_context(|| format!("{shown}: cannot be read"))?;
-            let names: Vec<String> = npz.names().into_iter().cloned().collect();
-            let read = |name: String| {
-                let tensor = npz.get(&name).or_else(|error| {
-                    let bytes = npz::member(path, &name).map_err(|_| error)?;
-                    unusual(&bytes).map(Some)
-                });
-                let tensor = tensor.with_context(|| format!("{shown}: {name}"))?;
-                Ok(tensor.map(|tensor| (name, tensor)))
-            };
-            names.into_iter().filter_map(|name| read(name).transpose()).collect::<anyhow::Result<_>>()?
-        }
-        Some(Format::Npy) => {
-            let tensor = Tensor::read_npy(path).or_else(|_| unusual(&std::fs::read(path)?));
-            let tensor = tensor.with_context(|| format!("{shown}: cannot be read"))?;
-            BTreeMap::from([("x".into(), tensor)])
-        }
-        Some(Format::Safetensors) => candle_core::safetensors::load(path, &Device::Cpu)
-            .with_context(|| format!("{shown}: cannot be read"))?
-            .into_iter()
-            .collect(),
-        _ => return table(path),
-    };
+    let format = format(path);
+    if format == Some(Format::Csv) {
+        return table(path);
+    }
+    let file = Opened::new(path, format)?;
+    let (shown, found) = (path.display(), file.names());
     let numbered = |i: usize| format!("x{i}");
+    let has = |name: &str| found.contains(&name);
     let names: Vec<String> = match inputs.len() {
-        1 if tensors.contains_key("x") => vec!["x".into()],
-        1 if tensors.len() == 1 => tensors.keys().cloned().collect(),
-        count if (0..count).all(|i| tensors.contains_key(&numbered(i))) => (0..count).map(numbered).collect(),
+        1 if has("x") => vec!["x".into()],
+        1 if found.len() == 1 => found.iter().map(ToString::to_string).collect(),
+        count if (0..count).all(|i| has(&numbered(i))) => (0..count).map(numbered).collect(),
         _ => inputs.to_vec(),
     };
-    let found: Vec<&str> = tensors.keys().map(String::as_str).take(8).collect();
-    let found = found.join(", ");
-    names
-        .iter()
-        .map(|name| {
-            tensors.remove(name).with_context(|| {
-                let (missing, needed) = match inputs.len() {
-                    1 => (format!("array {name}"), "needed is x".to_string()),
-                    count => {
-                        let last = count - 1;
-                        let all = format!("arrays x0 to x{last}");
-                        (all, format!("which are, in this order, the model's inputs {}", inputs.join(", ")))
-                    }
-                };
-                let found = if found.is_empty() { "nothing" } else { found.as_str() };
-                format!("{shown}: holds no {missing}; {needed}; found {found}")
-            })
-        })
-        .collect::<anyhow::Result<_>>()
-        .map(Arrays::Tensors)
+    if let Some(missing) = names.iter().find(|name| !has(name)) {
+        let (missing, needed) = match inputs.len() {
+            1 => (format!("array {missing}"), "needed is x".to_string()),
+            count => {
+                let order = inputs.join(", ");
+                let needed = format!("which are, in this order, the model's inputs {order}");
+                (format!("arrays x0 to x{}", count - 1), needed)
+            }
+        };
+        let listed = found.iter().take(8).copied().collect::<Vec<_>>().join(", ");
+        let listed = if listed.is_empty() { "nothing" } else { listed.as_str() };
+        bail!("{shown}: holds no {missing}; {needed}; found {listed}");
+    }
+    // What looks like an input and is not used would be a mistake that nobody sees. Others, such as the answers y, are
+    // not the model's business.
+    let unused = found.iter().find(|name| is_input_name(name) && !names.iter().any(|used| used == *name));
+    if let Some(unused) = unused {
+        let takes = match inputs.len() {
+            1 => "one input".to_string(),
+            count => format!("{count} inputs"),
+        };
+        bail!(
+            "{shown}: holds {unused} besides {}, and the model has {takes}; leave it out",
+            names.join(", ")
+        );
+    }
+    let tensors = names.iter().map(|name| file.get(path, name)).collect::<anyhow::Result<_>>()?;
+    Ok(Arrays::Tensors(tensors))
 }
 
-/// Rows of numbers, separated by commas, semicolons or tabs; a first line of names is passed over.
+/// Rows of numbers, separated by commas, semicolons or tabs. A first line that holds no number at all is one of names
+/// and passed over.
 fn table(path: &Path) -> anyhow::Result<Arrays> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("{shown}: cannot be read"))?;
+    let text = read_text(path)?;
     let separator = [b'\t', b';', b',']
         .into_iter()
-        .find(|&c| text.lines().next().is_some_and(|line| line.contains(char::from(c))));
+        .find(|&c| text.trim_start().lines().next().is_some_and(|line| line.contains(char::from(c))));
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -169,27 +211,32 @@ fn table(path: &Path) -> anyhow::Result<Arrays> {
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
     let (mut rows, mut columns, mut values) = (0, 0, Vec::new());
-    for (number, record) in reader.records().enumerate() {
+    for (index, record) in reader.records().enumerate() {
         let record = record.with_context(|| format!("{shown}: cannot be read"))?;
-        let numbers: Result<Vec<f32>, _> = record.iter().map(str::parse::<f32>).collect();
-        let numbers = match numbers {
-            Ok(numbers) => numbers,
-            Err(_) if number == 0 => continue,
-            Err(_) => anyhow::bail!("{shown}, line {}: expected numbers only", number + 1),
+        // For messages only. The record's place is that of the blank lines before it.
+        let line = || {
+            let at = record.position().map_or(0, |place| place.byte() as usize);
+            let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+            let blank = &rest[..rest.len() - rest.trim_start_matches(['\n', '\r']).len()];
+            [before, blank].iter().map(|part| part.matches('\n').count()).sum::<usize>() + 1
         };
-        if rows > 0 && numbers.len() != columns {
-            anyhow::bail!(
-                "{shown}, line {}: {} numbers, the lines before have {columns}",
-                number + 1,
-                numbers.len()
-            );
+        if index == 0 && record.iter().all(|field| field.parse::<f32>().is_err()) {
+            continue;
         }
-        columns = numbers.len();
+        if rows > 0 && record.len() != columns {
+            bail!("{shown}, line {}: {} numbers, the lines before have {columns}", line(), record.len());
+        }
+        for (field, column) in record.iter().zip(1..) {
+            let Ok(number) = field.parse::<f32>() else {
+                bail!("{shown}, line {}, field {column}: {field:?} is no number", line());
+            };
+            values.push(number);
+        }
+        columns = record.len();
         rows += 1;
-        values.extend(numbers);
     }
     if rows == 0 {
-        anyhow::bail!("{shown}: holds no numbers");
+        bail!("{shown}: holds no numbers");
     }
     Ok(Arrays::Table { rows, columns, values })
 }
@@ -207,7 +254,7 @@ pub(super) fn write(path: &Path, outputs: &[Tensor]) -> anyhow::Result<()> {
     let names = names(outputs.len());
     let single = || match outputs {
         [one] => Ok(one),
-        _ => anyhow::bail!(
+        _ => bail!(
             "{}: the model has {} outputs; name a .npz or .safetensors, which can hold them all",
             path.display(),
             outputs.len()

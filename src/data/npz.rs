@@ -8,7 +8,7 @@ use super::pickle::{self, Rows};
 use crate::{Error, Result};
 
 /// What a member may unpack to: this many bytes, and more only for files that are large themselves.
-const SMALL: u64 = 16 << 20;
+const SMALL: u64 = 64 << 20;
 
 /// An array's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +59,23 @@ impl Header {
     }
 }
 
+fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
+    let file = File::open(path).map_err(|error| Error::file(path, error))?;
+    zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
+        Error::file(path, format!("not a complete .npz file ({error}); download or copy it again"))
+    })
+}
+
+/// The names of the arrays in the archive `path`.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+    let archive = open(path)?;
+    let arrays = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_string()));
+    Ok(arrays.collect())
+}
+
 /// The bytes of the member `name`.npy of the archive `path`.
 pub(crate) fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|error| Error::file(path, error))?;
-    let mut archive = zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
-        Error::file(path, format!("not a complete .npz file ({error}); download or copy it again"))
-    })?;
+    let mut archive = open(path)?;
     let has: Vec<String> =
         archive.file_names().take(8).filter_map(|name| Some(name.ok()?.into_owned())).collect();
     let member = match archive.by_name(&format!("{name}.npy")) {
@@ -109,7 +120,8 @@ pub fn rows(path: &Path, name: &str) -> Result<Rows> {
                         .map_err(|_| wrong(format!("token id {value} is negative or too large")))
                 })
                 .collect::<Result<_>>()?;
-            Rows::from_table(values, count, width).ok_or_else(|| wrong("the array is too large".into()))
+            Rows::from_table(values, count, width)
+                .ok_or_else(|| wrong(format!("no table of token ids has the shape {:?}", header.shape)))
         }
         (descr, shape) => Err(wrong(format!(
             "type {descr} of shape {shape:?}, expected a list of token ids for each review"

@@ -15,9 +15,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Rows of equal length `width`; `values` holds them one after the other.
+    /// Rows of equal length `width`, at least 1; `values` holds them one after the other.
     pub fn from_table(values: Vec<u32>, rows: usize, width: usize) -> Option<Self> {
-        if values.len() != rows.checked_mul(width)? {
+        // Of empty rows a header can promise any number.
+        if values.len() != rows.checked_mul(width)? || width == 0 {
             return None;
         }
         let width32 = u32::try_from(width).ok()?;

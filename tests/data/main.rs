@@ -260,6 +260,17 @@ fn wrong_arrays_are_named() {
     assert!(error.contains("x_test") && error.contains("y_train.npy"), "{error}");
 }
 
+/// Of empty rows a header can promise any number.
+#[test]
+fn a_table_of_empty_rows_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("imdb.npz");
+    let y = numbers(&small().1);
+    let x = npy("<i8", "(4000000000000, 0)", &[]);
+    npz(&path, &[("x_train", &x), ("y_train", &y), ("x_test", &x), ("y_test", &y)]);
+    assert!(refused(&path).contains("no table of token ids has the shape [4000000000000, 0]"));
+}
+
 /// Much is promised by few bytes: 200 MB of zeros, deflated to 200 kB.
 #[test]
 fn an_archive_that_unpacks_to_far_more_is_refused() {
