@@ -33,7 +33,7 @@ pub(super) struct Args {
     input: Option<PathBuf>,
     /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
     /// table on standard output]
-    #[arg(long, value_name = "FILE", value_parser = arrays::path, requires = "input")]
+    #[arg(long, value_name = "FILE", value_parser = arrays::path, requires = "input", conflicts_with_all = ["text", "tokenizer"])]
     output: Option<PathBuf>,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
@@ -121,7 +121,7 @@ impl Classifier {
                 "{model}: does not read text, having no Embedding; give its input with --input FILE"
             );
         }
-        checkpoint.config.model.check_binary_classifier()?;
+        checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
         let named = args.tokenizer.as_deref();
         let named = named.map(|named| tokenizer(named, checkpoint.config.recipe.vocab_size)).transpose()?;
         let Some(tokenizer) = named.or(checkpoint.tokenizer.take()) else {
