@@ -2,6 +2,7 @@
 
 use super::model::ModelSource;
 use super::output::message;
+use super::run_folder::refuse_run;
 use super::{Outcome, Output};
 use crate::checkpoint::{
     self, Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, write_atomic,
@@ -191,6 +192,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let read: Vec<&Path> =
         [Some(Path::new(&args.input)), args.config.as_deref()].into_iter().flatten().collect();
     refuse_input(&read, out)?;
+    refuse_run(out)?;
     let source = Source::read(&args.input, args.config.as_deref())?;
     let model = &source.config.model;
     let mut notes = source.warnings.clone();

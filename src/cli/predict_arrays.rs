@@ -1,6 +1,7 @@
 //! `predict --input`: arrays through a model of any kind.
 
 use super::arrays::{self, Arrays};
+use super::run_folder::refuse_run;
 use super::{Outcome, Output};
 use crate::checkpoint::Checkpoint;
 use crate::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
@@ -30,6 +31,7 @@ pub(super) fn run(
     if out.is_some_and(|out| is_same(out, input)) {
         anyhow::bail!("{}: is what is being read; name another --output", input.display());
     }
+    out.map_or(Ok(()), refuse_run)?;
     let inputs = inputs(&checkpoint.config.model);
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let tensors = match arrays::read(input, &names)? {

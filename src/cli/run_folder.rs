@@ -1,6 +1,7 @@
 //! Where a run is written: a new folder, or the one that `--out` names.
 
-use crate::checkpoint::ModelFolder;
+use crate::checkpoint::{CONFIG_FILE, HISTORY_FILE, ModelFolder, TOKENIZER_FILE, WEIGHTS_FILE};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Runs without `--out` go here.
@@ -34,6 +35,35 @@ pub(super) fn create(out: Option<&Path>, name: &str) -> anyhow::Result<ModelFold
         }
     };
     Ok(ModelFolder::create(path)?)
+}
+
+/// Refuses to write to `out` where a run would be lost by it: the run's folder, or a file that makes it one.
+pub(super) fn refuse_run(out: &Path) -> anyhow::Result<()> {
+    let is_run = |folder: &Path| [CONFIG_FILE, HISTORY_FILE].iter().all(|name| folder.join(name).is_file());
+    if is_run(out) {
+        anyhow::bail!("{}: holds a training run, which would be lost; name another folder", out.display());
+    }
+    let parts = [CONFIG_FILE, HISTORY_FILE, TOKENIZER_FILE, WEIGHTS_FILE];
+    // Through a link as well.
+    let (Ok(out), shown) = (out.canonicalize(), out.display()) else { return Ok(()) };
+    if parts.iter().any(|part| out.ends_with(part)) && out.parent().is_some_and(is_run) {
+        anyhow::bail!("{shown}: belongs to a training run, which would be lost; name another file");
+    }
+    Ok(())
+}
+
+/// Keeps other runs out of a folder for as long as it lives; the system lifts it also where a run is killed.
+pub(super) struct Claim(#[expect(dead_code, reason = "holds the lock")] Option<File>);
+
+impl Claim {
+    /// Where the system has no such locks, as on some network drives, nothing is claimed.
+    pub(super) fn on(folder: &ModelFolder) -> anyhow::Result<Self> {
+        let file = File::open(folder.path()).ok();
+        if let Some(Err(TryLockError::WouldBlock)) = file.as_ref().map(File::try_lock) {
+            anyhow::bail!("{}: another run is writing to it; name another --out", folder.path().display());
+        }
+        Ok(Self(file))
+    }
 }
 
 /// A model's name as a file name.

@@ -97,8 +97,26 @@ fn a_folder_keeps_what_it_has() {
     }
     // A file of Keras's has none of it, and none of the older model's stays.
     convert(path, &["gru", "gru.keras"]).success();
+    fs::remove_file(path.join("model/history.csv")).expect("removed");
     convert(path, &["gru.keras", "model"]).success();
-    assert!(!path.join("model/tokenizer.json").exists() && !path.join("model/history.csv").exists());
+    assert!(!path.join("model/tokenizer.json").exists() && !path.join("model/loss.svg").exists());
+}
+
+/// What has a history was trained: neither it nor a part of it is written over.
+#[test]
+fn a_training_run_is_not_replaced() {
+    let folder = folder();
+    let path = folder.path();
+    convert(path, &["lstm", "run"]).success();
+    let files = || {
+        let names = ["config.json", "model.safetensors", "tokenizer.json", "history.csv", "README.md"];
+        names.map(|name| fs::read(path.join("run").join(name)).expect(name))
+    };
+    let before = files();
+    fails(convert(path, &["gru", "run"]), 1, "run: holds a training run, which would be lost");
+    fails(convert(path, &["gru", "run/model.safetensors"]), 1, "belongs to a training run");
+    assert!(files() == before);
+    convert(path, &["gru", "run/gru.keras"]).success();
 }
 
 #[test]
