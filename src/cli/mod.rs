@@ -17,6 +17,7 @@ mod plot;
 mod predict;
 mod predict_arrays;
 mod progress;
+mod reading;
 mod recorder;
 mod run_folder;
 mod summary;

@@ -1,17 +1,19 @@
 //! `train`: from a recipe and reviews to a model folder.
 
 use super::comparison::{comparison_table, save_comparison};
-use super::device::{DeviceName, set_threads, status};
-use super::model::{Init, ModelSource, tokenizer};
+use super::model::Init;
 use super::output::message;
+use super::reading::Reading;
 use super::recorder::Recorder;
+use super::run_folder::Claim;
 use super::{Outcome, Output, interrupt, run_folder, values};
 use crate::checkpoint::{Config, ModelFolder, TOKENIZER_FILE};
 use crate::data::{self, Source, Splits};
-use crate::model::{Model, Weights};
+use crate::model::{Model, ModelConfig, Weights};
 use crate::text::Tokenizer;
 use crate::train::{FitConfig, History, RmsProp, Shuffle, Stop, evaluate, fit};
 use crate::zoo;
+use anyhow::Context;
 use candle_core::Device;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -38,10 +40,6 @@ pub(super) struct Args {
     /// --init), a file of Keras's (.keras, .h5), which is trained on from its weights, or all for the whole zoo
     #[arg(default_value = "lstm")]
     model: String,
-    /// builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
-    /// folder, or a folder of the Hub's Parquet files
-    #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
-    data: Source,
     /// Draws initial weights, shuffles and dropout masks
     #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true)]
     seed: u64,
@@ -78,13 +76,6 @@ pub(super) struct Args {
     /// is used too
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What turns text into ids, in place of counting the words of the data: imdb (Keras's words), a tokenizer.json, or
-    /// a word index
-    #[arg(long, value_name = "FILE|imdb")]
-    tokenizer: Option<String>,
     /// Leave the training reviews in their own order (else one is drawn from the seed and kept for every epoch, as Keras
     /// does after set_random_seed)
     #[arg(long)]
@@ -92,15 +83,8 @@ pub(super) struct Args {
     /// Draw another order every epoch, as Keras does without a seed
     #[arg(long, conflicts_with = "no_shuffle")]
     reshuffle: bool,
-    /// Threads of the CPU; changes speed, not the result [default: one a core]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
-    threads: Option<usize>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "cpu")]
-    device: DeviceName,
-    /// No progress and no messages on the way
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    reading: Reading,
     /// Print one JSON value: model, data, epochs, best_epoch, best_val_loss, best_val_accuracy, test_loss,
     /// test_accuracy, seconds, folder; with all, a list of them
     #[arg(long)]
@@ -133,11 +117,11 @@ impl Args {
 impl Settings {
     /// The model's own configuration with the command line's changes, and the weights that it brings.
     fn start(&self, model: &str, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
-        let (mut config, weights) = ModelSource::find(model, self.args.config.as_deref())?.start(device)?;
+        let (mut config, weights) = self.args.reading.model(model)?.start(device)?;
         if config.model.vocab_size().is_none() {
             anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
         }
-        config.model.check_binary_classifier()?;
+        config.model.check_binary_classifier().with_context(|| model.to_string())?;
         let args = &self.args;
         let recipe = &mut config.recipe;
         recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
@@ -156,12 +140,26 @@ impl Settings {
         config.set_text_shape(vocab_size, max_len);
         config.results = None;
         config.check()?;
+        check_size(&config.model).with_context(|| model.to_string())?;
         Ok((config, weights))
     }
 
     fn data_options(&self, config: &Config) -> data::Options {
         data::Options { split_seed: self.args.split_seed, ..config.recipe.data_options() }
     }
+}
+
+/// Refuses a model that is too large to be trained by this program: beyond 2³⁰ parameters, 4 GiB, several times over.
+fn check_size(model: &ModelConfig) -> anyhow::Result<()> {
+    // Each variable by itself is below 2³¹.
+    let sizes = model.variables()?.into_iter().map(|(_, shape)| shape.into_iter().product::<usize>());
+    let params = sizes.fold(0, usize::saturating_add);
+    if params > 1 << 30 {
+        anyhow::bail!(
+            "has {params} parameters, and training takes at most 2^30; make its layers or vocabulary smaller"
+        );
+    }
+    Ok(())
 }
 
 /// What a run came to, with the keys of `--json`.
@@ -186,13 +184,13 @@ pub(super) struct Report {
 }
 
 pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
-    let args = &settings.args;
-    let device = args.device.open()?;
+    let (args, reading) = (&settings.args, &settings.args.reading);
+    let device = reading.device()?;
     // All configurations are read and checked before the first training begins.
     let configs =
         settings.models.iter().map(|model| settings.start(model, &device)).collect::<Result<Vec<_>, _>>()?;
     let init = args.init.as_deref().map(Init::find).transpose()?;
-    set_threads(args.threads)?;
+    reading.set_threads()?;
 
     let mut loaded: Option<(data::Options, Splits)> = None;
     let mut reports = Vec::new();
@@ -206,11 +204,10 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
         let splits = match loaded.take().filter(|(of, _)| *of == options) {
             Some((_, splits)) => splits,
             None => {
-                let named = args.tokenizer.as_deref();
-                let named = named.map(|named| tokenizer(named, options.vocab_size)).transpose()?;
+                let named = reading.tokenizer(options.vocab_size)?;
                 let beside = init.as_ref().and_then(|init| init.tokenizer.as_ref());
                 let tokenizer = named.as_ref().or(beside);
-                data::load(&args.data, &options, tokenizer, &mut status(args.quiet))?
+                data::load(&reading.data, &options, tokenizer, &mut reading.status())?
             }
         };
         let (_, splits) = loaded.insert((options, splits));
@@ -219,6 +216,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
             (out, _) => out.clone(),
         };
         let folder = run_folder::create(out.as_deref(), &config.model.name)?;
+        let _claim = Claim::on(&folder)?;
         interrupt::listen()?;
         let run = Run { args, config, splits, folder: &folder, device: &device };
         match run.train(&weights) {
@@ -248,7 +246,7 @@ impl Run<'_> {
     fn train(&self, weights: &Weights) -> anyhow::Result<Option<Report>> {
         let Self { args, config, splits, folder, device } = *self;
         let summary = config.model.summary()?;
-        if !args.quiet {
+        if !args.reading.quiet {
             message(&format!(
                 "{}: {} parameters; {}: {} training, {} validation and {} test reviews; seed {}; to {}",
                 config.model.name,
@@ -272,9 +270,9 @@ impl Run<'_> {
             _ => Shuffle::Once,
         };
         let fit_config = FitConfig { shuffle, ..config.recipe.fit_config(args.seed) };
-        let data = data_name(&args.data);
+        let data = data_name(&args.reading.data);
         let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
-        let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.quiet);
+        let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.reading.quiet);
         let (train, validation) = (&splits.train, &splits.validation);
         let mut run = || fit(&model, &frozen, &mut optimizer, train, validation, &fit_config, &mut recorder);
         let outcome = if device.is_cpu() { crate::awake(run) } else { run() };
@@ -345,7 +343,7 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
     let picture = match settings.all {
         true => {
             let runs: Vec<_> = reports.iter().map(|run| (run.model.clone(), run.history.clone())).collect();
-            Some(save_comparison(&runs, &data_name(&args.data), args.out.as_deref())?)
+            Some(save_comparison(&runs, &data_name(&args.reading.data), args.out.as_deref())?)
         }
         false => None,
     };

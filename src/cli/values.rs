@@ -21,9 +21,10 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 
 /// The size of a vocabulary.
 pub(super) fn vocab_size(text: &str) -> Result<usize, String> {
-    match text.parse::<u32>() {
-        Ok(size) if size > 4 => Ok(size as usize),
-        _ => Err("give a whole number from 5: ids 0 to 3 are padding, start, unknown and unused".into()),
+    match text.parse::<usize>() {
+        Ok(size @ 5..=1_048_576) => Ok(size),
+        _ => Err("give a whole number from 5 (ids 0 to 3 are padding, start, unknown and unused) to 1048576"
+            .into()),
     }
 }
 
