@@ -205,7 +205,7 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// Before any work: zero epochs or batch size, empty data, training labels of one class only.
-/// [`Error::Diverged`] as soon as the loss of a batch or of the validation is NaN or infinite, before that batch's
+/// [`Error::Diverged`] as soon as the loss of a batch or of the validation is NaN or beyond 10⁶, before that batch's
 /// step is taken; what the observer has saved by then is untouched. Errors of the model and of the observer.
 pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     model: &T,
@@ -444,8 +444,14 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
 fn shuffled(n: u32, seed: u64, epoch: usize) -> Vec<u32> {
     RandomState::from_key(&[seed as u32, (seed >> 32) as u32, epoch as u32]).permutation(n)
 }
+
+/// The greatest loss of a run that is still learning: one that is sure and wrong everywhere, at float's probabilities, has
+/// about 100.
+const GREATEST_LOSS: f64 = 1e6;
+
+/// Refuses what no training comes back from.
 fn finite(loss: f64, epoch: usize) -> Result<()> {
-    match loss.is_finite() {
+    match loss <= GREATEST_LOSS {
         true => Ok(()),
         false => Err(Error::Diverged { loss, epoch }),
     }
