@@ -1,0 +1,203 @@
+//! Mistakes and lies in what the command line is given: each is said on one line, and nothing is lost or filled by it.
+#![cfg(feature = "cli")]
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use predicates::prelude::*;
+use predicates::str::contains;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+/// Ids below 12, six a text.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/old_keras_2_1.h5");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/lstm/config.json");
+
+fn run(folder: &Path, args: &[&str]) -> Assert {
+    Command::new(env!("CARGO_BIN_EXE_candle-recurrent")).current_dir(folder).args(args).assert()
+}
+
+fn fails(assert: Assert, code: i32, line: &str) {
+    let one_line = predicate::function(|text: &str| text.lines().count() == 1 && text.starts_with("error: "));
+    assert.code(code).stdout("").stderr(one_line).stderr(contains(line));
+}
+
+fn npy(descr: &str, order: &str, shape: &str, content: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
+    [b"\x93NUMPY\x01\0\x76\0".as_slice(), format!("{header:117}\n").as_bytes(), content].concat()
+}
+
+/// One text of six ids.
+fn text() -> Vec<u8> {
+    let ids: Vec<u8> = [1_f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|id| id.to_le_bytes()).collect();
+    npy("<f4", "False", "(1, 6)", &ids)
+}
+
+fn npz(path: &Path, members: &[(&str, &[u8])]) {
+    let mut archive = zip::ZipWriter::new(fs::File::create(path).expect("a file"));
+    for (name, bytes) in members {
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file(format!("{name}.npy"), options).expect("a member");
+        archive.write_all(bytes).expect("a member");
+    }
+    archive.finish().expect("an archive");
+}
+
+/// Neither a shape that was made up nor an archive of zeros fills the memory, and an axis as long as it likes beside an
+/// empty one is not walked along.
+#[test]
+fn arrays_that_lie_about_their_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    for (shape, order, line) in [
+        ("(4000000000, 6)", "False", "ends too early for its shape [4000000000, 6]"),
+        ("(4611686018427387904, 8)", "False", "ends too early"),
+        ("(4611686018427387904, 8)", "True", "ends too early"),
+        ("(99999999999999999999, 6)", "False", "the array's shape holds"),
+        ("(4000000000000, 0)", "False", "holds no numbers, its shape being [4000000000000, 0]"),
+        ("(0, 4000000000000)", "True", "holds no numbers"),
+        ("(0, 6)", "False", "holds no numbers"),
+    ] {
+        let bytes = npy("<f4", order, shape, &[0; 24]);
+        fs::write(here.join("x.npy"), &bytes).expect("written");
+        npz(&here.join("x.npz"), &[("x", &bytes)]);
+        for name in ["x.npy", "x.npz"] {
+            let assert = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))
+                .current_dir(here)
+                .timeout(std::time::Duration::from_secs(60))
+                .args(["predict", FILE, "--input", name])
+                .assert();
+            fails(assert, 1, line);
+        }
+    }
+    npz(&here.join("x.npz"), &[("x", &npy("<f4", "False", "(4166666, 6)", &vec![0; 100_000_000]))]);
+    fails(run(here, &["predict", FILE, "--input", "x.npz"]), 1, "x unpacks to more than");
+}
+
+/// An input that the model does not take is not passed over in silence; answers may lie beside it.
+#[test]
+fn arrays_that_the_model_does_not_take() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let x = text();
+    npz(&here.join("two.npz"), &[("x0", &x), ("x1", &x)]);
+    let line = "two.npz: holds x1 besides x0, and the model has one input";
+    fails(run(here, &["predict", FILE, "--input", "two.npz"]), 1, line);
+    npz(&here.join("more.npz"), &[("x", &x), ("x1", &x)]);
+    fails(run(here, &["predict", FILE, "--input", "more.npz"]), 1, "holds x1 besides x");
+    npz(&here.join("answer.npz"), &[("x", &x), ("y", &x)]);
+    run(here, &["predict", FILE, "--input", "answer.npz"]).success();
+    fails(run(here, &["predict", FILE, "good", "--output", "y.npz"]), 2, "--output <FILE>");
+    fails(run(here, &["predict", FILE, "--output", "y.npz"]), 2, "--input <FILE>");
+}
+
+/// Only a line without any number is one of names.
+#[test]
+fn a_slip_in_a_table_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let predict = |text: &str| {
+        fs::write(here.join("x.csv"), text).expect("written");
+        run(here, &["predict", FILE, "--input", "x.csv"])
+    };
+    fails(predict("1,2,3,4,5,l\n1,2,3,4,5,6\n"), 1, "x.csv, line 1, field 6: \"l\" is no number");
+    fails(
+        predict("\na,b,c,d,e,f\n\n1,2,3,4,5,6\n1,,3,4,5,6\n"),
+        1,
+        "x.csv, line 5, field 2: \"\" is no number",
+    );
+    fails(predict("1,2,3,4,5,6\n\n1,2\n"), 1, "x.csv, line 3: 2 numbers, the lines before have 6");
+    predict("a,b,c,d,e,f\n1,2,3,4,5,6\n").success().stdout(contains("y [1, 1]"));
+    // What Excel calls CSV in UTF-8.
+    predict("\u{feff}1;2;3;4;5;6\r\n").success().stdout(contains("y [1, 1]"));
+}
+
+#[test]
+fn the_answer_does_not_replace_a_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    run(here, &["convert", "lstm", "run"]).success();
+    fs::write(here.join("x.npy"), text()).expect("written");
+    let args = ["predict", FILE, "--input", "x.npy", "--output", "run/model.safetensors"];
+    fails(run(here, &args), 1, "run/model.safetensors: belongs to a training run");
+}
+
+/// In words that are not this program's, with the field.
+#[test]
+fn a_wrong_value_in_a_configuration_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let shipped = fs::read_to_string(SHIPPED).expect("a config");
+    let summary = |from: &str, to: &str| {
+        assert!(shipped.contains(from), "{from}");
+        fs::write(here.join("c.json"), shipped.replacen(from, to, 1)).expect("written");
+        run(here, &["summary", "c.json"])
+    };
+    let layer = "c.json: layer lstm: LSTM: units: expected a whole number from 0, found";
+    fails(summary("\"units\": 8", "\"units\": \"8\""), 1, &format!("{layer} \"8\""));
+    fails(summary("\"units\": 8", "\"units\": -8"), 1, &format!("{layer} -8"));
+    fails(summary("\"units\": 8", "\"units\": [8]"), 1, &format!("{layer} a list"));
+    let recipe = "recipe: batch_size: expected a whole number from 0, found 6.5";
+    fails(summary("\"batch_size\": 64", "\"batch_size\": 6.5"), 1, recipe);
+    fails(summary("\"model\": {", "\"model\": 1, \"x\": {"), 1, "expected an object, found 1");
+    fails(summary("\"lstm\",", "\"lstm\""), 1, "c.json: is not JSON: ");
+    fs::write(here.join("c.json"), &shipped[..300]).expect("written");
+    fails(run(here, &["summary", "c.json"]), 1, "c.json: ends too early");
+    // As Windows's editor saves it.
+    fs::write(here.join("c.json"), format!("\u{feff}{shipped}")).expect("written");
+    run(here, &["summary", "c.json"]).success().stdout(contains("lstm (LSTM)"));
+}
+
+/// Sizes and rates beyond sense are refused, and before any work where that can be known.
+#[test]
+fn absurd_figures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fails(run(here, &["train", "--vocab-size", "4000000000"]), 2, "from 5 (ids 0 to 3 are");
+    let shipped = fs::read_to_string(SHIPPED).expect("a config");
+    let wide = shipped.replace("\"output_dim\": 16", "\"output_dim\": 4000000");
+    fs::write(here.join("wide.json"), wide).expect("written");
+    fails(run(here, &["train", "wide.json"]), 1, "wide.json: has 2");
+    fails(run(here, &["train", "--quiet", "--learning-rate", "1e30"]), 1, "try a smaller learning rate");
+}
+
+/// What cannot be trained or measured is named by its file.
+#[test]
+fn a_model_that_is_no_classifier_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    run(here, &["convert", "lstm", "linear"]).success();
+    let config = fs::read_to_string(here.join("linear/config.json")).expect("a config");
+    let linear = config.replace("\"activation\": \"sigmoid\"", "\"activation\": \"linear\"");
+    fs::write(here.join("linear/config.json"), linear).expect("written");
+    for command in ["train", "evaluate", "predict"] {
+        let args =
+            if command == "predict" { vec![command, "linear", "good"] } else { vec![command, "linear"] };
+        fails(run(here, &args), 1, "linear: layer dense: a binary classifier must end with");
+    }
+}
+
+/// The pool of threads is the process's: a second command in it must not fail for it.
+#[test]
+fn two_commands_in_one_process() {
+    for _ in 0..2 {
+        let args = ["candle-recurrent", "evaluate", "lstm", "--threads", "2", "--json"];
+        let code = candle_recurrent::cli::main(args.map(Into::into));
+        assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
+    }
+}
+
+/// Of two runs into one folder at the same time the second is refused.
+#[cfg(unix)]
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fs::create_dir(here.join("run")).expect("a folder");
+    let held = fs::File::open(here.join("run")).expect("the folder");
+    held.lock().expect("a lock");
+    let args = ["train", "--quiet", "--epochs", "1", "--out", "run"];
+    fails(run(here, &args), 1, "run: another run is writing to it");
+    held.unlock().expect("unlocked");
+    run(here, &args).success();
+}
