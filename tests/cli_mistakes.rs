@@ -148,6 +148,23 @@ fn a_wrong_value_in_a_configuration_is_named() {
     run(here, &["summary", "c.json"]).success().stdout(contains("lstm (LSTM)"));
 }
 
+/// A history that someone has edited.
+#[test]
+fn a_slip_in_a_history_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let header = "epoch,loss,accuracy,val_loss,val_accuracy,seconds";
+    for (row, line) in [
+        ("1,O.5,1,1,1,1", "h.csv: line 2: loss is \"O.5\", expected a number"),
+        ("1,0.5,1,1,1", "h.csv: line 2: does not have as many figures"),
+    ] {
+        fs::write(here.join("h.csv"), format!("{header}\n{row}\n")).expect("written");
+        fails(run(here, &["plot", "h.csv", "--out", "h.svg"]), 1, line);
+    }
+    fails(run(here, &["train", "--quiet", "--out", "h.csv"]), 1, "h.csv: is a file, where a folder");
+    fails(run(here, &["evaluate", "lstm", "--tokenizer", "."]), 1, ".: is a folder, expected a file");
+}
+
 /// Sizes and rates beyond sense are refused, and before any work where that can be known.
 #[test]
 fn absurd_figures() {

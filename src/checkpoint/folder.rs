@@ -67,6 +67,9 @@ impl ModelFolder {
         let fail = |error: std::io::Error| {
             Error::file(path, format!("cannot be used for a model: {}", cause(&error)))
         };
+        if path.exists() && !path.is_dir() {
+            return Err(Error::file(path, "is a file, where a folder is to be written; name another"));
+        }
         std::fs::create_dir_all(path).map_err(fail)?;
         let empty = std::fs::read_dir(path).map_err(fail)?.next().is_none();
         if !empty && !path.join(CONFIG_FILE).is_file() {

@@ -11,6 +11,9 @@ use std::path::Path;
 
 /// Reads a file of UTF-8 text, without the byte order mark that Windows's editors put first.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
+    if path.is_dir() {
+        return Err(Error::file(path, "is a folder, expected a file"));
+    }
     let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
     let mut text =
         String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;

@@ -57,15 +57,33 @@ impl History {
     /// that does not follow the one before.
     pub fn from_csv(text: &str, origin: &Path) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|error| Error::file(origin, error))?;
+        let header = reader.headers().map_err(|error| Error::file(origin, error))?.clone();
         if let Some(missing) = COLUMNS.iter().find(|column| !header.iter().any(|found| found == **column)) {
             let what = format!("no column {missing}: a history has the columns {}", COLUMNS.join(","));
             return Err(Error::file(origin, what));
         }
         let mut epochs: Vec<Epoch> = Vec::new();
-        for row in reader.deserialize() {
-            let row: Epoch = row.map_err(|error| Error::file(origin, error))?;
+        for record in reader.records() {
             let line = epochs.len() + 2;
+            let record = record.map_err(|_| {
+                Error::file(
+                    origin,
+                    format!("line {line}: does not have as many figures as the first line has names"),
+                )
+            })?;
+            let row: Epoch = record.deserialize(Some(&header)).map_err(|error| {
+                let field = match error.kind() {
+                    csv::ErrorKind::Deserialize { err, .. } => {
+                        err.field().and_then(|at| usize::try_from(at).ok())
+                    }
+                    _ => None,
+                };
+                let what = match field.and_then(|at| Some((header.get(at)?, record.get(at)?))) {
+                    Some((name, value)) => format!("line {line}: {name} is {value:?}, expected a number"),
+                    None => format!("line {line}: {error}"),
+                };
+                Error::file(origin, what)
+            })?;
             let figures = [row.loss, row.accuracy, row.val_loss, row.val_accuracy, row.seconds];
             if !figures.iter().all(|value| value.is_finite()) {
                 return Err(Error::file(origin, format!("line {line}: a figure is not a finite number")));
