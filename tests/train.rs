@@ -496,8 +496,8 @@ fn a_broken_history_is_refused_with_its_place() {
     let cases = [
         ("".to_string(), "no column epoch"),
         ("epoch,loss\n1,0.5\n".to_string(), "no column accuracy"),
-        (format!("{header}1,0.5,0.5,0.5,0.5\n"), "line: 2"),
-        (format!("{header}1,0.5,0.5,0.5,0.5,x\n"), "line: 2"),
+        (format!("{header}1,0.5,0.5,0.5,0.5\n"), "line 2: does not have as many figures"),
+        (format!("{header}1,0.5,0.5,0.5,0.5,x\n"), "line 2: seconds is \"x\", expected a number"),
         (format!("{header}1,0.5,0.5,NaN,0.5,1\n"), "line 2: a figure is not a finite number"),
         (format!("{header}1,0.5,0.5,0.5,0.5,1\n3,0.5,0.5,0.5,0.5,1\n"), "line 3: epoch 3 where 2 is due"),
     ];
