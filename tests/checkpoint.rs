@@ -196,7 +196,9 @@ fn a_folder_of_other_things_is_not_touched() {
     assert!(error(ModelFolder::create(folder.path())).contains("no model folder"));
     assert!(error(ModelFolder::open(folder.path())).contains("no config.json"));
     assert!(error(ModelFolder::open(folder.path().join("none"))).contains("no such folder"));
-    assert!(error(ModelFolder::create(folder.path().join("thesis.tex"))).contains("is a file, where a folder"));
+    assert!(
+        error(ModelFolder::create(folder.path().join("thesis.tex"))).contains("is a file, where a folder")
+    );
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
 }
 
