@@ -230,7 +230,7 @@ fn predict_reads_arguments_and_lines() {
         assert_eq!(prediction["label"], if probability > 0.5 { "positive" } else { "negative" });
     }
     let one_by_one =
-        program(here).args(["predict", "model"]).write_stdin("a good film\r\n\n  \ndull").assert();
+        program(here).args(["predict", "model"]).write_stdin("\u{feff}a good film\r\n\n  \ndull").assert();
     let lines = String::from_utf8(one_by_one.success().get_output().stdout.clone()).expect("text");
     let probability = predictions[0]["probability"].as_f64().expect("a number");
     assert_eq!(lines.lines().count(), 2);

@@ -100,6 +100,8 @@ fn read_lines(classify: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow:
         let Ok(line) = String::from_utf8(line) else {
             anyhow::bail!("standard input, line {}: is not UTF-8 text; convert the file first", number + 1);
         };
+        // Windows's editors put a byte order mark first.
+        let line = if number == 0 { line.trim_start_matches('\u{feff}') } else { &line };
         let line = line.trim_end_matches('\r');
         if !line.trim().is_empty() {
             classify(line.to_string())?;

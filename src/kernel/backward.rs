@@ -380,7 +380,7 @@ impl<C: Cell, const M: usize> Backward<'_, C, M> {
     fn give_dx<S: Simd>(&mut self, simd: S, plan: &Plan, first: usize, dx: &[f32]) {
         let (time, features, shared) = (self.input.time, self.layer.features, plan.inputs.shared);
         let Some(d_x) = &mut self.d_x else { return };
-        let mut spare = vec![0.0; if self.block.rows % shared == 0 { 0 } else { time * features }];
+        let mut spare = vec![0.0; if self.block.rows.is_multiple_of(shared) { 0 } else { time * features }];
         let mut row = 0;
         while row < self.block.rows {
             for (index, dx) in dx.chunks_exact(plan.inputs.len(M) * S::F32_LANES).enumerate() {

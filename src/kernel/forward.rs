@@ -332,7 +332,7 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
     fn give<S: Simd>(&mut self, simd: S, plan: &Plan, first: usize, states: &[f32], first_valid: &[usize]) {
         let (layer, input, units) = (self.layer, self.input, self.layer.units);
         let (row_out, shared) = (layer.row_out(input.time), plan.states.shared);
-        let mut spare = vec![0.0; if self.block.rows % shared == 0 { 0 } else { row_out }];
+        let mut spare = vec![0.0; if self.block.rows.is_multiple_of(shared) { 0 } else { row_out }];
         for (index, state) in states.chunks_exact(plan.state).enumerate() {
             let (step, state) = (first + index, S::as_simd_f32s(state).0);
             if let Some(at) = layer.output_at(step, input.time) {

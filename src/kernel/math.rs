@@ -108,7 +108,7 @@ fn all_within<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], limit: f32) -> 
         let inside = simd.less_than_f32s(abs(simd, x[i]), simd.splat_f32s(limit));
         outside = simd.or_u32s(outside, simd.select_u32s(inside, simd.splat_u32s(0), simd.splat_u32s(1)));
     }
-    let outside = [outside];
+    let outside: [S::u64s; 1] = [pulp::cast(outside)];
     let words: &[u64] = pulp::bytemuck::cast_slice(&outside);
     let mut any = 0;
     for i in 0..words.len() {

@@ -324,7 +324,7 @@ impl<const M: usize> Outer<'_, M> {
     fn check<S: Simd>(&self) {
         let lanes = S::F32_LANES;
         let width = lanes / self.a.grid.shared;
-        assert!(self.a.grid.shared <= 2 && width % ROWS == 0 && self.a.slots.len() == 1);
+        assert!(self.a.grid.shared <= 2 && width.is_multiple_of(ROWS) && self.a.slots.len() == 1);
         let start = (self.steps - 1) * self.a_step * M * lanes;
         let last = Operand { floats: &self.a.floats[start.min(self.a.floats.len())..], ..self.a };
         assert!(last.fits::<S, M>(self.groups));

@@ -121,7 +121,7 @@ impl WithSimd for Project<'_> {
             Connection::new(&weights.kernel, &gates, None, shape.grid(groups, shape.vectors(), slots));
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
         kernel.forward::<S, GROUP>(simd, 1, a, &mut projected, &mut []);
-        let mut spare = vec![0.0; if count % shape.shared == 0 { 0 } else { width }];
+        let mut spare = vec![0.0; if count.is_multiple_of(shape.shared) { 0 } else { width }];
         for row in (0..count).step_by(shape.shared) {
             let out = rows_mut(out, width, row, shape.shared, &mut spare);
             all.take::<S, GROUP>(simd, S::as_simd_f32s(&projected).0, out, row, 0);
