@@ -67,6 +67,7 @@ fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
 }
 
 /// The names of the arrays in the archive `path`.
+#[cfg(feature = "cli")]
 pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
     let archive = open(path)?;
     let arrays = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_string()));
