@@ -4,7 +4,7 @@
 use super::grid::Grid;
 use super::isa::outline;
 use super::packed::Packed;
-use super::product::{Operand, Outer, Product};
+use super::product::{Base, Operand, Outer, Product};
 use super::weights::BlockMasks;
 use pulp::Simd;
 
@@ -18,30 +18,35 @@ pub(super) struct Connection<'a> {
     /// by gate.
     slots: Vec<Vec<usize>>,
     columns: Vec<Vec<usize>>,
+    /// For each of those columns the vector that it starts from, of those given to [`forward`](Self::forward).
+    starts: Vec<Vec<usize>>,
     masks: Option<BlockMasks>,
     /// The slots of the cell.
     grid: Grid,
 }
 
 impl<'a> Connection<'a> {
+    /// `starts` are the slots of a vector that start from something.
     pub fn new(
         weights: &'a [Packed],
         gates: &'a [(usize, usize)],
         masks: Option<BlockMasks>,
         grid: Grid,
+        starts: usize,
     ) -> Self {
         let per_gate = masks.as_ref().is_some_and(|masks| masks.per_gate);
         let of_each = if per_gate { 1 } else { gates.len() };
         let gates: Vec<_> = gates.chunks(of_each).collect();
         let slots: Vec<Vec<usize>> =
             gates.iter().map(|gates| gates.iter().map(|&(_, slot)| slot).collect()).collect();
-        let columns = slots
-            .iter()
-            .map(|slots| {
-                (0..grid.vectors).flat_map(|v| slots.iter().map(move |slot| v * grid.slots + slot)).collect()
-            })
-            .collect();
-        Self { weights, gates, slots, columns, masks, grid }
+        let of_each = |stride: usize| -> Vec<Vec<usize>> {
+            let of = |slots: &Vec<usize>| {
+                (0..grid.vectors).flat_map(|v| slots.iter().map(move |slot| v * stride + slot)).collect()
+            };
+            slots.iter().map(of).collect()
+        };
+        let (columns, starts) = (of_each(grid.slots), of_each(starts));
+        Self { weights, gates, slots, columns, starts, masks, grid }
     }
 
     /// Tiles of a group's slots.
@@ -49,14 +54,16 @@ impl<'a> Connection<'a> {
         self.grid.vectors * self.grid.slots
     }
 
-    /// Adds `(a · mask) · weights` to the slots of `steps` steps, which follow each other, as those of `a` do. `scratch`
-    /// is as large as the grid of `a` with one slot, so many times.
+    /// Adds `(a · mask) · weights` to the slots of `steps` steps, which follow each other, as those of `a` do; or, with a
+    /// `start`, to that (of each vector the slots), and puts it there. `scratch` is as large as the grid of `a` with one
+    /// slot, so many times.
     #[inline(always)]
     pub fn forward<S: Simd, const M: usize>(
         &self,
         simd: S,
         steps: usize,
         a: Operand<'_>,
+        start: Option<&[f32]>,
         slots: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -70,7 +77,7 @@ impl<'a> Connection<'a> {
                 out: slots,
                 out_stride: self.stride(),
                 columns: &self.columns[index],
-                adds: true,
+                base: start.map_or(Base::Out, |start| Base::Vectors(start, &self.starts[index])),
                 a,
                 weights: &self.weights[index],
             };
@@ -100,7 +107,8 @@ impl<'a> Connection<'a> {
             match &self.masks {
                 None => {
                     let out_stride = into.vectors * into.slots;
-                    outline(simd, Product::<M> { groups, out, out_stride, columns, adds, a, weights });
+                    let base = if adds { Base::Out } else { Base::Zeros };
+                    outline(simd, Product::<M> { groups, out, out_stride, columns, base, a, weights });
                 }
                 Some(masks) => {
                     let narrow = Grid { slots: 1, ..into };
@@ -111,7 +119,7 @@ impl<'a> Connection<'a> {
                         out: scratch,
                         out_stride: into.vectors,
                         columns: &all,
-                        adds: false,
+                        base: Base::Zeros,
                         a,
                         weights,
                     };

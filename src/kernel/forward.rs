@@ -2,12 +2,13 @@
 
 use super::activation::{Any, Functions, Usual};
 use super::buffer::Buffer;
-use super::cell::{Cell, Factor, Kind};
+use super::cell::{Cell, Factor, Kind, Part};
 use super::connection::Connection;
 use super::grid::{GROUP, Grid, interleave, part_of, rows_mut};
 use super::gru::Gru;
 use super::isa::outline;
 use super::lstm::Lstm;
+use super::packed::Packed;
 use super::pass::{Dropout, Input, Layer};
 use super::product::Operand;
 use super::simple_rnn::SimpleRnn;
@@ -102,8 +103,8 @@ impl Plan {
     }
 }
 
-/// Runs the layer: `out` is (B, outputs + S, u), each sequence's outputs followed by its final states. With `save`,
-/// what [`backward`](super::backward) needs is returned.
+/// Runs the layer: `out` is (B, [`Layer::rows_out`], u), each sequence's outputs, followed by its final states if they are
+/// to be given. With `save`, what [`backward`](super::backward) needs is returned.
 pub fn forward(
     layer: &Layer,
     input: &Input<'_>,
@@ -171,9 +172,7 @@ fn start(layer: &Layer, shape: Shape, bias: &[f32]) -> Vec<f32> {
     let mut padded = vec![0.0; shape.vectors() * slots * shape.lanes];
     for (index, lanes) in padded.chunks_exact_mut(shape.lanes).enumerate() {
         let (units, slot) = (shape.units_of(index / slots), index % slots);
-        for (lanes, &value) in lanes.chunks_exact_mut(shape.shared).zip(&start[slot * shape.units..][units]) {
-            lanes.fill(value);
-        }
+        shape.spread(start[slot * shape.units..][units].iter().copied(), lanes);
     }
     padded
 }
@@ -201,7 +200,7 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
         let mut memory = Buffer::new(plan.floats());
         let (input_masks, state_masks) = masks::<M>(layer, input, block, shape, &plan);
         let gates = gates(shape);
-        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots);
+        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots, shape.starts);
         let recurrent = recurrent::<C>(self.weights, state_masks, &plan);
         let mut factor = Buffer::new(plan.state / C::STATES);
         let mut masked = Buffer::new((AHEAD * plan.inputs.len(M)).max(plan.states.len(M)) * shape.lanes);
@@ -229,7 +228,7 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
                 let inputs = &mut inputs[kept * plan.input..][..steps * plan.input];
                 self.read_inputs(simd, &plan, first, inputs);
                 let a = Operand { floats: inputs, grid: plan.inputs, slots: &[0] };
-                kernel.forward::<S, M>(simd, steps, a, slots, &mut masked);
+                kernel.forward::<S, M>(simd, steps, a, Some(self.start), slots, &mut masked);
             }
             for step in 0..steps {
                 let slots = &mut slots[step * plan.slot..][..plan.slot];
@@ -240,7 +239,7 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
                         Factor::PreviousState => Operand { floats: previous, grid: plan.states, slots: &[0] },
                         Factor::Slot(slot) => plan.slots.copy_slot::<S, M>(simd, slots, slot, &mut factor),
                     };
-                    recurrent[index].forward::<S, M>(simd, 1, a, slots, &mut masked);
+                    recurrent[index].forward::<S, M>(simd, 1, a, None, slots, &mut masked);
                     if layer.usual() {
                         let cell = PhantomData::<C>;
                         outline(
@@ -280,7 +279,10 @@ pub(super) fn recurrent<'a, C: Cell>(
 ) -> Vec<Connection<'a>> {
     let mut masks = masks.into_iter();
     let parts = C::PARTS.iter().zip(&weights.recurrent);
-    parts.map(|(part, packed)| Connection::new(packed, part.gates, masks.next(), plan.slots)).collect()
+    let new = |(part, packed): (&Part, &'a Vec<Packed>)| {
+        Connection::new(packed, part.gates, masks.next(), plan.slots, weights.shape.starts)
+    };
+    parts.map(new).collect()
 }
 
 /// For each sequence the first step of the walk that is not masked.
@@ -346,7 +348,7 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
                     }
                 }
             }
-            if step + 1 == input.time {
+            if layer.return_state && step + 1 == input.time {
                 for part in 0..C::STATES {
                     let at = (layer.steps_out(input.time) + part) * units;
                     for row in (0..self.block.rows).step_by(shared) {
@@ -358,8 +360,8 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
         }
     }
 
-    /// Fills the first slots of the steps from `first` on, as many as there is room for, from the projected table, or
-    /// with what they start from.
+    /// Fills the first slots of the steps from `first` on, as many as there is room for, from the projected table; without
+    /// one, those that the input's kernel does not fill with what they start from.
     #[inline(always)]
     fn fill_slots<S: Simd>(&self, simd: S, plan: &Plan, first: usize, slots: &mut [f32]) {
         let Plan { slots: grid, .. } = *plan;
@@ -367,10 +369,14 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
         let count = start.len() / grid.vectors;
         let stride = grid.vectors * grid.slots;
         let Some(table) = self.table else {
+            let gates = self.weights.shape.gates;
+            if gates == count {
+                return;
+            }
             let tiles = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(slots).0).0;
             for tiles in tiles.chunks_exact_mut(stride) {
                 for v in 0..grid.vectors {
-                    for slot in 0..count {
+                    for slot in gates..count {
                         let (tile, value) = (&mut tiles[v * grid.slots + slot], start[v * count + slot]);
                         for m in 0..M {
                             tile[m] = value;

@@ -17,7 +17,7 @@ pub(super) struct Grid {
     pub vectors: usize,
     /// Slots of a vector.
     pub slots: usize,
-    /// Sequences that share a vector: of each unit stand those of all of them side by side.
+    /// Sequences that share a vector, 1 or 2: of each unit stand those of both of them side by side.
     pub shared: usize,
 }
 
@@ -35,15 +35,27 @@ impl Grid {
     /// Units (or features) of a sequence in a vector.
     #[inline(always)]
     pub fn width<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES / self.shared
+        S::F32_LANES >> self.halvings()
+    }
+
+    /// As a power of two: what is done for every step should not wait for divisions.
+    #[inline(always)]
+    fn halvings(self) -> usize {
+        self.shared - 1
+    }
+
+    /// So many floats of a sequence in vectors: the full ones, and the floats that are left.
+    #[inline(always)]
+    fn cut<S: Simd>(self, simd: S, len: usize) -> (usize, usize) {
+        let width = self.width(simd);
+        (len >> width.trailing_zeros(), len & (width - 1))
     }
 
     /// Where slot `slot` of vector `vector` of sequence `row` stands, in vectors, and its first lane in there.
     #[inline(always)]
     pub fn at<const M: usize>(self, row: usize, vector: usize, slot: usize) -> (usize, usize) {
-        let (group, row) = (row / (M * self.shared), row % (M * self.shared));
-        let vector = ((group * self.vectors + vector) * self.slots + slot) * M + row / self.shared;
-        (vector, row % self.shared)
+        let (tile, lane) = (row >> self.halvings(), row & self.halvings());
+        (((tile / M * self.vectors + vector) * self.slots + slot) * M + tile % M, lane)
     }
 
     /// Writes the floats of one sequence, zeros after the last: for what is not written step by step.
@@ -110,8 +122,8 @@ impl Grid {
             let into = pulp::bytemuck::cast_slice_mut(into);
             return self.set::<M>(S::F32_LANES, into, row, slot, floats[0]);
         }
-        let (full, rest) = (len / width, len % width);
-        let (start, stride) = self.walk::<M>(row, slot, len.div_ceil(width), into.len());
+        let (full, rest) = self.cut(simd, len);
+        let (start, stride) = self.walk::<M>(row, slot, full + usize::from(rest > 0), into.len());
         for v in 0..full {
             // SAFETY: each has so many vectors, of which any bits are valid; `walk` has looked at `into`.
             unsafe {
@@ -145,8 +157,8 @@ impl Grid {
         slot: usize,
     ) {
         let (len, width) = (floats[0].len(), self.width(simd));
-        let (full, rest) = (len / width, len % width);
-        let (start, stride) = self.walk::<M>(row, slot, len.div_ceil(width), from.len());
+        let (full, rest) = self.cut(simd, len);
+        let (start, stride) = self.walk::<M>(row, slot, full + usize::from(rest > 0), from.len());
         let [first, second] = floats;
         assert!(self.shared == 1 || second.len() == len);
         for v in 0..full {

@@ -21,6 +21,8 @@ pub struct Layer {
     pub use_bias: bool,
     /// Give the output of every step rather than the last.
     pub return_sequences: bool,
+    /// Give the final states too, after the outputs.
+    pub return_state: bool,
     /// Walk from the last step to the first; outputs come in the order walked.
     pub go_backwards: bool,
     /// At a masked step give 0 rather than the previous output.
@@ -33,9 +35,14 @@ impl Layer {
         if self.return_sequences { time } else { 1 }
     }
 
-    /// Floats a sequence in the output: the output steps, then the final states, u each.
+    /// Rows of u floats that a sequence has in the output: the output steps, then the final states if they are given.
+    pub fn rows_out(&self, time: usize) -> usize {
+        self.steps_out(time) + if self.return_state { self.kind.states() } else { 0 }
+    }
+
+    /// Floats a sequence in the output.
     pub(super) fn row_out(&self, time: usize) -> usize {
-        (self.steps_out(time) + self.kind.states()) * self.units
+        self.rows_out(time) * self.units
     }
 
     /// The step of the input that is read at step `step` of the walk.

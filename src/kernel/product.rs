@@ -5,7 +5,7 @@
 //! tiles.
 
 use super::buffer::Buffer;
-use super::grid::Grid;
+use super::grid::{GROUP, Grid};
 use super::packed::{Packed, abreast};
 use pulp::{Simd, WithSimd};
 
@@ -38,15 +38,24 @@ impl Operand<'_> {
     }
 }
 
-/// `out = a · weights`, or added to what is there.
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(super) enum Base<'a> {
+    Zeros,
+    /// What stands in its place.
+    Out,
+    /// For each column, a vector of the floats, the same for all rows.
+    Vectors(&'a [f32], &'a [usize]),
+}
+
+/// `out = base + a · weights`.
 pub(super) struct Product<'a, const M: usize> {
     pub groups: usize,
     /// Group g, column c is tile `g * out_stride + columns[c]`.
     pub out: &'a mut [f32],
     pub out_stride: usize,
     pub columns: &'a [usize],
-    /// Whether `out` holds something to add to.
-    pub adds: bool,
+    pub base: Base<'a>,
     pub a: Operand<'a>,
     pub weights: &'a Packed,
 }
@@ -115,6 +124,12 @@ impl<const M: usize> Product<'_, M> {
             assert!(column < self.out_stride);
         }
         assert!(self.out.len() / S::F32_LANES >= self.groups * self.out_stride * M);
+        if let Base::Vectors(floats, of_columns) = self.base {
+            assert!(of_columns.len() == columns);
+            for &vector in of_columns {
+                assert!(vector < floats.len() / S::F32_LANES);
+            }
+        }
     }
 
     /// The rows, chunk by chunk and in each chunk group by group; the last chunk is as long as the others.
@@ -165,8 +180,8 @@ impl<const M: usize> Product<'_, M> {
         let mut at = [0; N];
         at.copy_from_slice(&self.columns[column..column + N]);
         // SAFETY: `check` has made sure that the columns of each group lie within `out`, the slots of each group's
-        // vectors within `a`, of which `rows` is a copy if it is not `a` itself, and that the weights have a panel for
-        // these columns, with a row for each feature of each segment.
+        // vectors within `a`, of which `rows` is a copy if it is not `a` itself, that the weights have a panel for these
+        // columns, with a row for each feature of each segment, and that the base has a vector for each column.
         unsafe {
             let panel = S::as_simd_f32s(&self.weights.floats).0.as_ptr().add(column * vectors * depth);
             let panel = panel.cast::<[S::f32s; N]>();
@@ -178,11 +193,21 @@ impl<const M: usize> Product<'_, M> {
                 let mut a = rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile);
                 for _ in 0..self.groups {
                     let mut sums = [[simd.splat_f32s(0.0); M]; N];
-                    // One column alone makes too few sums: every other row goes to a second set.
+                    // Where a few columns of a few rows make too few sums, every other feature goes to a second set.
                     let mut others = sums;
-                    if self.adds || first > 0 {
-                        for n in 0..N {
-                            sums[n] = out.add(at[n]).read();
+                    match self.base {
+                        Base::Zeros if first == 0 => {}
+                        Base::Vectors(floats, of_columns) if first == 0 => {
+                            let vectors = floats.as_ptr().cast::<S::f32s>();
+                            for n in 0..N {
+                                let vector = *of_columns.get_unchecked(column + n);
+                                sums[n] = [vectors.add(vector).read_unaligned(); M];
+                            }
+                        }
+                        _ => {
+                            for n in 0..N {
+                                sums[n] = out.add(at[n]).read();
+                            }
                         }
                     }
                     let mut weights = panel.add(first * depth);
@@ -198,7 +223,11 @@ impl<const M: usize> Product<'_, M> {
                                 let mut k = 0;
                                 while k < width {
                                     for k in k..k + 4 {
-                                        let sums = if N == 1 && k % 2 == 1 { &mut others } else { &mut sums };
+                                        let sums = if N * M <= GROUP && k % 2 == 1 {
+                                            &mut others
+                                        } else {
+                                            &mut sums
+                                        };
                                         rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
                                     }
                                     k += 4;
@@ -207,9 +236,11 @@ impl<const M: usize> Product<'_, M> {
                             weights = weights.add(width);
                         }
                     }
-                    if N == 1 {
-                        for m in 0..M {
-                            sums[0][m] = simd.add_f32s(sums[0][m], others[0][m]);
+                    if N * M <= GROUP {
+                        for n in 0..N {
+                            for m in 0..M {
+                                sums[n][m] = simd.add_f32s(sums[n][m], others[n][m]);
+                            }
                         }
                     }
                     for n in 0..N {

@@ -77,10 +77,19 @@ impl Shape {
             let units = self.units_of(column / gates.len());
             let gate = gates.start + column % gates.len();
             let values = &matrix[i * width + gate * self.units + units.start..][..units.len()];
-            for (lanes, &value) in lanes.chunks_exact_mut(self.shared).zip(values) {
-                lanes.fill(value);
-            }
+            self.spread(values.iter().copied(), lanes);
         })
+    }
+
+    /// Writes the values of the units of a vector, each once for every sequence that shares it.
+    #[inline(always)]
+    pub fn spread(self, values: impl Iterator<Item = f32>, lanes: &mut [f32]) {
+        match self.shared {
+            1 => lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane = value),
+            _ => {
+                lanes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(lanes, value)| *lanes = [value; 2])
+            }
+        }
     }
 
     /// The inverse of [`pack`](Self::pack), for the `sums` of one matrix of each of the `gates` after another, over the
@@ -127,9 +136,7 @@ impl Shape {
         Packed::new(self.vector(), gates.len(), self.units, vectors, |segment, unit, column, lanes| {
             let at = (gates.start + segment) * self.units + unit;
             let rows = matrix[column * self.width() * width..].chunks_exact(width);
-            for (lanes, row) in lanes.chunks_exact_mut(self.shared).zip(rows) {
-                lanes.fill(row[at]);
-            }
+            self.spread(rows.map(|row| row[at]), lanes);
         })
     }
 }

@@ -194,7 +194,8 @@ impl Layer {
             Self::Recurrent { layer, recurrence } => {
                 let states = states(&inputs[1..])?;
                 let mask = recurrence.mask(inputs);
-                let output = run(layer.as_ref(), flow, mask, states.as_deref(), mode)?;
+                let call = Call { mask, states: states.as_deref(), mode };
+                let output = run(layer.as_ref(), flow, call, recurrence.return_state)?;
                 Ok(outputs(output.output, output.states, flow.mask.clone(), *recurrence))
             }
             Self::Cells { cells, states: counts, recurrence } => {
@@ -212,7 +213,8 @@ impl Layer {
                         }
                         _ => None,
                     };
-                    let output = run(cell.as_ref(), &flow, mask.as_ref(), own, mode)?;
+                    let call = Call { mask: mask.as_ref(), states: own, mode };
+                    let output = run(cell.as_ref(), &flow, call, recurrence.return_state)?;
                     if index == 0 && recurrence.go_backwards {
                         mask = mask.map(|mask| flip(&mask)).transpose()?;
                     }
@@ -354,9 +356,8 @@ fn cells(
 fn run(
     layer: &dyn RecurrentLayer,
     flow: &Flow,
-    mask: Option<&Tensor>,
-    states: Option<&[Tensor]>,
-    mode: Mode,
+    call: Call<'_>,
+    return_state: bool,
 ) -> Result<crate::nn::Output> {
     let xs;
     let source = match &flow.values {
@@ -366,7 +367,7 @@ fn run(
             Source::Features(&xs)
         }
     };
-    Ok(layer.run(source, Call { mask, states, mode })?)
+    Ok(layer.run(source, call, return_state)?)
 }
 
 /// The states among the inputs, if there are any.

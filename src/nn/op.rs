@@ -2,7 +2,7 @@
 //!
 //! Candle's ops take three tensors and give one. The three are the input (or the embedding table), the weights in one
 //! row, and a third one: the initial states if there are any, else the companion of an embedding in training. The one
-//! holds each sequence's outputs followed by its final states.
+//! holds each sequence's outputs, followed by its final states where somebody wants them.
 
 use super::Embedding;
 use super::recurrent::{DropoutMask, Output, Recurrent, Source};
@@ -21,7 +21,6 @@ pub(super) fn run(
     input_dropout: Option<DropoutMask>,
     recurrent_dropout: Option<DropoutMask>,
 ) -> Result<Output> {
-    let (units, count) = (layer.units, layer.kind.states());
     let weights = pack(recurrent)?;
     let (x, companion, batch, time, rows) = match source {
         Source::Features(xs) => (xs.contiguous()?, None, xs.dim(0)?, xs.dim(1)?, None),
@@ -40,8 +39,8 @@ pub(super) fn run(
         (None, None) => (Third::Nothing, weights.clone()),
     };
     let mask = mask.map(|mask| mask.flatten_all()?.to_vec1::<u8>()).transpose()?;
-    let steps = layer.steps_out(time);
-    let return_sequences = layer.return_sequences;
+    let (count, steps) = (layer.kind.states(), layer.steps_out(time));
+    let (return_sequences, return_state) = (layer.return_sequences, layer.return_state);
     let op = RecurrentOp {
         layer,
         batch,
@@ -56,10 +55,13 @@ pub(super) fn run(
         saved: Mutex::new(None),
     };
     let packed = x.apply_op3(&weights, &tensor, op)?;
+    if !return_state {
+        return Ok(Output { output: packed, states: vec![] });
+    }
     let output = packed.narrow(1, 0, steps)?;
     let states =
         (0..count).map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)).collect::<Result<_>>()?;
-    Ok(Output { output: if return_sequences { output } else { output.reshape((batch, units))? }, states })
+    Ok(Output { output: if return_sequences { output } else { output.squeeze(1)? }, states })
 }
 
 /// kernel, recurrent kernel and bias in one row.
@@ -126,8 +128,7 @@ impl RecurrentOp {
     }
 
     fn forward(&self, x: &[f32], weights: &[f32], states: &[f32]) -> (Vec<f32>, Option<Saved>) {
-        let row = (self.layer.steps_out(self.time) + self.layer.kind.states()) * self.layer.units;
-        let mut out = vec![0.0; self.batch * row];
+        let mut out = vec![0.0; self.batch * self.layer.rows_out(self.time) * self.layer.units];
         let saved = kernel::forward(&self.layer, &self.input(x, states), weights, self.save, &mut out);
         (out, saved)
     }
@@ -178,8 +179,12 @@ impl CustomOp3 for RecurrentOp {
         let states = self.states(floats(third, third_layout)?);
         let (out, saved) = self.forward(floats(x, x_layout)?, floats(weights, weights_layout)?, &states);
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
-        let steps = self.layer.steps_out(self.time) + self.layer.kind.states();
-        Ok((CpuStorage::F32(out), (self.batch, steps, self.layer.units).into()))
+        let (batch, units) = (self.batch, self.layer.units);
+        let shape: Shape = match self.layer.return_sequences || self.layer.return_state {
+            true => (batch, self.layer.rows_out(self.time), units).into(),
+            false => (batch, units).into(),
+        };
+        Ok((CpuStorage::F32(out), shape))
     }
 
     fn bwd(

@@ -195,12 +195,14 @@ impl Recurrent {
         Ok(batch)
     }
 
-    pub fn forward(&self, source: Source<'_>, call: Call<'_>) -> Result<Output> {
+    /// The states are given with `return_state`, or if the layer is to carry them; else there may be none.
+    pub fn forward(&self, source: Source<'_>, call: Call<'_>, return_state: bool) -> Result<Output> {
         let batch = self.check(source, call)?;
+        let return_state = return_state || self.settings.stateful;
         let states = self.initial_states(batch, call)?;
         let mask = call.steps()?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
-        let output = match self.kernel_layer(source.values()) {
+        let output = match self.kernel_layer(source.values(), return_state) {
             Some(layer) => op::run(
                 self,
                 layer,
@@ -302,7 +304,7 @@ impl Recurrent {
     }
 
     /// The layer for the kernels: on the CPU, in f32, with activations that they know.
-    fn kernel_layer(&self, values: &Tensor) -> Option<kernel::Layer> {
+    fn kernel_layer(&self, values: &Tensor, return_state: bool) -> Option<kernel::Layer> {
         let on_cpu = |t: &Tensor| matches!(t.device(), Device::Cpu) && t.dtype() == DType::F32;
         if !on_cpu(values) || !on_cpu(&self.kernel) {
             return None;
@@ -316,6 +318,7 @@ impl Recurrent {
             recurrent_activation: settings.recurrent_activation.kernel()?,
             use_bias: self.bias.is_some(),
             return_sequences: settings.return_sequences,
+            return_state,
             go_backwards: settings.go_backwards,
             zero_output_for_mask: settings.zero_output_for_mask,
         })
@@ -324,7 +327,8 @@ impl Recurrent {
 
 /// A recurrent layer of whichever kind, as a model holds it.
 pub(crate) trait RecurrentLayer: std::fmt::Debug + Send + Sync {
-    fn run(&self, source: Source<'_>, call: Call<'_>) -> Result<Output>;
+    /// The states are given with `return_state`; else there may be none.
+    fn run(&self, source: Source<'_>, call: Call<'_>, return_state: bool) -> Result<Output>;
     fn reset_states(&self);
 }
 
@@ -365,7 +369,7 @@ macro_rules! recurrent_layer {
                 xs: &candle_core::Tensor,
                 call: $crate::nn::Call<'_>,
             ) -> candle_core::Result<$crate::nn::Output> {
-                self.inner.forward($crate::nn::recurrent::Source::Features(xs), call)
+                self.inner.forward($crate::nn::recurrent::Source::Features(xs), call, true)
             }
 
             /// The same over what `embedding` gives for `ids` (batch, time), without writing it down: its rows are read
@@ -380,7 +384,7 @@ macro_rules! recurrent_layer {
                 call: $crate::nn::Call<'_>,
             ) -> candle_core::Result<$crate::nn::Output> {
                 let ids = &embedding.check_ids(ids)?;
-                self.inner.forward($crate::nn::recurrent::Source::Rows { embedding, ids }, call)
+                self.inner.forward($crate::nn::recurrent::Source::Rows { embedding, ids }, call, true)
             }
 
             /// The same as [`call`](Self::call), one tensor operation after another for each step: what runs on CUDA
@@ -407,8 +411,9 @@ macro_rules! recurrent_layer {
                 &self,
                 source: $crate::nn::recurrent::Source<'_>,
                 call: $crate::nn::Call<'_>,
+                return_state: bool,
             ) -> candle_core::Result<$crate::nn::Output> {
-                self.inner.forward(source, call)
+                self.inner.forward(source, call, return_state)
             }
 
             fn reset_states(&self) {
@@ -420,7 +425,8 @@ macro_rules! recurrent_layer {
             /// Inference without mask from zero states: (batch, time, features) to (batch, units), or to
             /// (batch, time, units) with `return_sequences`.
             fn forward(&self, xs: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
-                Ok(self.call(xs, $crate::nn::Call::default())?.output)
+                let source = $crate::nn::recurrent::Source::Features(xs);
+                Ok(self.inner.forward(source, $crate::nn::Call::default(), false)?.output)
             }
         }
     };
