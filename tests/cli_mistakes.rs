@@ -218,3 +218,19 @@ fn two_runs_do_not_share_a_folder() {
     held.unlock().expect("unlocked");
     run(here, &args).success();
 }
+
+/// A folder that is named like a file is not taken for the file, and an ending alone is no name.
+#[test]
+fn where_a_conversion_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fs::create_dir(here.join("lstm.keras")).expect("a folder");
+    let is_folder = "OUT lstm.keras: is a folder, though named like a file";
+    fails(run(here, &["convert", "lstm", "lstm.keras"]), 2, is_folder);
+    assert_eq!(fs::read_dir(here.join("lstm.keras")).expect("the folder").count(), 0);
+    run(here, &["convert", "lstm", "lstm.keras/"]).success();
+    for name in [".keras", ".h5", ".weights.h5", ".safetensors", "lstm.keras/.keras"] {
+        fails(run(here, &["convert", "lstm", name]), 2, "has an ending but no name; give NAME.");
+        assert!(!here.join(name).exists());
+    }
+}

@@ -92,7 +92,26 @@ impl Args {
             let what = format!("--layout {layout} is for a .safetensors, and OUT is {shown}");
             return Err((ErrorKind::ArgumentConflict, what));
         }
-        if self.output.is_dir() || text.ends_with(['/', std::path::MAIN_SEPARATOR]) {
+        if text.ends_with(['/', std::path::MAIN_SEPARATOR]) {
+            return Ok(Format::Folder);
+        }
+        let ending = [".keras", ".weights.h5", ".safetensors", ".h5", ".hdf5"]
+            .into_iter()
+            .find(|&ending| text.ends_with(ending));
+        if let Some(ending) = ending {
+            if self.output.file_name().is_some_and(|name| name.len() == ending.len()) {
+                let ending = if matches!(ending, ".h5" | ".hdf5") { ".keras" } else { ending };
+                let what = format!("OUT {shown}: has an ending but no name; give NAME{ending}");
+                return Err((ErrorKind::ValueValidation, what));
+            }
+            if self.output.is_dir() {
+                let what = format!(
+                    "OUT {shown}: is a folder, though named like a file; name a file in it, or {shown}/ to write a model folder"
+                );
+                return Err((ErrorKind::ValueValidation, what));
+            }
+        }
+        if self.output.is_dir() {
             return Ok(Format::Folder);
         }
         if text.ends_with(".keras") {
