@@ -234,3 +234,20 @@ fn where_a_conversion_goes() {
         assert!(!here.join(name).exists());
     }
 }
+
+/// Output that nobody gets is no success.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    for args in
+        [&["--help"][..], &["--version"], &["train", "--help"], &["list"], &["predict", "lstm", "good"]]
+    {
+        let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
+        let output = command.args(args).stdout(full).stderr(std::process::Stdio::piped()).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("error: standard output cannot be written: "), "{args:?}: {said}");
+    }
+}

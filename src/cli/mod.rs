@@ -27,6 +27,7 @@ mod values;
 use clap::{Parser, Subcommand};
 use output::Output;
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -103,9 +104,9 @@ impl Command {
 fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         if !error.use_stderr() {
-            // Help and version. Where standard output is closed there is nobody to tell.
-            let _ = error.print();
-            return ExitCode::SUCCESS;
+            // Help and version.
+            let shown = error.print().and_then(|()| std::io::stdout().flush());
+            return shown.map_or_else(|error| report(&output::fail(error)), |()| ExitCode::SUCCESS);
         }
         if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = error.print();

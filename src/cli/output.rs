@@ -28,7 +28,7 @@ impl Output {
 }
 
 /// Keeps the kind of error, so that a closed pipe is still known as one.
-fn fail(error: io::Error) -> anyhow::Error {
+pub(super) fn fail(error: io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => error.into(),
         _ => anyhow::anyhow!("standard output cannot be written: {error}"),
