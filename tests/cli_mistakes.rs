@@ -251,3 +251,33 @@ fn a_full_disk_is_told() {
         assert!(said.starts_with("error: standard output cannot be written: "), "{args:?}: {said}");
     }
 }
+
+/// Ctrl-C while `train --json` runs: what was reached, marked.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_reports_what_it_reached() {
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    for args in [&["lstm"][..], &["all"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
+        command.arg("train").args(args).args(["--json", "--quiet", "--patience", "100000"]);
+        command.args(["--epochs", "100000", "--out", "run"]).current_dir(here);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let first = here.join(if args == ["all"] { "run/simple-rnn" } else { "run" });
+        while !first.join("loss.svg").exists() {
+            assert!(child.try_wait().expect("its state").is_none(), "it ended by itself");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(kill.expect("it is told").success());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(130));
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
+        let report = if args == ["all"] { &value[0] } else { &value };
+        assert_eq!(report["interrupted"], true, "{value}");
+        assert!(report["best_val_loss"].is_f64() && report["test_loss"].is_null(), "{value}");
+        assert!(first.join("model.safetensors").is_file());
+        fs::remove_dir_all(here.join("run")).expect("removed");
+    }
+}

@@ -20,8 +20,8 @@ pub(super) fn comparison_table(reports: &[Report]) -> String {
             format!("{} of {}", report.best_epoch, report.epochs),
             figure(report.best_val_loss),
             figure(report.best_val_accuracy),
-            figure(report.test_loss),
-            figure(report.test_accuracy),
+            report.test_loss.map_or_else(|| "-".into(), figure),
+            report.test_accuracy.map_or_else(|| "-".into(), figure),
             format!("{:.1}", report.seconds),
         ]
     }));

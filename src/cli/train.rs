@@ -7,7 +7,7 @@ use super::reading::Reading;
 use super::recorder::Recorder;
 use super::run_folder::Claim;
 use super::{Outcome, Output, interrupt, run_folder, values};
-use crate::checkpoint::{Config, ModelFolder, TOKENIZER_FILE};
+use crate::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
 use crate::data::{self, Source, Splits};
 use crate::model::{Model, ModelConfig, Weights};
 use crate::text::Tokenizer;
@@ -18,6 +18,7 @@ use candle_core::Device;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Train a model, keep its best checkpoint, and measure it on the test reviews
@@ -86,7 +87,7 @@ pub(super) struct Args {
     #[command(flatten)]
     reading: Reading,
     /// Print one JSON value: model, data, epochs, best_epoch, best_val_loss, best_val_accuracy, test_loss,
-    /// test_accuracy, seconds, folder; with all, a list of them
+    /// test_accuracy, seconds, folder; with all, a list of them. After Ctrl-C it is what was reached, with interrupted
     #[arg(long)]
     json: bool,
 }
@@ -171,10 +172,12 @@ pub(super) struct Report {
     pub(super) best_epoch: usize,
     pub(super) best_val_loss: f64,
     pub(super) best_val_accuracy: f64,
-    pub(super) test_loss: f64,
-    pub(super) test_accuracy: f64,
+    pub(super) test_loss: Option<f64>,
+    pub(super) test_accuracy: Option<f64>,
     pub(super) seconds: f64,
     pub(super) folder: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    interrupted: bool,
     #[serde(skip)]
     pub(super) params: usize,
     #[serde(skip)]
@@ -185,6 +188,7 @@ pub(super) struct Report {
 
 pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
     let (args, reading) = (&settings.args, &settings.args.reading);
+    interrupt::listen()?;
     let device = reading.device()?;
     // All configurations are read and checked before the first training begins.
     let configs =
@@ -215,13 +219,23 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
             (Some(out), true) => Some(out.join(&config.model.name)),
             (out, _) => out.clone(),
         };
+        // From here on there is something to keep, or to tidy up.
+        interrupt::defer();
         let folder = run_folder::create(out.as_deref(), &config.model.name)?;
         let _claim = Claim::on(&folder)?;
-        interrupt::listen()?;
         let run = Run { args, config, splits, folder: &folder, device: &device };
         match run.train(&weights) {
-            Ok(Some(report)) => reports.push(report),
-            Ok(None) => return Ok(Outcome::Interrupted),
+            Ok(Ended::Done(report)) => reports.push(report),
+            Ok(Ended::Interrupted(reached)) => {
+                if args.json && settings.all {
+                    let mut all = serde_json::to_value(&reports)?;
+                    all.as_array_mut().into_iter().for_each(|all| all.push(reached.clone()));
+                    output.json(&all)?;
+                } else if args.json {
+                    output.json(&reached)?;
+                }
+                return Ok(Outcome::Interrupted);
+            }
             Err(error) => {
                 run_folder::remove_if_empty(&folder);
                 return Err(error);
@@ -230,6 +244,13 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     }
     report(settings, &reports, output)?;
     Ok(Outcome::Done)
+}
+
+/// How a training ended.
+enum Ended {
+    Done(Report),
+    /// By Ctrl-C: what it had come to, for `--json`.
+    Interrupted(serde_json::Value),
 }
 
 /// One model's training.
@@ -242,8 +263,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains and writes the folder; `None` where Ctrl-C ended it.
-    fn train(&self, weights: &Weights) -> anyhow::Result<Option<Report>> {
+    /// Trains and writes the folder.
+    fn train(&self, weights: &Weights) -> anyhow::Result<Ended> {
         let Self { args, config, splits, folder, device } = *self;
         let summary = config.model.summary()?;
         if !args.reading.quiet {
@@ -288,7 +309,25 @@ impl Run<'_> {
         let Some(results) = results else {
             run_folder::remove_if_empty(folder);
             message("interrupted before the first epoch was done: nothing is kept");
-            return Ok(None);
+            let (model, data) = (&config.model.name, &splits.name);
+            let reached = json!({ "model": model, "data": data, "epochs": 0, "interrupted": true });
+            return Ok(Ended::Interrupted(reached));
+        };
+        let report = |results: &Results, test_samples: usize, history: &History| Report {
+            model: config.model.name.clone(),
+            data: splits.name.clone(),
+            epochs: results.epochs,
+            best_epoch: results.best_epoch,
+            best_val_loss: results.val_loss,
+            best_val_accuracy: results.val_accuracy,
+            test_loss: results.test_loss,
+            test_accuracy: results.test_accuracy,
+            seconds: results.seconds,
+            folder: folder.path().display().to_string(),
+            interrupted: results.test_loss.is_none(),
+            params: summary.total_params,
+            test_samples,
+            history: history.clone(),
         };
         if outcome.stop == Stop::Interrupted {
             recorder.finish(Some(results.clone()))?;
@@ -299,31 +338,14 @@ impl Run<'_> {
                 results.val_loss,
                 folder.path().display()
             ));
-            return Ok(None);
+            let reached = serde_json::to_value(report(&results, 0, recorder.history()))?;
+            return Ok(Ended::Interrupted(reached));
         }
         // The best weights are back in the model.
         let test = evaluate(&frozen, &splits.test, 1024, device)?;
-        let results = crate::checkpoint::Results {
-            test_loss: Some(test.loss),
-            test_accuracy: Some(test.accuracy),
-            ..results
-        };
+        let results = Results { test_loss: Some(test.loss), test_accuracy: Some(test.accuracy), ..results };
         recorder.finish(Some(results.clone()))?;
-        Ok(Some(Report {
-            model: config.model.name.clone(),
-            data: splits.name.clone(),
-            epochs: results.epochs,
-            best_epoch: results.best_epoch,
-            best_val_loss: results.val_loss,
-            best_val_accuracy: results.val_accuracy,
-            test_loss: test.loss,
-            test_accuracy: test.accuracy,
-            seconds: results.seconds,
-            folder: folder.path().display().to_string(),
-            params: summary.total_params,
-            test_samples: test.samples,
-            history: recorder.history().clone(),
-        }))
+        Ok(Ended::Done(report(&results, test.samples, recorder.history())))
     }
 }
 
@@ -364,10 +386,12 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
             report.best_val_accuracy,
             report.seconds
         ))?;
-        output.line(format_args!(
-            "test: loss {:.4}, accuracy {:.4} ({} reviews)",
-            report.test_loss, report.test_accuracy, report.test_samples
-        ))?;
+        if let (Some(loss), Some(accuracy)) = (report.test_loss, report.test_accuracy) {
+            output.line(format_args!(
+                "test: loss {loss:.4}, accuracy {accuracy:.4} ({} reviews)",
+                report.test_samples
+            ))?;
+        }
         output.line(format_args!("folder: {}", report.folder))?;
     }
     if let Some(picture) = &picture {
