@@ -281,3 +281,15 @@ fn an_interrupted_training_reports_what_it_reached() {
         fs::remove_dir_all(here.join("run")).expect("removed");
     }
 }
+
+/// A text does not steer the terminal; JSON has it as it is.
+#[test]
+fn control_characters_are_shown() {
+    let here = Path::new(".");
+    let text = "good\u{1b}[2J \u{202e}film";
+    run(here, &["predict", "lstm", text]).success().stdout(contains("good\\u{1b}[2J \\u{202e}film\n"));
+    let output = run(here, &["predict", "lstm", "--json", text]).success();
+    let value: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
+    assert_eq!(value[0]["text"], text);
+    fails(run(here, &["predict", "a\u{1b}[2Jb", "good"]), 1, "a\\u{1b}[2Jb");
+}

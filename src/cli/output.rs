@@ -11,14 +11,14 @@ impl Output {
         Self(io::stdout())
     }
 
-    /// Writes a line.
+    /// Writes lines for people: what could move the cursor or turn the text around is escaped.
     pub(super) fn line(&mut self, text: impl std::fmt::Display) -> anyhow::Result<()> {
-        writeln!(self.0, "{text}").map_err(fail)
+        writeln!(self.0, "{}", visible(&text.to_string())).map_err(fail)
     }
 
     /// Writes one JSON value.
     pub(super) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        self.line(serde_json::to_string_pretty(value)?)
+        writeln!(self.0, "{}", serde_json::to_string_pretty(value)?).map_err(fail)
     }
 
     /// Hands everything to the system.
@@ -37,7 +37,21 @@ pub(super) fn fail(error: io::Error) -> anyhow::Error {
 
 /// Writes a line to standard error; where that is closed, to nobody.
 pub(super) fn message(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", visible(line));
+}
+
+/// The text with control characters and those that set the direction of writing as escapes; lines and tabs stay.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c {
+            '\n' | '\t' => shown.push(c),
+            _ if c.is_control() || turns => shown.extend(c.escape_unicode()),
+            _ => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A table with aligned columns: numbers (judged by the last row) to the right, words to the left.
@@ -62,6 +76,14 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_are_not_steered() {
+        assert_eq!(
+            visible("a\u{1b}[2J\u{9b}\u{7f}\r\u{202e}b\n\tc 가"),
+            "a\\u{1b}[2J\\u{9b}\\u{7f}\\u{d}\\u{202e}b\n\tc 가"
+        );
+    }
 
     #[test]
     fn columns_are_aligned() {
