@@ -293,3 +293,29 @@ fn control_characters_are_shown() {
     assert_eq!(value[0]["text"], text);
     fails(run(here, &["predict", "a\u{1b}[2Jb", "good"]), 1, "a\\u{1b}[2Jb");
 }
+
+/// What follows an array is not passed over in silence.
+#[test]
+fn an_array_with_more_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let two = [text(), text()].concat();
+    fs::write(here.join("x.npy"), &two).expect("written");
+    npz(&here.join("x.npz"), &[("x", &two)]);
+    for name in ["x.npy", "x.npz"] {
+        let line = "bytes follow the array of shape [1, 6]; save one array a file";
+        fails(run(here, &["predict", FILE, "--input", name]), 1, line);
+    }
+}
+
+/// As many digits as tell an f32 from its neighbours.
+#[test]
+fn numbers_in_json_are_short() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fs::write(here.join("x.npy"), text()).expect("written");
+    run(here, &["predict", FILE, "--input", "x.npy", "--output", "y.csv"]).success();
+    let number = fs::read_to_string(here.join("y.csv")).expect("an answer");
+    let expected = format!("{{\n  \"y\": [\n    [\n      {}\n    ]\n  ]\n}}\n", number.trim());
+    run(here, &["predict", FILE, "--input", "x.npy", "--json"]).success().stdout(expected);
+}

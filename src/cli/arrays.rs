@@ -45,7 +45,7 @@ pub(super) enum Arrays {
 /// The array in the bytes of a `.npy`: in C's order or in Fortran's, as a transposed array or a table of pandas is saved,
 /// with the low byte first or the high one. Memory is asked for by what is there, not by what the header says.
 fn npy_tensor(bytes: &[u8]) -> anyhow::Result<Tensor> {
-    let (header, content) = Header::parse(bytes).map_err(anyhow::Error::msg)?;
+    let (header, whole) = Header::parse(bytes).map_err(anyhow::Error::msg)?;
     let unknown = || anyhow!("an array of type {}, expected floats or whole numbers", header.descr);
     let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
     let size = match kind {
@@ -57,8 +57,16 @@ fn npy_tensor(bytes: &[u8]) -> anyhow::Result<Tensor> {
     };
     let length = header.count().and_then(|count| count.checked_mul(size));
     let content = length
-        .and_then(|length| content.get(..length))
+        .and_then(|length| whole.get(..length))
         .with_context(|| format!("the array ends too early for its shape {:?}", header.shape))?;
+    // An empty array is refused where it is asked for.
+    let rest = whole.len() - content.len();
+    if rest > 0 && !content.is_empty() {
+        bail!(
+            "{rest} bytes follow the array of shape {:?}; save one array a file, or several in a .npz",
+            header.shape
+        );
+    }
     // The bytes of each number, low byte first.
     let numbers = content.chunks_exact(size).map(|chunk| {
         let mut low = [0; 8];

@@ -7,7 +7,7 @@ use crate::checkpoint::Checkpoint;
 use crate::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
 use crate::nn::Mode;
 use candle_core::{DType, Device, Tensor};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 use std::path::Path;
 
 /// Samples at a time: bounds memory, changes no number.
@@ -52,12 +52,9 @@ pub(super) fn run(
     }
     let names = arrays::names(outputs.len());
     if as_json {
-        let mut answer = Map::new();
-        for (name, tensor) in names.iter().zip(&outputs) {
-            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-            answer.insert(name.clone(), nest(&values, tensor.dims()));
-        }
-        output.json(&answer)?;
+        let values = outputs.iter().map(|tensor| tensor.flatten_all()?.to_vec1());
+        let values = values.collect::<Result<Vec<Vec<f32>>, _>>()?;
+        output.json(&Answers { names: &names, outputs: &outputs, values: &values })?;
     } else if let Some(path) = out {
         let shapes = names.iter().zip(&outputs).map(|(name, tensor)| format!("{name} {:?}", tensor.dims()));
         output.line(format_args!("{}: {}", path.display(), shapes.collect::<Vec<_>>().join(", ")))?;
@@ -196,13 +193,39 @@ fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
     Ok(parts.iter().map(|parts| Tensor::cat(parts, 0)).collect::<Result<_, _>>()?)
 }
 
-/// Values as lists in lists.
-fn nest(values: &[f32], shape: &[usize]) -> Value {
-    match shape.split_first() {
-        None => values.first().map_or(Value::Null, |value| json!(value)),
-        Some((&count, rest)) => {
-            let size = rest.iter().product::<usize>();
-            (0..count).map(|i| nest(values.get(i * size..(i + 1) * size).unwrap_or_default(), rest)).collect()
+/// The outputs by their names.
+struct Answers<'a> {
+    names: &'a [String],
+    outputs: &'a [Tensor],
+    values: &'a [Vec<f32>],
+}
+
+impl Serialize for Answers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let nested = self
+            .outputs
+            .iter()
+            .zip(self.values)
+            .map(|(output, values)| Nested { values, shape: output.dims() });
+        serializer.collect_map(self.names.iter().zip(nested))
+    }
+}
+
+/// Values as lists in lists, each with no more digits than f32 has.
+struct Nested<'a> {
+    values: &'a [f32],
+    shape: &'a [usize],
+}
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.shape.split_first() {
+            None => self.values.first().serialize(serializer),
+            Some((&count, shape)) => {
+                let size = shape.iter().product::<usize>();
+                let part = |i| self.values.get(i * size..(i + 1) * size).unwrap_or_default();
+                serializer.collect_seq((0..count).map(|i| Nested { values: part(i), shape }))
+            }
         }
     }
 }
