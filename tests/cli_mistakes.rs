@@ -89,6 +89,10 @@ fn arrays_that_the_model_does_not_take() {
     run(here, &["predict", FILE, "--input", "answer.npz"]).success();
     fails(run(here, &["predict", FILE, "good", "--output", "y.npz"]), 2, "--output <FILE>");
     fails(run(here, &["predict", FILE, "--output", "y.npz"]), 2, "--input <FILE>");
+    for name in ["y.txt", "y.tsv", "y.json", "y", ".csv"] {
+        let args = ["predict", FILE, "--input", "x.npz", "--output", name];
+        fails(run(here, &args), 2, "give a .npz, .npy, .safetensors or .csv");
+    }
 }
 
 /// Only a line without any number is one of names.
@@ -107,6 +111,8 @@ fn a_slip_in_a_table_is_named() {
         "x.csv, line 5, field 2: \"\" is no number",
     );
     fails(predict("1,2,3,4,5,6\n\n1,2\n"), 1, "x.csv, line 3: 2 numbers, the lines before have 6");
+    let far = "x.csv, line 2, field 3: \"-1e999\" is beyond the range of f32";
+    fails(predict("1,2,3,4,5,6\n1,2,-1e999,4,5,6\n"), 1, far);
     predict("a,b,c,d,e,f\n1,2,3,4,5,6\n").success().stdout(contains("y [1, 1]"));
     // What Excel calls CSV in UTF-8.
     predict("\u{feff}1;2;3;4;5;6\r\n").success().stdout(contains("y [1, 1]"));

@@ -31,7 +31,16 @@ fn format(path: &Path) -> Option<Format> {
 /// Parses the path of a file of arrays.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    format(&path).map(|_| path).ok_or_else(|| "give a .npz, .npy, .safetensors or .csv".into())
+    format(&path).map(|_| path).ok_or_else(|| "give a .npz, .npy, .safetensors, .csv, .tsv or .txt".into())
+}
+
+/// Parses the path of a file of answers.
+pub(super) fn answer_path(text: &str) -> Result<PathBuf, String> {
+    let writes = |format| format != Format::Csv || text.to_lowercase().ends_with(".csv");
+    match format(Path::new(text)) {
+        Some(format) if writes(format) => Ok(text.into()),
+        _ => Err("give a .npz, .npy, .safetensors or .csv".into()),
+    }
 }
 
 /// What stands in a file of inputs.
@@ -238,6 +247,11 @@ fn table(path: &Path) -> anyhow::Result<Arrays> {
             let Ok(number) = field.parse::<f32>() else {
                 bail!("{shown}, line {}, field {column}: {field:?} is no number", line());
             };
+            // Written as a number, it is one that f32 does not reach; `inf` may be meant.
+            if number.is_infinite() && field.contains(|c: char| c.is_ascii_digit()) {
+                let range = "beyond the range of f32, about 3.4e38";
+                bail!("{shown}, line {}, field {column}: {field:?} is {range}", line());
+            }
             values.push(number);
         }
         columns = record.len();

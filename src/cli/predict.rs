@@ -33,7 +33,7 @@ pub(super) struct Args {
     input: Option<PathBuf>,
     /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
     /// table on standard output]
-    #[arg(long, value_name = "FILE", value_parser = arrays::path, requires = "input", conflicts_with_all = ["text", "tokenizer"])]
+    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer"])]
     output: Option<PathBuf>,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
