@@ -18,6 +18,7 @@ DROPPED = {
     "trainable", "dtype", "seed", "unroll", "implementation", "data_format", "activity_regularizer", "sparse", "ragged",
     "optional", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "noise_shape", "quantization_config",
     "lora_rank", "lora_alpha", "weights", "build_config", "embeddings_initializer", "input_length", "batch_input_shape",
+    "interpolation",
 }  # fmt: skip
 
 
@@ -43,7 +44,14 @@ def canonical_layer(layer):
     """A layer within a config; a model within a model is one too."""
     if layer["class_name"] in ("Sequential", "Functional"):
         return {"class_name": layer["class_name"], "config": canonical_model(layer["config"])}
-    return {"class_name": layer["class_name"], "config": canonical_config(layer["config"])}
+    config = canonical_config(layer["config"])
+    if layer["class_name"] == "Identity":
+        return {"class_name": "Activation", "config": config | {"activation": "linear"}}
+    # Keras writes the one axis's ends without a list around them.
+    for key in ("padding", "cropping"):
+        if layer["class_name"] in ("ZeroPadding1D", "Cropping1D") and key in config:
+            config[key] = [list(config[key])]
+    return {"class_name": layer["class_name"], "config": config}
 
 
 def known(layer):
@@ -170,7 +178,9 @@ def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, d
         model.summary(print_fn=lambda text, **_: lines.append(text))
         # Keras lists the operations of masks in its table too, and for directions of different sizes it shows twice the
         # first one's size: such tables are not compared.
-        comparable = all(known(layer) for layer in model.get_config()["layers"])
+        # An Identity has another name here.
+        listed = model.get_config()["layers"]
+        comparable = all(known(layer) and layer["class_name"] != "Identity" for layer in listed)
         shown = all(y.shape[1:] == tensor.shape[1:] for y, tensor in zip(outputs, model.outputs))
         if not (comparable and shown):
             lines = []
@@ -347,6 +357,24 @@ def graph_cases():
         one(f"global_{kind.lower()}2d_keepdims", (4, 3, 2), lambda dtype, k=kind: getattr(
             layers, f"Global{k}Pooling2D")(keepdims=True, dtype=dtype, name="p"))  # fmt: skip
     one("global_average1d_mask", (5, 3), lambda dtype: layers.GlobalAveragePooling1D(dtype=dtype, name="p"), masked=True)
+    for suffix, options in {"valid": {"activation": "tanh"}, "same_strides": {"padding": "same", "strides": (2, 1, 2)}}.items():
+        one(f"conv3d_{suffix}", (3, 4, 3, 2), lambda dtype, o=options: layers.Conv3D(
+            2, (2, 1, 3), dtype=dtype, name="c", **o))  # fmt: skip
+    one("global_max3d", (2, 3, 2, 2), lambda dtype: layers.GlobalMaxPooling3D(dtype=dtype, name="p"))
+    one("global_average3d", (2, 3, 2, 2), lambda dtype: layers.GlobalAveragePooling3D(keepdims=True, dtype=dtype, name="p"))
+
+    # Ends and repetition.
+    shapes = [(5, 3), (4, 5, 2), (3, 4, 3, 2)]
+    for axes, (shape, ends, size) in enumerate(zip(shapes, [(1, 2), ((1, 0), (2, 1)), ((1, 0), (0, 2), (1, 1))],
+                                                   [3, (2, 3), (2, 1, 3)]), start=1):  # fmt: skip
+        for kind, options in {
+            "ZeroPadding": {"padding": ends}, "Cropping": {"cropping": ends}, "UpSampling": {"size": size},
+        }.items():  # fmt: skip
+            one(f"{kind.lower()}{axes}d", shape, lambda dtype, c=f"{kind}{axes}D", o=options: getattr(
+                layers, c)(dtype=dtype, name="e", **o), masked=axes == 1)  # fmt: skip
+
+    one("rescaling", (5, 3), lambda dtype: layers.Rescaling(0.5, offset=-1.0, dtype=dtype, name="s"), masked=True)
+    one("identity", (5, 3), lambda dtype: layers.Identity(dtype=dtype, name="i"), masked=True)
     one("noise", (5, 3), lambda dtype: keras.Sequential([
         layers.SpatialDropout1D(0.4, dtype=dtype, name="d"), layers.GaussianNoise(0.3, dtype=dtype, name="g"),
         layers.Dropout(0.2, dtype=dtype, name="e")], name="nested"), masked=True)  # fmt: skip
