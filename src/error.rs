@@ -79,10 +79,27 @@ pub(crate) fn in_words(error: &serde_json::Error) -> String {
                 Some((found, expected)) => {
                     format!("expected {}, found {}{place}", kind(expected), kind(found))
                 }
-                None => text,
+                None => {
+                    field(what).map_or_else(|| text.clone(), |(what, hint)| format!("{what}{place}{hint}"))
+                }
             }
         }
     }
+}
+
+/// What serde says of a field that should not be there, or should: what is wrong, and what to do.
+fn field(serde: &str) -> Option<(String, String)> {
+    if let Some(field) = serde.strip_prefix("missing field ") {
+        return Some((format!("lacks the field {field}"), String::new()));
+    }
+    let (field, expected) = serde.strip_prefix("unknown field `")?.split_once('`')?;
+    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let hint = match crate::nearest(field, known.iter().copied()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => "; leave it out".into(),
+        None => format!("; known are {}", known.join(", ")),
+    };
+    Some((format!("the field `{field}` is unknown"), hint))
 }
 
 /// A value or a kind of values in plain words, after serde's.

@@ -325,3 +325,91 @@ fn numbers_in_json_are_short() {
     let expected = format!("{{\n  \"y\": [\n    [\n      {}\n    ]\n  ]\n}}\n", number.trim());
     run(here, &["predict", FILE, "--input", "x.npy", "--json"]).success().stdout(expected);
 }
+
+/// What a newcomer gets wrong is said in words that are not this program's.
+#[test]
+fn lines_for_newcomers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/models/lstm/tokenizer.json");
+    fs::write(here.join("index.json"), "{\"the\": 1, \"a\": 2}").expect("written");
+    fs::write(here.join("empty.json"), "{}").expect("written");
+    fs::write(here.join("table.csv"), "text,label\n").expect("written");
+    let cases: [(i32, &[&str], &str); 17] = [
+        (
+            1,
+            &["summary", tokenizer],
+            "tokenizer.json: is a vocabulary, not a model; it goes with --tokenizer",
+        ),
+        (1, &["predict", tokenizer, "good"], "tokenizer.json: is a vocabulary, not a model"),
+        (1, &["summary", "index.json"], "index.json: is a vocabulary, not a model"),
+        (1, &["summary", "empty.json"], "empty.json: lacks the field `model`"),
+        (2, &["train", "--seed", "-1"], "'--seed <N>': give a whole number from 0 to 18446744073709551615"),
+        (2, &["train", "--split-seed", "4294967296"], "give a whole number from 0 to 4294967295"),
+        (2, &["train", "--patience", "2.5"], "give a whole number from 0 (see"),
+        (
+            1,
+            &["train", "--validation-split", "0.999999"],
+            "--validation-split: 0.999999 leaves none of the 20000",
+        ),
+        (1, &["train", "--max-len", "1000000"], "would take 74 GiB; give at most 214748"),
+        (
+            1,
+            &["train", "--data", "x.csv"],
+            "x.csv: there is no such file or folder; --data takes builtin, imdb,",
+        ),
+        (1, &["train", "--data", "table.csv"], "table.csv: is no .npz file; --data takes builtin, imdb,"),
+        (1, &["predict", FILE, "--input", "no.npz"], "--input no.npz: there is no such file"),
+        (1, &["predict", FILE, "--input", "no.npy"], "--input no.npy: there is no such file"),
+        (1, &["predict", FILE, "--input", "no.csv"], "--input no.csv: there is no such file"),
+        (1, &["predict", FILE, "--input", "no.safetensors"], "--input no.safetensors: there is no such file"),
+        (
+            1,
+            &["convert", "lstm", "no/x.keras"],
+            "no/x.keras: cannot be written: there is no folder no; make it",
+        ),
+        (1, &["plot", "lstm", "--out", "no/x.svg"], "no/x.svg: cannot be written: there is no folder no"),
+    ];
+    for (code, args, line) in cases {
+        fails(run(here, args), code, line);
+    }
+    if cfg!(target_os = "linux") {
+        fails(run(here, &["summary", "/dev/null"]), 1, "/dev/null: is no file but a device or a pipe");
+        fails(
+            run(here, &["convert", "lstm", "/proc/x.keras"]),
+            1,
+            "/proc/x.keras: cannot be written: the folder",
+        );
+    }
+    let shipped = fs::read_to_string(SHIPPED).expect("a config");
+    for (from, to, line) in [
+        ("\"units\"", "\"unit\"", "layer lstm: LSTM: the field `unit` is unknown; did you mean `units`?"),
+        (
+            "\"recipe\"",
+            "\"other\"",
+            "the field `other` is unknown at line 53 column 9; known are model, recipe,",
+        ),
+    ] {
+        fs::write(here.join("c.json"), shipped.replacen(from, to, 1)).expect("written");
+        fails(run(here, &["summary", "c.json"]), 1, line);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_argument_that_is_no_text_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(b"a\xffb.keras");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
+    fails(command.arg("summary").arg(name).assert(), 2, "the argument `a\u{fffd}b.keras` is not UTF-8 text");
+}
+
+/// Of arrays that could both be the input none is chosen in silence.
+#[test]
+fn an_input_under_two_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let x = npy("<f4", "False", "(1, 100)", &[0; 400]);
+    npz(&here.join("x.npz"), &[("x", &x), ("input_layer", &x)]);
+    fails(run(here, &["predict", "lstm", "--input", "x.npz"]), 1, "x.npz: holds input_layer besides x");
+}

@@ -32,10 +32,19 @@ impl Staged {
 
 /// Writes `bytes` beside `path` under a temporary name.
 pub(super) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
-    let fail = |error: std::io::Error| Error::file(path, format!("cannot be written: {}", cause(&error)));
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    };
+    let fail = |error: std::io::Error| {
+        let cause = match error.kind() {
+            std::io::ErrorKind::NotFound if !folder.exists() => {
+                format!("there is no folder {}; make it first", folder.display())
+            }
+            std::io::ErrorKind::NotFound => format!("the folder {} takes no files", folder.display()),
+            _ => cause(&error),
+        };
+        Error::file(path, format!("cannot be written: {cause}"))
     };
     if path.is_dir() {
         return Err(Error::file(path, "cannot be written: it is a folder"));

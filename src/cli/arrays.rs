@@ -169,6 +169,9 @@ fn is_input_name(name: &str) -> bool {
 
 /// Reads the arrays `x`, or `x0`, `x1`, …, or those with the names of the model's inputs.
 pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
+    if !path.exists() {
+        bail!("--input {}: there is no such file", path.display());
+    }
     let format = format(path);
     if format == Some(Format::Csv) {
         return table(path);
@@ -183,6 +186,13 @@ pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
         count if (0..count).all(|i| has(&numbered(i))) => (0..count).map(numbered).collect(),
         _ => inputs.to_vec(),
     };
+    if inputs.len() > 1 && format == Some(Format::Npy) {
+        bail!(
+            "{shown}: holds one array, and the model has {} inputs ({}); give a .npz or .safetensors with x0, x1, …",
+            inputs.len(),
+            inputs.join(", ")
+        );
+    }
     if let Some(missing) = names.iter().find(|name| !has(name)) {
         let (missing, needed) = match inputs.len() {
             1 => (format!("array {missing}"), "needed is x".to_string()),
@@ -198,7 +208,8 @@ pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
     }
     // What looks like an input and is not used would be a mistake that nobody sees. Others, such as the answers y, are
     // not the model's business.
-    let unused = found.iter().find(|name| is_input_name(name) && !names.iter().any(|used| used == *name));
+    let is_input = |name: &str| is_input_name(name) || inputs.iter().any(|input| input == name);
+    let unused = found.iter().find(|name| is_input(name) && !names.iter().any(|used| used == *name));
     if let Some(unused) = unused {
         let takes = match inputs.len() {
             1 => "one input".to_string(),

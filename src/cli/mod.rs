@@ -24,7 +24,8 @@ mod summary;
 mod train;
 mod values;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use output::Output;
 use std::ffi::OsString;
 use std::io::Write;
@@ -71,8 +72,10 @@ enum Outcome {
 /// Runs the command line `args` (the program's name first) and gives its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut output = Output::stdout();
-    let result = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let result = match Cli::try_parse_from(&args) {
         Ok(cli) => cli.command.run(&mut output),
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(not_text(&args).into()),
         Err(error) => Err(error.into()),
     };
     let result = result.and_then(|outcome| {
@@ -108,7 +111,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
             let shown = error.print().and_then(|()| std::io::stdout().flush());
             return shown.map_or_else(|error| report(&output::fail(error)), |()| ExitCode::SUCCESS);
         }
-        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = error.print();
             return ExitCode::from(2);
         }
@@ -123,8 +126,23 @@ fn report(error: &anyhow::Error) -> ExitCode {
     // With RUST_BACKTRACE, Candle's errors carry their backtrace in their text.
     let line =
         text.lines().take_while(|line| !line.trim_start().starts_with("0: ")).collect::<Vec<_>>().join(" ");
-    output::message(&line.split_whitespace().collect::<Vec<_>>().join(" "));
+    output::message(&without_numbers(&line.split_whitespace().collect::<Vec<_>>().join(" ")));
     ExitCode::FAILURE
+}
+
+/// What to say of arguments that are no text: clap does not say which it was.
+fn not_text(args: &[OsString]) -> clap::Error {
+    let argument = args.iter().skip(1).find(|argument| argument.to_str().is_none());
+    let shown = argument.map(|argument| argument.to_string_lossy()).unwrap_or_default();
+    let what = format!("the argument `{shown}` is not UTF-8 text; convert it, or rename the file");
+    Cli::command().error(ErrorKind::InvalidUtf8, what)
+}
+
+/// The line without the numbers of the system's errors, which say nothing to its reader.
+fn without_numbers(line: &str) -> String {
+    let mut parts = line.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |line, part| line + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// clap's message on one line: what is wrong and its tip, without the usage.

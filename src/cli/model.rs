@@ -47,9 +47,20 @@ impl ModelSource {
         }
         if path.is_file() {
             return match keras::kind(path)? {
-                Kind::Json if is_own(path) => Ok(Self::Config(path.into())),
+                Kind::Json => {
+                    // What is no JSON is for `Config` to complain of.
+                    let text = read_text(path).unwrap_or_default();
+                    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+                    if is_vocabulary(&json) {
+                        anyhow::bail!("{argument}: is a vocabulary, not a model; it goes with --tokenizer");
+                    }
+                    Ok(if json.get("class_name").is_none() { Self::Config(path.into()) } else { keras() })
+                }
                 _ => Ok(keras()),
             };
+        }
+        if path.exists() {
+            anyhow::bail!("{argument}: is no file but a device or a pipe; save the model as a file first");
         }
         if argument.contains(['/', '\\']) || path.extension().is_some() {
             anyhow::bail!("{argument}: there is no such file or folder");
@@ -125,12 +136,14 @@ fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<L
     Ok(loaded)
 }
 
-/// Whether a file of JSON is a `config.json` of ours rather than an architecture of Keras's. What is no JSON is ours
-/// to complain of.
-fn is_own(path: &Path) -> bool {
-    let text = read_text(path).unwrap_or_default();
-    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    json.get("class_name").is_none()
+/// Whether it is a `tokenizer.json` or a word index.
+fn is_vocabulary(json: &serde_json::Value) -> bool {
+    json.pointer("/model/vocab").is_some() || is_word_index(json)
+}
+
+/// Whether it is a word index: numbers by words.
+fn is_word_index(json: &serde_json::Value) -> bool {
+    json.as_object().is_some_and(|map| !map.is_empty() && map.values().all(serde_json::Value::is_u64))
 }
 
 /// The vocabulary that `--tokenizer` names: `imdb`, a `tokenizer.json`, or a word index such as Keras's
@@ -145,8 +158,7 @@ pub(super) fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tok
     }
     let text = read_text(path)?;
     let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let is_index = json.as_object().is_some_and(|map| map.values().all(serde_json::Value::is_u64));
-    if is_index {
+    if is_word_index(&json) {
         return Ok(Tokenizer::from_word_index_json(path, vocab_size)?);
     }
     let tokenizer = Tokenizer::load(path)?;

@@ -42,10 +42,10 @@ pub(super) struct Args {
     #[arg(default_value = "lstm")]
     model: String,
     /// Draws initial weights, shuffles and dropout masks
-    #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true, value_parser = values::seed)]
     seed: u64,
     /// Draws the split into training and validation reviews, as scikit-learn's random_state
-    #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true, value_parser = values::split_seed)]
     split_seed: u32,
     /// The most epochs [default: the recipe's, 100 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = values::rate)]
     learning_rate: Option<f64>,
     /// Epochs without a better validation loss before training stops [default: the recipe's, 3 in the zoo]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
     patience: Option<usize>,
     /// Token ids are below this: 4 fixed ones and the most frequent words [default: the recipe's, 500 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::vocab_size)]

@@ -11,6 +11,21 @@ pub(super) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A whole number from 0.
+pub(super) fn whole(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "give a whole number from 0".into())
+}
+
+/// A seed.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u64::MAX))
+}
+
+/// A seed of NumPy's.
+pub(super) fn split_seed(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("give a whole number from 0 to {}", u32::MAX))
+}
+
 /// A number of threads.
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {

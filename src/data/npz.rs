@@ -60,6 +60,12 @@ impl Header {
 }
 
 fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
+/// Whether the file begins as a zip archive does; one that cannot be read is left to be complained of elsewhere.
+pub(super) fn is_archive(path: &Path) -> bool {
+    let mut start = [0; 2];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).map_or(true, |()| start == *b"PK")
+}
+
     let file = File::open(path).map_err(|error| Error::file(path, error))?;
     zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
         Error::file(path, format!("not a complete .npz file ({error}); download or copy it again"))

@@ -174,6 +174,14 @@ fn split(
     check_test(test, source)?;
     check_trainable(labels)?;
     let (rows, held) = train_test_split(count(order.len())?, options.validation_split, options.split_seed);
+    if rows.is_empty() {
+        let what = format!(
+            "{} leaves none of the {} reviews to train on; give a smaller part",
+            options.validation_split,
+            order.len()
+        );
+        return Err(Error::argument("--validation-split", what));
+    }
     let of = |rows: Vec<u32>| rows.into_iter().map(|row| order[row as usize]).collect();
     Ok((of(rows), of(held)))
 }
@@ -270,8 +278,11 @@ fn npz_dataset((rows, labels): &(Rows, Vec<u8>), order: &[u32], options: &Option
 /// Refuses a table of ids that no machine should be asked for: beyond 2³², 16 GiB.
 pub(super) fn check_table(rows: usize, max_len: usize) -> Result<()> {
     if rows.saturating_mul(max_len) > 1 << 32 {
-        let what =
-            format!("{max_len} for {rows} reviews would take {} GiB", rows.saturating_mul(max_len) >> 28);
+        let what = format!(
+            "{max_len} for {rows} reviews would take {} GiB; give at most {}",
+            rows.saturating_mul(max_len) >> 28,
+            (1 << 32) / rows
+        );
         return Err(Error::argument("--max-len", what));
     }
     Ok(())
@@ -355,12 +366,17 @@ const BY_HAND: &str = "give the file by hand: --data PATH/imdb.npz (from \
      https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz), an aclImdb folder, or a folder with the \
      Hub's train and test Parquet files";
 
+/// What a source may be.
+const TAKES: &str = "--data takes builtin, imdb, an imdb.npz, an aclImdb folder or a folder of Parquet files";
+
 /// Finds out what lies at `path`.
 fn find_path(path: &Path) -> Result<Found> {
     let metadata = std::fs::metadata(path).map_err(|error| {
-        let names =
-            "; --data takes builtin, imdb, an imdb.npz, an aclImdb folder or a folder of Parquet files";
-        Error::file(path, format!("{error}{names}"))
+        let what = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file or folder".into(),
+            _ => error.to_string(),
+        };
+        Error::file(path, format!("{what}; {TAKES}"))
     })?;
     if !metadata.is_dir() {
         if path.extension().is_some_and(|extension| extension == "parquet") {
@@ -369,7 +385,10 @@ fn find_path(path: &Path) -> Result<Found> {
                 "a single Parquet file; give the folder with its train and test files",
             ));
         }
-        return Ok(Found::Npz(path.into()));
+        return match npz::is_archive(path) {
+            false => Err(Error::file(path, format!("is no .npz file; {TAKES}"))),
+            true => Ok(Found::Npz(path.into())),
+        };
     }
     let acl = [path.to_path_buf(), path.join("aclImdb")];
     if let Some(folder) = acl.iter().find(|folder| folder.join("train/pos").is_dir()) {

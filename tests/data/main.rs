@@ -383,7 +383,7 @@ fn folders_that_hold_no_reviews_are_refused() {
     assert!(refused(path).contains("0_1.txt"));
     let file = path.join("imdb.npz");
     std::fs::write(&file, "hello").unwrap();
-    assert!(refused(file).contains("not a complete .npz"));
+    assert!(refused(file).contains("is no .npz file"));
     let file = path.join("train-0.parquet");
     std::fs::write(&file, "hello").unwrap();
     assert!(refused(file).contains("give the folder"));

@@ -10,6 +10,7 @@ mod source;
 
 pub use container::{Kind, kind};
 
+use crate::error::in_words;
 use crate::model::{ModelConfig, Weights};
 use crate::{Error, Result};
 use array::Array;
@@ -130,8 +131,9 @@ fn translate(origin: &Path, architecture: &Architecture) -> Result<Translated> {
 }
 
 fn model_config(origin: &Path, translated: &Translated) -> Result<ModelConfig> {
-    serde_json::from_value(translated.json.clone())
-        .map_err(|error| Error::file(origin, format!("its architecture cannot be used: {error}")))
+    serde_json::from_value(translated.json.clone()).map_err(|error| {
+        Error::file(origin, format!("its architecture cannot be used: {}", in_words(&error)))
+    })
 }
 
 /// The error with the file's name before it.
