@@ -1,7 +1,7 @@
 //! The argument MODEL: a name of the zoo, a model folder, a `config.json`, or a file of Keras's.
 
 use super::output::message;
-use crate::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder};
+use crate::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
 use crate::data;
 use crate::keras::{self, Kind, Loaded};
 use crate::model::{Model, ModelConfig, Weights};
@@ -112,6 +112,23 @@ impl ModelSource {
                 Checkpoint { config: Config::of_model(loaded.config), model, tokenizer: None }
             }
         })
+    }
+
+    /// Reads the weights of a file, where it is to hold some.
+    pub(super) fn check_weights(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Keras { path, config }
+                if path.is_file() && !matches!(keras::kind(path), Ok(Kind::Json)) =>
+            {
+                let options = keras::Options { config: config.clone(), device: Device::Cpu };
+                keras::load_with(path, &options)?;
+            }
+            Self::Folder(folder) if folder.path().join(WEIGHTS_FILE).is_file() => {
+                folder.weights(&folder.config()?.model, &Device::Cpu)?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The history of its training.

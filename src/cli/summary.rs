@@ -1,6 +1,7 @@
 //! `summary`: the table that Keras prints.
 
 use super::model::ModelSource;
+use super::output::message;
 use super::{Outcome, Output};
 use std::path::PathBuf;
 
@@ -25,7 +26,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let summary = ModelSource::find(&args.model, args.config.as_deref())?.model()?.summary()?;
+    let source = ModelSource::find(&args.model, args.config.as_deref())?;
+    let summary = source.model()?.summary()?;
+    if let Err(error) = source.check_weights() {
+        message(&format!("warning: these are its layers, but it cannot be used: {error:#}"));
+    }
     match args.json {
         true => output.json(&summary)?,
         false => output.line(summary.to_string().trim_end())?,
