@@ -432,3 +432,13 @@ fn weights_that_cannot_be_read_are_warned_of() {
         .success()
         .stderr(contains("but it cannot be used: model/model.safetensors"));
 }
+
+/// A training that came to nothing says so, though it ends well.
+#[test]
+fn a_model_worse_than_guessing_is_warned_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let args = ["train", "--quiet", "--epochs", "1", "--learning-rate", "1e5", "--out", "run"];
+    let warning = "is worse than that of guessing, 0.6931; try another --learning-rate";
+    let one_line = predicate::function(|text: &str| text.lines().count() == 1);
+    run(folder.path(), &args).success().stderr(one_line).stderr(contains(warning));
+}

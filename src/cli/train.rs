@@ -19,6 +19,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
 use serde_json::json;
+use std::f64::consts::LN_2;
 use std::path::{Path, PathBuf};
 
 /// Train a model, keep its best checkpoint, and measure it on the test reviews
@@ -246,6 +247,9 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     Ok(Outcome::Done)
 }
 
+/// A loss that is worse than calling both classes equally likely, by more than chance.
+const GUESSING: f64 = LN_2 + 0.01;
+
 /// How a training ended.
 enum Ended {
     Done(Report),
@@ -345,6 +349,13 @@ impl Run<'_> {
         let test = evaluate(&frozen, &splits.test, 1024, device)?;
         let results = Results { test_loss: Some(test.loss), test_accuracy: Some(test.accuracy), ..results };
         recorder.finish(Some(results.clone()))?;
+        if results.val_loss > GUESSING {
+            message(&format!(
+                "warning: nothing was learnt: the best val_loss, {:.4}, is worse than that of guessing, {LN_2:.4}; try \
+                 another --learning-rate",
+                results.val_loss
+            ));
+        }
         Ok(Ended::Done(report(&results, test.samples, recorder.history())))
     }
 }
