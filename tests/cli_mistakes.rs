@@ -442,3 +442,16 @@ fn a_model_worse_than_guessing_is_warned_of() {
     let one_line = predicate::function(|text: &str| text.lines().count() == 1);
     run(folder.path(), &args).success().stderr(one_line).stderr(contains(warning));
 }
+
+/// An unpacked `.keras` whose config.json an editor has saved.
+#[test]
+fn a_byte_order_mark_in_an_unpacked_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    run(here, &["convert", "lstm", "lstm.keras"]).success();
+    let file = fs::File::open(here.join("lstm.keras")).expect("a file");
+    zip::ZipArchive::new(file).expect("an archive").extract(here.join("lstm")).expect("unpacked");
+    let config = fs::read_to_string(here.join("lstm/config.json")).expect("a config");
+    fs::write(here.join("lstm/config.json"), format!("\u{feff}{config}")).expect("written");
+    run(here, &["summary", "./lstm"]).success().stdout(contains("lstm (LSTM)"));
+}

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::pickle::{self, Rows};
+use crate::quietly::quietly;
 use crate::{Error, Result};
 
 /// What a member may unpack to: this many bytes, and more only for files that are large themselves.
@@ -59,29 +60,41 @@ impl Header {
     }
 }
 
-fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
 /// Whether the file begins as a zip archive does; one that cannot be read is left to be complained of elsewhere.
 pub(super) fn is_archive(path: &Path) -> bool {
     let mut start = [0; 2];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).map_or(true, |()| start == *b"PK")
 }
 
+fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
     let file = File::open(path).map_err(|error| Error::file(path, error))?;
     zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
         Error::file(path, format!("not a complete .npz file ({error}); download or copy it again"))
     })
 }
 
+/// What `work` returns; where the zip crate panics, an error.
+fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    quietly(work)
+        .unwrap_or_else(|| Err(Error::file(path, "is a damaged .npz file; download or copy it again")))
+}
+
 /// The names of the arrays in the archive `path`.
 #[cfg(feature = "cli")]
 pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
-    let archive = open(path)?;
-    let arrays = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(".npy")?.to_string()));
-    Ok(arrays.collect())
+    contained(path, || {
+        let archive = open(path)?;
+        let array = |name: &str| Some(name.strip_suffix(".npy")?.to_string());
+        Ok(archive.file_names().filter_map(|name| array(&name.ok()?)).collect())
+    })
 }
 
 /// The bytes of the member `name`.npy of the archive `path`.
 pub(crate) fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
+    contained(path, || unpack(path, name))
+}
+
+fn unpack(path: &Path, name: &str) -> Result<Vec<u8>> {
     let mut archive = open(path)?;
     let has: Vec<String> =
         archive.file_names().take(8).filter_map(|name| Some(name.ok()?.into_owned())).collect();
@@ -194,4 +207,16 @@ fn integers(header: &Header, content: &[u8]) -> std::result::Result<Vec<i64>, St
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_zip_crate_is_a_damaged_file() {
+        let result = contained(Path::new("x.npz"), || -> Result<()> { panic!("within") });
+        let error = result.expect_err("an error").to_string();
+        assert_eq!(error, "x.npz: is a damaged .npz file; download or copy it again");
+    }
 }

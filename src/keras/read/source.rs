@@ -145,7 +145,6 @@ fn unpacked(config: &[u8], metadata: Option<&[u8]>) -> std::result::Result<Archi
 
 /// The architecture in a file of JSON: Keras's `to_json`, or a `config.json` of this crate.
 fn from_json(bytes: &[u8]) -> std::result::Result<Architecture, String> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let model = parse(bytes, "it")?;
     let said = model.get("keras_version").and_then(Value::as_str).and_then(Version::parse);
     let version = said.unwrap_or_else(|| Version::guess(&model));
@@ -168,6 +167,7 @@ fn own_form(model: Value, version: Version) -> Architecture {
 }
 
 fn parse(bytes: &[u8], what: &str) -> std::result::Result<Value, String> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8 text"))?;
     // Python writes what JSON does not know.
     serde_json::from_str(text).or_else(|error| {
