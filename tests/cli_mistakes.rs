@@ -437,7 +437,7 @@ fn weights_that_cannot_be_read_are_warned_of() {
 #[test]
 fn a_model_worse_than_guessing_is_warned_of() {
     let folder = tempfile::tempdir().expect("a folder");
-    let args = ["train", "--quiet", "--epochs", "1", "--learning-rate", "1e5", "--out", "run"];
+    let args = ["train", "--quiet", "--epochs", "1", "--learning-rate", "10", "--out", "run"];
     let warning = "is worse than that of guessing, 0.6931; try another --learning-rate";
     let one_line = predicate::function(|text: &str| text.lines().count() == 1);
     run(folder.path(), &args).success().stderr(one_line).stderr(contains(warning));

@@ -169,7 +169,7 @@ fn is_input_name(name: &str) -> bool {
 
 /// Reads the arrays `x`, or `x0`, `x1`, …, or those with the names of the model's inputs.
 pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
-    if !path.exists() {
+    if !path.try_exists().unwrap_or(true) {
         bail!("--input {}: there is no such file", path.display());
     }
     let format = format(path);

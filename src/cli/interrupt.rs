@@ -10,6 +10,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C (and a request to terminate) ends the program with the exit code of interrupted.
 pub(super) fn listen() -> anyhow::Result<()> {
+    DEFERRED.store(false, Ordering::SeqCst);
+    INTERRUPTED.store(false, Ordering::SeqCst);
     if !INSTALLED.swap(true, Ordering::SeqCst) {
         ctrlc::set_handler(|| {
             let again = INTERRUPTED.swap(true, Ordering::SeqCst);

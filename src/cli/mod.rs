@@ -126,7 +126,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     // With RUST_BACKTRACE, Candle's errors carry their backtrace in their text.
     let line =
         text.lines().take_while(|line| !line.trim_start().starts_with("0: ")).collect::<Vec<_>>().join(" ");
-    output::message(&without_numbers(&line.split_whitespace().collect::<Vec<_>>().join(" ")));
+    output::message(&line.split_whitespace().collect::<Vec<_>>().join(" "));
     ExitCode::FAILURE
 }
 
@@ -136,13 +136,6 @@ fn not_text(args: &[OsString]) -> clap::Error {
     let shown = argument.map(|argument| argument.to_string_lossy()).unwrap_or_default();
     let what = format!("the argument `{shown}` is not UTF-8 text; convert it, or rename the file");
     Cli::command().error(ErrorKind::InvalidUtf8, what)
-}
-
-/// The line without the numbers of the system's errors, which say nothing to its reader.
-fn without_numbers(line: &str) -> String {
-    let mut parts = line.split(" (os error ");
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |line, part| line + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// clap's message on one line: what is wrong and its tip, without the usage.

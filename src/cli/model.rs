@@ -76,6 +76,24 @@ impl ModelSource {
         }
     }
 
+    /// The layers, and what is wrong with the weights beside them, if anything is.
+    pub(super) fn model_and_fault(&self) -> anyhow::Result<(ModelConfig, Option<anyhow::Error>)> {
+        Ok(match self {
+            Self::Keras { path, config } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
+                match load(path, config.as_deref(), &Device::Cpu) {
+                    Ok(loaded) => (loaded.config, None),
+                    Err(fault) => (self.model()?, Some(fault)),
+                }
+            }
+            Self::Folder(folder) if folder.path().join(WEIGHTS_FILE).is_file() => {
+                let model = self.model()?;
+                let fault = folder.weights(&model, &Device::Cpu).err();
+                (model, fault.map(Into::into))
+            }
+            _ => (self.model()?, None),
+        })
+    }
+
     /// Layers and recipe.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         Ok(match self {
@@ -112,23 +130,6 @@ impl ModelSource {
                 Checkpoint { config: Config::of_model(loaded.config), model, tokenizer: None }
             }
         })
-    }
-
-    /// Reads the weights of a file, where it is to hold some.
-    pub(super) fn check_weights(&self) -> anyhow::Result<()> {
-        match self {
-            Self::Keras { path, config }
-                if path.is_file() && !matches!(keras::kind(path), Ok(Kind::Json)) =>
-            {
-                let options = keras::Options { config: config.clone(), device: Device::Cpu };
-                keras::load_with(path, &options)?;
-            }
-            Self::Folder(folder) if folder.path().join(WEIGHTS_FILE).is_file() => {
-                folder.weights(&folder.config()?.model, &Device::Cpu)?;
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     /// The history of its training.

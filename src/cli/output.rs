@@ -37,7 +37,14 @@ pub(super) fn fail(error: io::Error) -> anyhow::Error {
 
 /// Writes a line to standard error; where that is closed, to nobody.
 pub(super) fn message(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", visible(line));
+    let _ = writeln!(io::stderr(), "{}", visible(&without_numbers(line)));
+}
+
+/// The line without the numbers of the system's errors, which say nothing to its reader.
+fn without_numbers(line: &str) -> String {
+    let mut parts = line.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |line, part| line + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// The text with control characters and those that set the direction of writing as escapes; lines and tabs stay.

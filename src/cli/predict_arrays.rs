@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
-/// Samples at a time: bounds memory, changes no number.
+/// At most so many samples at a time, to bound memory.
 const BATCH: usize = 256;
 
 /// An input of a model.
@@ -177,7 +177,8 @@ fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
     }
     // A layer that carries its state on must see all samples as one batch.
     let stateful = model.config().layers.iter().any(|layer| layer.class.is_stateful());
-    let batch = if stateful { count } else { BATCH };
+    // Batches of one size: a few samples left over would be summed in another order, and differ in the last digits.
+    let batch = if stateful { count } else { count.div_ceil(count.div_ceil(BATCH)) };
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
     for from in (0..count).step_by(batch) {
         let part = inputs.iter().map(|input| input.narrow(0, from, batch.min(count - from)));

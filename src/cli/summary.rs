@@ -27,9 +27,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let source = ModelSource::find(&args.model, args.config.as_deref())?;
-    let summary = source.model()?.summary()?;
-    if let Err(error) = source.check_weights() {
-        message(&format!("warning: these are its layers, but it cannot be used: {error:#}"));
+    let (model, fault) = source.model_and_fault()?;
+    let summary = model.summary()?;
+    if let Some(fault) = fault {
+        message(&format!("warning: these are its layers, but it cannot be used: {fault:#}"));
     }
     match args.json {
         true => output.json(&summary)?,

@@ -351,8 +351,7 @@ impl Run<'_> {
         recorder.finish(Some(results.clone()))?;
         if results.val_loss > GUESSING {
             message(&format!(
-                "warning: nothing was learnt: the best val_loss, {:.4}, is worse than that of guessing, {LN_2:.4}; try \
-                 another --learning-rate",
+                "warning: the best val_loss, {:.4}, is worse than that of guessing, {LN_2:.4}; try another --learning-rate",
                 results.val_loss
             ));
         }

@@ -216,7 +216,7 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         let plan = Plan::new::<C, M>(shape, block.rows, self.projected.is_some(), Some(time));
         let (input_masks, state_masks) = masks::<M>(layer, input, block, shape, &plan);
         let gates = gates(shape);
-        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots, shape.starts);
+        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots);
         let recurrent = recurrent::<C>(self.weights, state_masks, &plan);
         let Some(mut memory) = self.memory.take() else { return };
         let (states, slots, inputs) = plan.cut(&mut memory);
@@ -237,10 +237,12 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         let row_out = layer.row_out(time);
         let d_out = &self.d_out[block.first * row_out..][..block.rows * row_out];
         let at = layer.steps_out(time) * units;
-        for row in 0..if layer.return_state { block.rows } else { 0 } {
-            for part in 0..C::STATES {
-                let d = &d_out[row * row_out + at + part * units..][..units];
-                plan.states.set::<M>(S::F32_LANES, &mut gradient, row, part, d);
+        if layer.return_state {
+            for row in 0..block.rows {
+                for part in 0..C::STATES {
+                    let d = &d_out[row * row_out + at + part * units..][..units];
+                    plan.states.set::<M>(S::F32_LANES, &mut gradient, row, part, d);
+                }
             }
         }
         let mut end = time;

@@ -18,35 +18,30 @@ pub(super) struct Connection<'a> {
     /// by gate.
     slots: Vec<Vec<usize>>,
     columns: Vec<Vec<usize>>,
-    /// For each of those columns the vector that it starts from, of those given to [`forward`](Self::forward).
-    starts: Vec<Vec<usize>>,
     masks: Option<BlockMasks>,
     /// The slots of the cell.
     grid: Grid,
 }
 
 impl<'a> Connection<'a> {
-    /// `starts` are the slots of a vector that start from something.
     pub fn new(
         weights: &'a [Packed],
         gates: &'a [(usize, usize)],
         masks: Option<BlockMasks>,
         grid: Grid,
-        starts: usize,
     ) -> Self {
         let per_gate = masks.as_ref().is_some_and(|masks| masks.per_gate);
         let of_each = if per_gate { 1 } else { gates.len() };
         let gates: Vec<_> = gates.chunks(of_each).collect();
         let slots: Vec<Vec<usize>> =
             gates.iter().map(|gates| gates.iter().map(|&(_, slot)| slot).collect()).collect();
-        let of_each = |stride: usize| -> Vec<Vec<usize>> {
-            let of = |slots: &Vec<usize>| {
-                (0..grid.vectors).flat_map(|v| slots.iter().map(move |slot| v * stride + slot)).collect()
-            };
-            slots.iter().map(of).collect()
-        };
-        let (columns, starts) = (of_each(grid.slots), of_each(starts));
-        Self { weights, gates, slots, columns, starts, masks, grid }
+        let columns = slots
+            .iter()
+            .map(|slots| {
+                (0..grid.vectors).flat_map(|v| slots.iter().map(move |slot| v * grid.slots + slot)).collect()
+            })
+            .collect();
+        Self { weights, gates, slots, columns, masks, grid }
     }
 
     /// Tiles of a group's slots.
@@ -55,8 +50,8 @@ impl<'a> Connection<'a> {
     }
 
     /// Adds `(a · mask) · weights` to the slots of `steps` steps, which follow each other, as those of `a` do; or, with a
-    /// `start`, to that (of each vector the slots), and puts it there. `scratch` is as large as the grid of `a` with one
-    /// slot, so many times.
+    /// `start` (of each vector the slots, the same for all sequences), to that, and puts it there. `scratch` is as large as
+    /// the grid of `a` with one slot, so many times.
     #[inline(always)]
     pub fn forward<S: Simd, const M: usize>(
         &self,
@@ -77,7 +72,7 @@ impl<'a> Connection<'a> {
                 out: slots,
                 out_stride: self.stride(),
                 columns: &self.columns[index],
-                base: start.map_or(Base::Out, |start| Base::Vectors(start, &self.starts[index])),
+                base: start.map_or(Base::Out, Base::Vectors),
                 a,
                 weights: &self.weights[index],
             };

@@ -2,13 +2,12 @@
 
 use super::activation::{Any, Functions, Usual};
 use super::buffer::Buffer;
-use super::cell::{Cell, Factor, Kind, Part};
+use super::cell::{Cell, Factor, Kind};
 use super::connection::Connection;
 use super::grid::{GROUP, Grid, interleave, part_of, rows_mut};
 use super::gru::Gru;
 use super::isa::outline;
 use super::lstm::Lstm;
-use super::packed::Packed;
 use super::pass::{Dropout, Input, Layer};
 use super::product::Operand;
 use super::simple_rnn::SimpleRnn;
@@ -147,8 +146,9 @@ fn run_in<C: Cell + Sync, const M: usize>(
 ) -> Option<Saved> {
     let shape = Shape::new(layer, input.batch);
     let packed = Weights::forward(shape, layer, input, weights, C::PARTS);
-    let start = start(layer, shape, layer.split(weights).2);
-    let table = table::project(shape, layer, input, &packed, &start, save);
+    let bias = layer.split(weights).2;
+    let table = table::project(shape, layer, input, &packed, &start(layer, shape, bias, shape.starts), save);
+    let start = start(layer, shape, bias, C::SLOTS);
     let run = |(index, out): (usize, &mut [f32])| {
         let block = Block::of(layer, input, index);
         let (weights, start, table) = (&packed, &*start, table.as_ref());
@@ -165,13 +165,15 @@ fn run_in<C: Cell + Sync, const M: usize>(
     Some(Saved(blocks.into_iter().collect::<Option<Vec<_>>>()?))
 }
 
-/// What the first slots hold before the products are added: of each vector the slots.
-fn start(layer: &Layer, shape: Shape, bias: &[f32]) -> Vec<f32> {
+/// What the first slots hold before the products are added: of each vector so many `slots`.
+fn start(layer: &Layer, shape: Shape, bias: &[f32], slots: usize) -> Vec<f32> {
     let start = layer.start(bias);
-    let slots = start.len() / shape.units;
     let mut padded = vec![0.0; shape.vectors() * slots * shape.lanes];
     for (index, lanes) in padded.chunks_exact_mut(shape.lanes).enumerate() {
         let (units, slot) = (shape.units_of(index / slots), index % slots);
+        if slot >= shape.starts {
+            continue;
+        }
         shape.spread(start[slot * shape.units..][units].iter().copied(), lanes);
     }
     padded
@@ -200,7 +202,7 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
         let mut memory = Buffer::new(plan.floats());
         let (input_masks, state_masks) = masks::<M>(layer, input, block, shape, &plan);
         let gates = gates(shape);
-        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots, shape.starts);
+        let kernel = Connection::new(&self.weights.kernel, &gates, input_masks, plan.slots);
         let recurrent = recurrent::<C>(self.weights, state_masks, &plan);
         let mut factor = Buffer::new(plan.state / C::STATES);
         let mut masked = Buffer::new((AHEAD * plan.inputs.len(M)).max(plan.states.len(M)) * shape.lanes);
@@ -279,10 +281,7 @@ pub(super) fn recurrent<'a, C: Cell>(
 ) -> Vec<Connection<'a>> {
     let mut masks = masks.into_iter();
     let parts = C::PARTS.iter().zip(&weights.recurrent);
-    let new = |(part, packed): (&Part, &'a Vec<Packed>)| {
-        Connection::new(packed, part.gates, masks.next(), plan.slots, weights.shape.starts)
-    };
-    parts.map(new).collect()
+    parts.map(|(part, packed)| Connection::new(packed, part.gates, masks.next(), plan.slots)).collect()
 }
 
 /// For each sequence the first step of the walk that is not masked.
@@ -366,20 +365,16 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
     fn fill_slots<S: Simd>(&self, simd: S, plan: &Plan, first: usize, slots: &mut [f32]) {
         let Plan { slots: grid, .. } = *plan;
         let start = S::as_simd_f32s(self.start).0;
-        let count = start.len() / grid.vectors;
+        let Shape { gates, starts: count, .. } = self.weights.shape;
         let stride = grid.vectors * grid.slots;
         let Some(table) = self.table else {
-            let gates = self.weights.shape.gates;
-            if gates == count {
-                return;
-            }
             let tiles = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(slots).0).0;
             for tiles in tiles.chunks_exact_mut(stride) {
                 for v in 0..grid.vectors {
                     for slot in gates..count {
-                        let (tile, value) = (&mut tiles[v * grid.slots + slot], start[v * count + slot]);
+                        let at = v * grid.slots + slot;
                         for m in 0..M {
-                            tile[m] = value;
+                            tiles[at][m] = start[at];
                         }
                     }
                 }
@@ -387,7 +382,7 @@ impl<C: Cell, const M: usize> Forward<'_, C, M> {
             return;
         };
         let (time, shared) = (self.input.time, grid.shared);
-        let (len, width) = (start.len() * grid.width(simd), grid.width(simd));
+        let (len, width) = (grid.vectors * count * grid.width(simd), grid.width(simd));
         for tile in 0..grid.groups * M {
             let row = tile * shared;
             let sequences = [self.block.sequence(row), self.block.sequence(row + shared - 1)];

@@ -44,8 +44,8 @@ pub(super) enum Base<'a> {
     Zeros,
     /// What stands in its place.
     Out,
-    /// For each column, a vector of the floats, the same for all rows.
-    Vectors(&'a [f32], &'a [usize]),
+    /// The vectors in the places of the columns, the same for all rows.
+    Vectors(&'a [f32]),
 }
 
 /// `out = base + a · weights`.
@@ -124,11 +124,8 @@ impl<const M: usize> Product<'_, M> {
             assert!(column < self.out_stride);
         }
         assert!(self.out.len() / S::F32_LANES >= self.groups * self.out_stride * M);
-        if let Base::Vectors(floats, of_columns) = self.base {
-            assert!(of_columns.len() == columns);
-            for &vector in of_columns {
-                assert!(vector < floats.len() / S::F32_LANES);
-            }
+        if let Base::Vectors(floats) = self.base {
+            assert!(floats.len() / S::F32_LANES >= self.out_stride);
         }
     }
 
@@ -197,11 +194,10 @@ impl<const M: usize> Product<'_, M> {
                     let mut others = sums;
                     match self.base {
                         Base::Zeros if first == 0 => {}
-                        Base::Vectors(floats, of_columns) if first == 0 => {
+                        Base::Vectors(floats) if first == 0 => {
                             let vectors = floats.as_ptr().cast::<S::f32s>();
                             for n in 0..N {
-                                let vector = *of_columns.get_unchecked(column + n);
-                                sums[n] = [vectors.add(vector).read_unaligned(); M];
+                                sums[n] = [vectors.add(at[n]).read_unaligned(); M];
                             }
                         }
                         _ => {

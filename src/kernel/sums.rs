@@ -80,7 +80,7 @@ impl WithSimd for Unproject<'_> {
         let mut d_x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
         let gates = gates(shape);
         let grid = shape.grid(groups, shape.vectors(), shape.gates);
-        let kernel = Connection::new(&packed.kernel, &gates, None, grid, shape.starts);
+        let kernel = Connection::new(&packed.kernel, &gates, None, grid);
         let columns: Vec<usize> = (0..rows.vectors.max(all.vectors)).collect();
         let mut spare = vec![0.0; shape.features];
         let lines = x.chunks(LINES * shape.features).zip(d.chunks(LINES * width));

@@ -117,8 +117,8 @@ impl WithSimd for Project<'_> {
             }
         }
         let gates = gates(shape);
-        let grid = shape.grid(groups, shape.vectors(), slots);
-        let kernel = Connection::new(&weights.kernel, &gates, None, grid, slots);
+        let kernel =
+            Connection::new(&weights.kernel, &gates, None, shape.grid(groups, shape.vectors(), slots));
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
         kernel.forward::<S, GROUP>(simd, 1, a, None, &mut projected, &mut []);
         let mut spare = vec![0.0; if count.is_multiple_of(shape.shared) { 0 } else { width }];

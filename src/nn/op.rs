@@ -39,7 +39,7 @@ pub(super) fn run(
         (None, None) => (Third::Nothing, weights.clone()),
     };
     let mask = mask.map(|mask| mask.flatten_all()?.to_vec1::<u8>()).transpose()?;
-    let (count, steps) = (layer.kind.states(), layer.steps_out(time));
+    let (units, count, steps) = (layer.units, layer.kind.states(), layer.steps_out(time));
     let (return_sequences, return_state) = (layer.return_sequences, layer.return_state);
     let op = RecurrentOp {
         layer,
@@ -61,7 +61,7 @@ pub(super) fn run(
     let output = packed.narrow(1, 0, steps)?;
     let states =
         (0..count).map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)).collect::<Result<_>>()?;
-    Ok(Output { output: if return_sequences { output } else { output.squeeze(1)? }, states })
+    Ok(Output { output: if return_sequences { output } else { output.reshape((batch, units))? }, states })
 }
 
 /// kernel, recurrent kernel and bias in one row.

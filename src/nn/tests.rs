@@ -1,10 +1,12 @@
-//! What holds for several layers: masks of every type, and NaN.
+//! What holds for several layers: masks of every type, states that nobody wants, and NaN.
 
 use super::{
-    Activation, Call, CroppingConfig, GlobalPoolingConfig, Lstm, LstmConfig, Merge, PRelu, PReluConfig,
-    PoolingConfig, ReluConfig, SimpleRnn, SimpleRnnConfig, Sizes, UpSamplingConfig, ZeroPaddingConfig,
+    Activation, Call, CroppingConfig, GlobalPoolingConfig, Gru, GruConfig, Lstm, LstmConfig, Merge, Mode,
+    PRelu, PReluConfig, PoolingConfig, ReluConfig, SimpleRnn, SimpleRnnConfig, Sizes, UpSamplingConfig,
+    ZeroPaddingConfig,
+    recurrent::{RecurrentLayer, Source},
 };
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::{VarBuilder, VarMap};
 use std::collections::HashMap;
 
@@ -112,5 +114,98 @@ fn ends_are_padded_cut_and_repeated() -> Result<()> {
     assert!(CroppingConfig::<2> { cropping: vec![[1, 0]] }.check().is_err());
     let up = UpSamplingConfig::<2> { size: Sizes([1, 2]) };
     assert_eq!(flat(up.forward(&picture)?)?, [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 6.0, 6.0]);
+    Ok(())
+}
+
+/// Values from -1 to 1 that differ from each other.
+fn waves(shape: &[usize]) -> Result<Tensor> {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.7).sin()).collect();
+    Tensor::from_vec(values, shape, &CPU)
+}
+
+/// The output of a layer and its gradients, by the input and by the variables, with the final states and without.
+fn with_and_without_states(
+    layer: &dyn RecurrentLayer,
+    variables: &VarMap,
+    shape: [usize; 3],
+    masked: bool,
+    mode: Mode,
+) -> Result<[Vec<Vec<f32>>; 2]> {
+    let xs = Var::from_tensor(&waves(&shape)?)?;
+    let mask: Vec<u8> = (0..shape[0] * shape[1]).map(|i| u8::from(i % 5 != 0)).collect();
+    let mask = Tensor::from_vec(mask, (shape[0], shape[1]), &CPU)?;
+    let call = Call { mask: Some(&mask).filter(|_| masked), mode, ..Call::default() };
+    let run = |return_state: bool| -> Result<Vec<Vec<f32>>> {
+        let output = layer.run(Source::Features(xs.as_tensor()), call, return_state)?;
+        assert_eq!(output.states.is_empty(), !return_state);
+        assert!(output.output.is_contiguous() || output.output.rank() == 3);
+        let grads = (&output.output * waves(output.output.dims())?)?.sum_all()?.backward()?;
+        let mut all = vec![output.output.clone()];
+        for var in std::iter::once(xs.clone()).chain(variables.all_vars()) {
+            all.extend(grads.get(&var).cloned());
+        }
+        all.iter().map(|tensor| tensor.flatten_all()?.to_vec1()).collect()
+    };
+    Ok([run(true)?, run(false)?])
+}
+
+/// Models ask for the final states only where a layer is to return them; nothing else may hang on it.
+#[test]
+fn an_output_does_not_hang_on_who_wants_the_states() -> Result<()> {
+    let mode = Mode::Training { seed: 3 };
+    for (batch, units, return_sequences, go_backwards, masked) in [
+        (1, 3, false, false, false),
+        (3, 8, true, true, true),
+        (9, 8, false, true, true),
+        (17, 5, true, false, true),
+        (21, 20, false, false, true),
+        (33, 8, true, true, false),
+    ] {
+        let variables = VarMap::new();
+        let vb = VarBuilder::from_varmap(&variables, DType::F32, &CPU);
+        let (dropout, recurrent_dropout) = if masked { (0.3, 0.2) } else { (0.0, 0.0) };
+        let lstm = LstmConfig {
+            return_sequences,
+            go_backwards,
+            dropout,
+            recurrent_dropout,
+            ..LstmConfig::new(units)
+        };
+        let gru = |reset_after| GruConfig {
+            return_sequences,
+            go_backwards,
+            dropout,
+            recurrent_dropout,
+            reset_after,
+            ..GruConfig::new(units)
+        };
+        let rnn = SimpleRnnConfig { return_sequences, go_backwards, dropout, ..SimpleRnnConfig::new(units) };
+        let layers: [&dyn RecurrentLayer; 4] = [
+            &Lstm::new(4, lstm, vb.pp("lstm"))?,
+            &Gru::new(4, gru(true), vb.pp("gru"))?,
+            &Gru::new(4, gru(false), vb.pp("old_gru"))?,
+            &SimpleRnn::new(4, rnn, vb.pp("rnn"))?,
+        ];
+        for (index, layer) in layers.into_iter().enumerate() {
+            let [with, without] = with_and_without_states(layer, &variables, [batch, 7, 4], masked, mode)?;
+            assert!(with.len() == 5 && with.iter().flatten().any(|&value| value != 0.0));
+            assert_eq!(with, without, "layer {index}, batch {batch}, {units} units");
+        }
+    }
+    Ok(())
+}
+
+/// A stateful layer carries its states on whoever calls it.
+#[test]
+fn a_stateful_layer_goes_on_where_it_was_whoever_calls() -> Result<()> {
+    let config = |stateful| LstmConfig { stateful, ..LstmConfig::new(2) };
+    let xs = waves(&[2, 6, 1])?;
+    let whole = Lstm::new(1, config(false), vb(4)?)?.forward(&xs)?;
+    let stateful = Lstm::new(1, config(true), vb(4)?)?;
+    stateful.forward(&xs.narrow(1, 0, 4)?.contiguous()?)?;
+    let rest = stateful.forward(&xs.narrow(1, 4, 2)?.contiguous()?)?;
+    assert_eq!(rest.to_vec2::<f32>()?, whole.to_vec2::<f32>()?);
+    stateful.reset_states();
+    assert_eq!(stateful.forward(&xs)?.to_vec2::<f32>()?, whole.to_vec2::<f32>()?);
     Ok(())
 }
