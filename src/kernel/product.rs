@@ -68,7 +68,9 @@ impl<const M: usize> WithSimd for Product<'_, M> {
         self.check::<S>();
         let Operand { floats, grid, slots } = self.a;
         let lanes = S::F32_LANES;
-        let chunk = (DEPTH / (slots.len() * self.weights.width)).max(1);
+        let depth = slots.len() * self.weights.width;
+        // Without a division, which would take as long as a small product.
+        let chunk = if grid.vectors * depth <= DEPTH { grid.vectors } else { (DEPTH / depth).max(1) };
         let copy;
         let rows = if self.groups * grid.vectors * grid.slots * M * lanes <= IN_PLACE {
             Rows {
@@ -116,9 +118,10 @@ impl<const M: usize> Product<'_, M> {
     fn check<S: Simd>(&self) {
         let Packed { len, width, segments, columns, ref floats } = *self.weights;
         assert!(self.columns.len() == columns && self.a.slots.len() == segments);
-        assert!(self.a.grid.shared <= 2 && width == S::F32_LANES / self.a.grid.shared);
-        assert!(self.a.grid.vectors == len.div_ceil(width));
-        assert!(floats.len() >= len.next_multiple_of(width) * segments * columns * S::F32_LANES);
+        let Grid { vectors, shared, .. } = self.a.grid;
+        assert!(shared <= 2 && width * shared == S::F32_LANES);
+        assert!((vectors - 1) * width < len && len <= vectors * width);
+        assert!(floats.len() >= vectors * width * segments * columns * S::F32_LANES);
         assert!(self.a.fits::<S, M>(self.groups));
         for &column in self.columns {
             assert!(column < self.out_stride);
@@ -350,7 +353,7 @@ impl<const M: usize> Outer<'_, M> {
     #[inline(always)]
     fn check<S: Simd>(&self) {
         let lanes = S::F32_LANES;
-        let width = lanes / self.a.grid.shared;
+        let width = lanes >> (self.a.grid.shared - 1);
         assert!(self.a.grid.shared <= 2 && width.is_multiple_of(ROWS) && self.a.slots.len() == 1);
         let start = (self.steps - 1) * self.a_step * M * lanes;
         let last = Operand { floats: &self.a.floats[start.min(self.a.floats.len())..], ..self.a };

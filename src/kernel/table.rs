@@ -110,17 +110,20 @@ impl WithSimd for Project<'_> {
         let mut floats = Buffer::zeros(rows.len(GROUP) * S::F32_LANES);
         let mut projected = Buffer::new(all.len(GROUP) * S::F32_LANES);
         x.fill(simd, rows, count, &mut floats);
-        let tiles = pulp::as_arrays_mut::<GROUP, _>(S::as_mut_simd_f32s(&mut projected).0).0;
-        for tiles in tiles.chunks_exact_mut(all.vectors) {
-            for (tile, &start) in tiles.iter_mut().zip(S::as_simd_f32s(start).0) {
-                *tile = [start; GROUP];
+        if slots > shape.gates {
+            // Not all are filled by the product.
+            let tiles = pulp::as_arrays_mut::<GROUP, _>(S::as_mut_simd_f32s(&mut projected).0).0;
+            for tiles in tiles.chunks_exact_mut(all.vectors) {
+                for (tile, &start) in tiles.iter_mut().zip(S::as_simd_f32s(start).0) {
+                    *tile = [start; GROUP];
+                }
             }
         }
         let gates = gates(shape);
         let kernel =
             Connection::new(&weights.kernel, &gates, None, shape.grid(groups, shape.vectors(), slots));
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
-        kernel.forward::<S, GROUP>(simd, 1, a, None, &mut projected, &mut []);
+        kernel.forward::<S, GROUP>(simd, 1, a, Some(start), &mut projected, &mut []);
         let mut spare = vec![0.0; if count.is_multiple_of(shape.shared) { 0 } else { width }];
         for row in (0..count).step_by(shape.shared) {
             let out = rows_mut(out, width, row, shape.shared, &mut spare);
