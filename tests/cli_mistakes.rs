@@ -128,6 +128,49 @@ fn the_answer_does_not_replace_a_run() {
     fails(run(here, &args), 1, "run/model.safetensors: belongs to a training run");
 }
 
+/// Nor the model that gives it.
+#[test]
+fn the_answer_does_not_replace_the_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    run(here, &["convert", "lstm", "w.safetensors"]).success();
+    fs::write(here.join("x.csv"), "1,2,3\n").expect("written");
+    let args =
+        ["predict", "w.safetensors", "--config", SHIPPED, "--input", "x.csv", "--output", "w.safetensors"];
+    fails(run(here, &args), 1, "w.safetensors: is what is being read");
+}
+
+/// As in a table.
+#[test]
+fn an_array_beyond_f32_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/k2_cells.h5");
+    let x: Vec<u8> = (0..15).flat_map(|i| (if i == 7 { -1e300_f64 } else { 0.5 }).to_le_bytes()).collect();
+    fs::write(here.join("x.npy"), npy("<f8", "False", "(1, 5, 3)", &x)).expect("written");
+    let line = "x.npy: the input `input_1` holds -1e300, which is beyond the range of f32";
+    fails(run(here, &["predict", model, "--input", "x.npy"]), 1, line);
+}
+
+/// Its answers would hang on the order and the number of what it is given at a time.
+#[test]
+fn a_stateful_model_is_not_evaluated_nor_written_for_keras() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    run(here, &["convert", "lstm", "lstm.keras"]).success();
+    let file = fs::File::open(here.join("lstm.keras")).expect("a file");
+    zip::ZipArchive::new(file).expect("an archive").extract(here.join("lstm")).expect("unpacked");
+    let config = fs::read_to_string(here.join("lstm/config.json")).expect("a config");
+    let stateful = config.replacen("\"stateful\":false", "\"stateful\":true", 1);
+    assert_ne!(config, stateful);
+    fs::write(here.join("lstm/config.json"), stateful).expect("written");
+    // Unpacked files are known without their metadata too.
+    fs::remove_file(here.join("lstm/metadata.json")).expect("removed");
+    fails(run(here, &["evaluate", "./lstm"]), 1, "./lstm: is stateful");
+    fails(run(here, &["convert", "./lstm", "again.keras"]), 1, "layer lstm: it is stateful");
+    run(here, &["convert", "./lstm", "again.weights.h5"]).success();
+}
+
 /// In words that are not this program's, with the field.
 #[test]
 fn a_wrong_value_in_a_configuration_is_named() {
@@ -402,6 +445,9 @@ fn an_argument_that_is_no_text_is_named() {
     let name = std::ffi::OsStr::from_bytes(b"a\xffb.keras");
     let mut command = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
     fails(command.arg("summary").arg(name).assert(), 2, "the argument `a\u{fffd}b.keras` is not UTF-8 text");
+    // Nor is it taken for a path that no command could open again.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
+    fails(command.args(["convert", "lstm"]).arg(name).assert(), 2, "is not UTF-8 text");
 }
 
 /// Of arrays that could both be the input none is chosen in silence.

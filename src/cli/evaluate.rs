@@ -42,6 +42,13 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         );
     }
     model.check_binary_classifier().with_context(|| args.model.clone())?;
+    if model.is_stateful() {
+        anyhow::bail!(
+            "{}: is stateful, so each answer would hang on the reviews before it; set `stateful` to false in its \
+             configuration",
+            args.model
+        );
+    }
     if let Some(named) = reading.tokenizer(checkpoint.config.recipe.vocab_size)? {
         checkpoint.tokenizer = Some(named);
     }

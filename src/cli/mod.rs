@@ -73,10 +73,9 @@ enum Outcome {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut output = Output::stdout();
     let args: Vec<OsString> = args.into_iter().collect();
-    let result = match Cli::try_parse_from(&args) {
-        Ok(cli) => cli.command.run(&mut output),
-        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(not_text(&args).into()),
-        Err(error) => Err(error.into()),
+    let result = match not_text(&args) {
+        Some(error) => Err(error.into()),
+        None => Cli::try_parse_from(&args).map_err(Into::into).and_then(|cli| cli.command.run(&mut output)),
     };
     let result = result.and_then(|outcome| {
         output.flush()?;
@@ -130,12 +129,12 @@ fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What to say of arguments that are no text: clap does not say which it was.
-fn not_text(args: &[OsString]) -> clap::Error {
-    let argument = args.iter().skip(1).find(|argument| argument.to_str().is_none());
-    let shown = argument.map(|argument| argument.to_string_lossy()).unwrap_or_default();
+/// What to say of an argument that is no text, if one is not: clap does not say which it was, and takes it for a path.
+fn not_text(args: &[OsString]) -> Option<clap::Error> {
+    let argument = args.iter().skip(1).find(|argument| argument.to_str().is_none())?;
+    let shown = argument.to_string_lossy();
     let what = format!("the argument `{shown}` is not UTF-8 text; convert it, or rename the file");
-    Cli::command().error(ErrorKind::InvalidUtf8, what)
+    Some(Cli::command().error(ErrorKind::InvalidUtf8, what))
 }
 
 /// clap's message on one line: what is wrong and its tip, without the usage.

@@ -43,7 +43,11 @@ impl ModelSource {
         if path.is_dir() {
             // An unpacked .keras has a config.json too, in Keras's form.
             let is_keras = ["metadata.json", "saved_model.pb"].iter().any(|name| path.join(name).is_file());
-            return if is_keras { Ok(keras()) } else { Ok(Self::Folder(ModelFolder::open(path)?)) };
+            return if is_keras || has_class_name(&path.join("config.json")) {
+                Ok(keras())
+            } else {
+                Ok(Self::Folder(ModelFolder::open(path)?))
+            };
         }
         if path.is_file() {
             return match keras::kind(path)? {
@@ -152,6 +156,13 @@ fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<L
         message(&format!("warning: {}: {warning}", path.display()));
     }
     Ok(loaded)
+}
+
+/// Whether it is JSON in the form of Keras's architectures.
+fn has_class_name(path: &Path) -> bool {
+    let json: serde_json::Value =
+        serde_json::from_str(&read_text(path).unwrap_or_default()).unwrap_or_default();
+    json.get("class_name").is_some()
 }
 
 /// Whether it is a `tokenizer.json` or a word index.

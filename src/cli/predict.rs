@@ -9,7 +9,7 @@ use anyhow::Context;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Classify text from the command line or standard input, or run arrays through any model (--input)
 ///
@@ -57,7 +57,9 @@ struct Prediction {
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu)?;
     if let Some(input) = &args.input {
-        return predict_arrays::run(&checkpoint, input, args.output.as_deref(), args.json, output);
+        let read = [Some(Path::new(&args.model)), args.config.as_deref()];
+        let read: Vec<&Path> = read.into_iter().flatten().collect();
+        return predict_arrays::run(&checkpoint, &read, input, args.output.as_deref(), args.json, output);
     }
     let classifier = Classifier::new(args, checkpoint)?;
     let mut predictions = Vec::new();

@@ -20,16 +20,19 @@ struct Input {
     is_ids: bool,
 }
 
-/// Runs the arrays in `input` through the model and writes or prints what it gives.
+/// Runs the arrays in `input` through the model, which was `read` from those files, and writes or prints what it gives.
 pub(super) fn run(
     checkpoint: &Checkpoint,
+    read: &[&Path],
     input: &Path,
     out: Option<&Path>,
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    if out.is_some_and(|out| is_same(out, input)) {
-        anyhow::bail!("{}: is what is being read; name another --output", input.display());
+    for path in read.iter().copied().chain([input]) {
+        if out.is_some_and(|out| is_same(out, path)) {
+            anyhow::bail!("{}: is what is being read; name another --output", path.display());
+        }
     }
     out.map_or(Ok(()), refuse_run)?;
     let inputs = inputs(&checkpoint.config.model);
@@ -112,6 +115,16 @@ impl Input {
             );
         }
         if !self.is_ids {
+            if tensor.dtype() == DType::F64 {
+                let values = tensor.flatten_all()?.to_vec1::<f64>()?;
+                let beyond = |value: &&f64| value.is_finite() && !(**value as f32).is_finite();
+                if let Some(value) = values.iter().find(beyond) {
+                    anyhow::bail!(
+                        "the input `{}` holds {value:e}, which is beyond the range of f32",
+                        self.name
+                    );
+                }
+            }
             return Ok(tensor.to_dtype(DType::F32)?);
         }
         let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
@@ -176,9 +189,8 @@ fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
         anyhow::bail!("the input holds no samples");
     }
     // A layer that carries its state on must see all samples as one batch.
-    let stateful = model.config().layers.iter().any(|layer| layer.class.is_stateful());
     // Batches of one size: a few samples left over would be summed in another order, and differ in the last digits.
-    let batch = if stateful { count } else { count.div_ceil(count.div_ceil(BATCH)) };
+    let batch = if model.config().is_stateful() { count } else { count.div_ceil(count.div_ceil(BATCH)) };
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
     for from in (0..count).step_by(batch) {
         let part = inputs.iter().map(|input| input.narrow(0, from, batch.min(count - from)));

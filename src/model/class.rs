@@ -241,9 +241,7 @@ impl Class {
                     || config.backward_layer.as_ref().is_some_and(|layer| layer.class.is_stateful())
             }
             Self::TimeDistributed(config) => config.layer.class.is_stateful(),
-            Self::Sequential(model) | Self::Functional(model) => {
-                model.layers.iter().any(|layer| layer.class.is_stateful())
-            }
+            Self::Sequential(model) | Self::Functional(model) => model.is_stateful(),
             _ => self.recurrence().is_some_and(|recurrence| recurrence.stateful),
         }
     }

@@ -225,6 +225,11 @@ impl ModelConfig {
         }
     }
 
+    /// Whether a layer carries its states on from batch to batch.
+    pub(crate) fn is_stateful(&self) -> bool {
+        self.layers.iter().any(|layer| layer.class.is_stateful())
+    }
+
     /// The number of token ids that the first Embedding knows, if the model begins with one.
     pub fn vocab_size(&self) -> Option<usize> {
         self.layers.iter().find_map(|layer| match &layer.class {
