@@ -43,6 +43,14 @@ fn npz(path: &Path, members: &[(&str, &[u8])]) {
     archive.finish().expect("an archive");
 }
 
+/// The shipped lstm as an unpacked `.keras`, in the folder `lstm`; gives its config.json.
+fn unpacked_lstm(here: &Path) -> String {
+    run(here, &["convert", "lstm", "lstm.keras"]).success();
+    let file = fs::File::open(here.join("lstm.keras")).expect("a file");
+    zip::ZipArchive::new(file).expect("an archive").extract(here.join("lstm")).expect("unpacked");
+    fs::read_to_string(here.join("lstm/config.json")).expect("a config")
+}
+
 /// Neither a shape that was made up nor an archive of zeros fills the memory, and an axis as long as it likes beside an
 /// empty one is not walked along.
 #[test]
@@ -138,6 +146,11 @@ fn the_answer_does_not_replace_the_model() {
     let args =
         ["predict", "w.safetensors", "--config", SHIPPED, "--input", "x.csv", "--output", "w.safetensors"];
     fails(run(here, &args), 1, "w.safetensors: is what is being read");
+    // Nor the weights of a folder without a history, which is no run.
+    run(here, &["convert", "lstm", "model"]).success();
+    fs::remove_file(here.join("model/history.csv")).expect("removed");
+    let args = ["predict", "./model", "--input", "x.csv", "--output", "model/model.safetensors"];
+    fails(run(here, &args), 1, "model/model.safetensors: is what is being read");
 }
 
 /// As in a table.
@@ -157,10 +170,7 @@ fn an_array_beyond_f32_is_refused() {
 fn a_stateful_model_is_not_evaluated_nor_written_for_keras() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
-    run(here, &["convert", "lstm", "lstm.keras"]).success();
-    let file = fs::File::open(here.join("lstm.keras")).expect("a file");
-    zip::ZipArchive::new(file).expect("an archive").extract(here.join("lstm")).expect("unpacked");
-    let config = fs::read_to_string(here.join("lstm/config.json")).expect("a config");
+    let config = unpacked_lstm(here);
     let stateful = config.replacen("\"stateful\":false", "\"stateful\":true", 1);
     assert_ne!(config, stateful);
     fs::write(here.join("lstm/config.json"), stateful).expect("written");
@@ -494,10 +504,7 @@ fn a_model_worse_than_guessing_is_warned_of() {
 fn a_byte_order_mark_in_an_unpacked_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
-    run(here, &["convert", "lstm", "lstm.keras"]).success();
-    let file = fs::File::open(here.join("lstm.keras")).expect("a file");
-    zip::ZipArchive::new(file).expect("an archive").extract(here.join("lstm")).expect("unpacked");
-    let config = fs::read_to_string(here.join("lstm/config.json")).expect("a config");
+    let config = unpacked_lstm(here);
     fs::write(here.join("lstm/config.json"), format!("\u{feff}{config}")).expect("written");
     run(here, &["summary", "./lstm"]).success().stdout(contains("lstm (LSTM)"));
 }

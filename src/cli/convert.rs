@@ -2,7 +2,7 @@
 
 use super::model::ModelSource;
 use super::output::message;
-use super::run_folder::refuse_run;
+use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output};
 use crate::checkpoint::{
     self, Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, write_atomic,
@@ -208,9 +208,7 @@ struct Report {
 pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
     let Settings { args, format } = settings;
     let out = args.output.as_path();
-    let read: Vec<&Path> =
-        [Some(Path::new(&args.input)), args.config.as_deref()].into_iter().flatten().collect();
-    refuse_input(&read, out)?;
+    refuse_input(&[Some(Path::new(&args.input)), args.config.as_deref()], out, "OUT")?;
     refuse_run(out)?;
     let source = Source::read(&args.input, args.config.as_deref())?;
     let model = &source.config.model;
@@ -255,19 +253,6 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
         }
     }
     Ok(Outcome::Done)
-}
-
-/// A conversion must not destroy what it reads: a file, a folder's weights, the file of `--config`.
-fn refuse_input(read: &[&Path], out: &Path) -> anyhow::Result<()> {
-    let Ok(to) = out.canonicalize() else { return Ok(()) };
-    for path in read {
-        let Ok(from) = path.canonicalize() else { continue };
-        let weights = from.join(WEIGHTS_FILE).canonicalize().ok();
-        if from == to || from.parent() == Some(&to) || weights.as_ref() == Some(&to) {
-            anyhow::bail!("{}: is what is being read; name another OUT", out.display());
-        }
-    }
-    Ok(())
 }
 
 /// PyTorch's tools look for `format`.

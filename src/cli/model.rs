@@ -43,7 +43,7 @@ impl ModelSource {
         if path.is_dir() {
             // An unpacked .keras has a config.json too, in Keras's form.
             let is_keras = ["metadata.json", "saved_model.pb"].iter().any(|name| path.join(name).is_file());
-            return if is_keras || has_class_name(&path.join("config.json")) {
+            return if is_keras || is_architecture(&json(&path.join(CONFIG_FILE))) {
                 Ok(keras())
             } else {
                 Ok(Self::Folder(ModelFolder::open(path)?))
@@ -52,13 +52,11 @@ impl ModelSource {
         if path.is_file() {
             return match keras::kind(path)? {
                 Kind::Json => {
-                    // What is no JSON is for `Config` to complain of.
-                    let text = read_text(path).unwrap_or_default();
-                    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+                    let json = json(path);
                     if is_vocabulary(&json) {
                         anyhow::bail!("{argument}: is a vocabulary, not a model; it goes with --tokenizer");
                     }
-                    Ok(if json.get("class_name").is_none() { Self::Config(path.into()) } else { keras() })
+                    Ok(if is_architecture(&json) { keras() } else { Self::Config(path.into()) })
                 }
                 _ => Ok(keras()),
             };
@@ -158,10 +156,13 @@ fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<L
     Ok(loaded)
 }
 
-/// Whether it is JSON in the form of Keras's architectures.
-fn has_class_name(path: &Path) -> bool {
-    let json: serde_json::Value =
-        serde_json::from_str(&read_text(path).unwrap_or_default()).unwrap_or_default();
+/// What stands in a file of JSON; nothing where it is none, which is for others to complain of.
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&read_text(path).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Whether it is in the form of Keras's architectures, not of our `config.json`.
+fn is_architecture(json: &serde_json::Value) -> bool {
     json.get("class_name").is_some()
 }
 

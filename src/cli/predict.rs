@@ -1,6 +1,7 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
 use super::model::{ModelSource, tokenizer};
+use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output, arrays, output, predict_arrays};
 use crate::checkpoint::Checkpoint;
 use crate::nn::Mode;
@@ -55,11 +56,14 @@ struct Prediction {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    if let Some(out) = &args.output {
+        let read = [Some(Path::new(&args.model)), args.config.as_deref(), args.input.as_deref()];
+        refuse_input(&read, out, "--output")?;
+        refuse_run(out)?;
+    }
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu)?;
     if let Some(input) = &args.input {
-        let read = [Some(Path::new(&args.model)), args.config.as_deref()];
-        let read: Vec<&Path> = read.into_iter().flatten().collect();
-        return predict_arrays::run(&checkpoint, &read, input, args.output.as_deref(), args.json, output);
+        return predict_arrays::run(&checkpoint, input, args.output.as_deref(), args.json, output);
     }
     let classifier = Classifier::new(args, checkpoint)?;
     let mut predictions = Vec::new();

@@ -1,7 +1,6 @@
 //! `predict --input`: arrays through a model of any kind.
 
 use super::arrays::{self, Arrays};
-use super::run_folder::refuse_run;
 use super::{Outcome, Output};
 use crate::checkpoint::Checkpoint;
 use crate::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
@@ -20,21 +19,14 @@ struct Input {
     is_ids: bool,
 }
 
-/// Runs the arrays in `input` through the model, which was `read` from those files, and writes or prints what it gives.
+/// Runs the arrays in `input` through the model and writes or prints what it gives.
 pub(super) fn run(
     checkpoint: &Checkpoint,
-    read: &[&Path],
     input: &Path,
     out: Option<&Path>,
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    for path in read.iter().copied().chain([input]) {
-        if out.is_some_and(|out| is_same(out, path)) {
-            anyhow::bail!("{}: is what is being read; name another --output", path.display());
-        }
-    }
-    out.map_or(Ok(()), refuse_run)?;
     let inputs = inputs(&checkpoint.config.model);
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let tensors = match arrays::read(input, &names)? {
@@ -67,11 +59,6 @@ pub(super) fn run(
         }
     }
     Ok(Outcome::Done)
-}
-
-/// Whether both paths are of one file.
-fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The model's inputs in order.

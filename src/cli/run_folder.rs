@@ -37,6 +37,19 @@ pub(super) fn create(out: Option<&Path>, name: &str) -> anyhow::Result<ModelFold
     Ok(ModelFolder::create(path)?)
 }
 
+/// Refuses to write to `out`, the argument `name`, where it would destroy what is `read`: a file, a folder's weights.
+pub(super) fn refuse_input(read: &[Option<&Path>], out: &Path, name: &str) -> anyhow::Result<()> {
+    let Ok(to) = out.canonicalize() else { return Ok(()) };
+    for path in read.iter().flatten() {
+        let Ok(from) = path.canonicalize() else { continue };
+        let weights = from.join(WEIGHTS_FILE).canonicalize().ok();
+        if from == to || from.parent() == Some(&to) || weights.as_ref() == Some(&to) {
+            anyhow::bail!("{}: is what is being read; name another {name}", out.display());
+        }
+    }
+    Ok(())
+}
+
 /// Refuses to write to `out` where a run would be lost by it: the run's folder, or a file that makes it one.
 pub(super) fn refuse_run(out: &Path) -> anyhow::Result<()> {
     let is_run = |folder: &Path| [CONFIG_FILE, HISTORY_FILE].iter().all(|name| folder.join(name).is_file());
