@@ -1,19 +1,13 @@
 //! Keras's recurrent layers for Candle.
-#![deny(missing_docs)]
+pub use candle_recurrent_kernel::{awake, instruction_set};
 
-mod awake;
-pub use awake::awake;
 mod error;
 pub use error::{Error, Result};
 
 pub mod checkpoint;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod data;
 #[cfg(feature = "hub")]
 pub mod hub;
-mod kernel;
-pub use kernel::instruction_set;
 pub mod keras;
 pub mod model;
 pub mod nn;

@@ -70,7 +70,7 @@ fn layers_in_words(model: &ModelConfig) -> String {
 }
 
 /// A recurrent layer as `LSTM(8, dropout 0.3)`; `None` for the others.
-pub(crate) fn recurrent_in_words(class: &Class) -> Option<String> {
+pub fn recurrent_in_words(class: &Class) -> Option<String> {
     let (units, dropout, recurrent_dropout) = match class {
         Class::SimpleRNN(config) => (config.units, config.dropout, config.recurrent_dropout),
         Class::LSTM(config) => (config.units, config.dropout, config.recurrent_dropout),

@@ -17,9 +17,7 @@ mod file;
 mod folder;
 mod tensors;
 
-pub use card::card;
-#[cfg(feature = "cli")]
-pub(crate) use card::recurrent_in_words;
+pub use card::{card, recurrent_in_words};
 pub use config::{Config, Recipe, Results};
 pub use file::write_atomic;
 pub use folder::{

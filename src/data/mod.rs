@@ -5,7 +5,7 @@ mod acl_imdb;
 mod builtin;
 mod grammar;
 mod imdb;
-pub(crate) mod npz;
+pub mod npz;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod pickle;

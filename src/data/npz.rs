@@ -13,11 +13,12 @@ const SMALL: u64 = 64 << 20;
 
 /// An array's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// The type: `<f4`.
     pub descr: String,
     /// Whether the first axis runs fastest.
     pub fortran_order: bool,
+    /// The length of each axis.
     pub shape: Vec<usize>,
 }
 
@@ -55,6 +56,7 @@ impl Header {
         Ok((Self { descr: descr.into(), fortran_order, shape }, content))
     }
 
+    /// The number of elements; `None` where it overflows.
     pub fn count(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))
     }
@@ -80,8 +82,7 @@ fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// The names of the arrays in the archive `path`.
-#[cfg(feature = "cli")]
-pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+pub fn names(path: &Path) -> Result<Vec<String>> {
     contained(path, || {
         let archive = open(path)?;
         let array = |name: &str| Some(name.strip_suffix(".npy")?.to_string());
@@ -90,7 +91,7 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
 }
 
 /// The bytes of the member `name`.npy of the archive `path`.
-pub(crate) fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
+pub fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
     contained(path, || unpack(path, name))
 }
 

@@ -20,7 +20,6 @@ mod open;
 mod read;
 mod write;
 
-pub(crate) use hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 pub use layout::{LaidOut, Layout, weights_from_safetensors};
 pub use read::{Kind, Loaded, Options, kind, load, load_config, load_with};
 pub use write::{Written, to_keras, to_weights_h5};

@@ -226,7 +226,7 @@ impl ModelConfig {
     }
 
     /// Whether a layer carries its states on from batch to batch.
-    pub(crate) fn is_stateful(&self) -> bool {
+    pub fn is_stateful(&self) -> bool {
         self.layers.iter().any(|layer| layer.class.is_stateful())
     }
 

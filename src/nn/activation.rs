@@ -1,7 +1,8 @@
 //! Keras's activations (`keras/src/activations/activations.py`), by name.
 
-use crate::{Error, kernel};
+use crate::Error;
 use candle_core::{D, Result, Tensor};
+use candle_recurrent_kernel as kernel;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 

@@ -1,9 +1,9 @@
 //! Keras's `Embedding` (`keras/src/layers/core/embedding.py`).
 
 use super::{Initializer, Variable};
-use crate::kernel::{Rows, scatter};
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor, Var, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::{Rows, scatter};
 use serde::{Deserialize, Serialize};
 
 /// Keras's arguments.

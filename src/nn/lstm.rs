@@ -2,7 +2,7 @@
 
 use super::recurrent::{Settings, recurrent_layer};
 use super::{Activation, Initializer, Variable};
-use crate::kernel::Kind;
+use candle_recurrent_kernel::Kind;
 use serde::{Deserialize, Serialize};
 
 /// Keras's arguments and defaults.

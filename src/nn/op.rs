@@ -6,8 +6,8 @@
 
 use super::Embedding;
 use super::recurrent::{DropoutMask, Output, Recurrent, Source};
-use crate::kernel::{self, Layer, Saved};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_recurrent_kernel::{self as kernel, Layer, Saved};
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 

@@ -1,9 +1,9 @@
 //! What SimpleRNN, LSTM and GRU share: dropout masks, state, the choice between the kernels and the tensor path.
 
 use super::{Activation, Embedding, Mode, init::Variable, op, random::Stream, steps};
-use crate::kernel::{self, Kind};
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::{self as kernel, Kind};
 use std::sync::{Mutex, PoisonError};
 
 /// What a recurrent layer may be given beside its input.

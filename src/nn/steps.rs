@@ -2,8 +2,8 @@
 //! f32 and with activations that the kernels do not know; and the oracle of the kernels' tests.
 
 use super::recurrent::{DropoutMask, Output, Recurrent};
-use crate::kernel::Kind;
 use candle_core::{D, Result, Tensor};
+use candle_recurrent_kernel::Kind;
 
 /// Runs `recurrent` over `xs` (batch, time, features).
 pub(super) fn run(

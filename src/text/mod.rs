@@ -10,7 +10,10 @@ use crate::{Error, Result};
 use std::path::Path;
 
 /// Reads a file of UTF-8 text, without the byte order mark that Windows's editors put first.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// [`Error::File`] where it is a folder, cannot be read, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
     if path.is_dir() {
         return Err(Error::file(path, "is a folder, expected a file"));
     }

@@ -1,8 +1,6 @@
 //! What goes out: `.keras` and `.weights.h5`, the layouts of PyTorch and candle-nn, and the command `convert`.
 //! `scripts/keras_roundtrip.py` and `scripts/torch_layout.py` hold the same against Keras and PyTorch themselves.
 
-#[cfg(feature = "cli")]
-mod cli;
 mod keras;
 mod layouts;
 

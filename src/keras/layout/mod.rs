@@ -28,6 +28,7 @@ pub(super) mod view;
 
 pub use file::weights_from_safetensors;
 
+use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use crate::model::ModelConfig;
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -78,6 +79,23 @@ impl Layout {
             return Ok(LaidOut { tensors: variables.clone(), notes: vec![] });
         }
         lay_out(&modules::modules(config, self)?, self, variables)
+    }
+
+    /// What a safetensors file of `config` in this layout says of itself: its format, the model's name, and which
+    /// `hard_sigmoid` the weights were made for, since the architecture will come from another file, which may mean
+    /// Keras's other function of that name.
+    pub fn metadata(self, config: &ModelConfig) -> BTreeMap<&'static str, String> {
+        let format = match self {
+            Self::Keras => "candle-recurrent",
+            Self::CandleNn => "candle-nn",
+            // PyTorch's tools look for it.
+            Self::PyTorch => "pt",
+        };
+        let mut metadata = BTreeMap::from([("format", format.to_string()), ("model", config.name.clone())]);
+        if let Some(used) = serde_json::to_value(config).ok().as_ref().and_then(HardSigmoid::used) {
+            metadata.insert(HARD_SIGMOID, used.formula().into());
+        }
+        metadata
     }
 
     /// Reads tensors of this layout as the variables of `config`. Modules are found by the layers' names, which may have

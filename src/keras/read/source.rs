@@ -4,7 +4,7 @@ use super::container::{Kind, sniff};
 use super::dialect::Version;
 use super::hdf5::Hdf5;
 use super::{archive, within};
-use crate::keras::{HARD_SIGMOID, HardSigmoid};
+use crate::keras::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use crate::{Error, Result};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};

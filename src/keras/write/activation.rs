@@ -3,7 +3,7 @@
 //! Keras 1 and 2: clip(0.2 x + 0.5, 0, 1). Keras 3: relu6(x + 3) / 6 = clip(x / 6 + 0.5, 0, 1). So the old function of x
 //! is the new one of 1.2 x, and where x is a sum of products with the layer's own variables these can carry the factor.
 
-use crate::keras::HardSigmoid;
+use crate::keras::hard_sigmoid::HardSigmoid;
 use crate::keras::layout::view::{self, View};
 use crate::{Error, Result};
 use candle_core::{D, Tensor};

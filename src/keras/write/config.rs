@@ -1,7 +1,7 @@
 //! A model's JSON as Keras 3.15 writes it into `config.json`.
 
 use super::groups::is_graph;
-use crate::keras::HardSigmoid;
+use crate::keras::hard_sigmoid::HardSigmoid;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};

@@ -8,8 +8,8 @@ mod hdf5;
 #[cfg(test)]
 mod tests;
 
+use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use super::layout::view::model_json;
-use super::{HARD_SIGMOID, HardSigmoid};
 use crate::Result;
 use crate::model::ModelConfig;
 use candle_core::Tensor;

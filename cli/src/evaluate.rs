@@ -2,9 +2,9 @@
 
 use super::reading::Reading;
 use super::{Outcome, Output, values};
-use crate::data;
-use crate::train;
 use anyhow::Context;
+use candle_recurrent::data;
+use candle_recurrent::train;
 
 /// Measure a trained model on a data set's test reviews
 ///

@@ -2,8 +2,8 @@
 
 use super::output::table;
 use super::{Outcome, Output};
-use crate::checkpoint::{Results, recurrent_in_words};
-use crate::zoo;
+use candle_recurrent::checkpoint::{Results, recurrent_in_words};
+use candle_recurrent::zoo;
 use serde::Serialize;
 
 /// List the models of the zoo: their recurrent layers, parameters, and the figures they were trained to

@@ -2,11 +2,11 @@
 
 use super::interrupt;
 use super::progress::Progress;
-use crate::Result;
-use crate::checkpoint::{Config, ModelFolder, Results, SVG_FILE};
-use crate::plot;
-use crate::text::Tokenizer;
-use crate::train::{Batch, Epoch, History, Observer, Snapshot};
+use candle_recurrent::Result;
+use candle_recurrent::checkpoint::{Config, ModelFolder, Results, SVG_FILE};
+use candle_recurrent::plot;
+use candle_recurrent::text::Tokenizer;
+use candle_recurrent::train::{Batch, Epoch, History, Observer, Snapshot};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -44,7 +44,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// The run's figures so far; none before the first epoch is done.
-    pub(super) fn results(&self, test: Option<crate::train::Evaluation>) -> Option<Results> {
+    pub(super) fn results(&self, test: Option<candle_recurrent::train::Evaluation>) -> Option<Results> {
         let best = self.history.best()?;
         Some(Results {
             data: self.data.to_string(),

@@ -2,10 +2,10 @@
 
 use super::arrays::{self, Arrays};
 use super::{Outcome, Output};
-use crate::checkpoint::Checkpoint;
-use crate::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
-use crate::nn::Mode;
 use candle_core::{DType, Device, Tensor};
+use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
+use candle_recurrent::nn::Mode;
 use serde::{Serialize, Serializer};
 use std::path::Path;
 

@@ -7,14 +7,14 @@ use super::reading::Reading;
 use super::recorder::Recorder;
 use super::run_folder::Claim;
 use super::{Outcome, Output, interrupt, run_folder, values};
-use crate::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
-use crate::data::{self, Source, Splits};
-use crate::model::{Model, ModelConfig, Weights};
-use crate::text::Tokenizer;
-use crate::train::{FitConfig, History, RmsProp, Shuffle, Stop, evaluate, fit};
-use crate::zoo;
 use anyhow::Context;
 use candle_core::Device;
+use candle_recurrent::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
+use candle_recurrent::data::{self, Source, Splits};
+use candle_recurrent::model::{Model, ModelConfig, Weights};
+use candle_recurrent::text::Tokenizer;
+use candle_recurrent::train::{FitConfig, History, RmsProp, Shuffle, Stop, evaluate, fit};
+use candle_recurrent::zoo;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -300,7 +300,7 @@ impl Run<'_> {
         let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.reading.quiet);
         let (train, validation) = (&splits.train, &splits.validation);
         let mut run = || fit(&model, &frozen, &mut optimizer, train, validation, &fit_config, &mut recorder);
-        let outcome = if device.is_cpu() { crate::awake(run) } else { run() };
+        let outcome = if device.is_cpu() { candle_recurrent::awake(run) } else { run() };
         let results = recorder.results(None);
         let outcome = match outcome {
             Ok(outcome) => outcome,

@@ -1,14 +1,14 @@
 //! The argument MODEL: a name of the zoo, a model folder, a `config.json`, or a file of Keras's.
 
 use super::output::message;
-use crate::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
-use crate::data;
-use crate::keras::{self, Kind, Loaded};
-use crate::model::{Model, ModelConfig, Weights};
-use crate::text::{Tokenizer, read_text};
-use crate::train::History;
-use crate::zoo;
 use candle_core::Device;
+use candle_recurrent::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
+use candle_recurrent::data;
+use candle_recurrent::keras::{self, Kind, Loaded};
+use candle_recurrent::model::{Model, ModelConfig, Weights};
+use candle_recurrent::text::{Tokenizer, read_text};
+use candle_recurrent::train::History;
+use candle_recurrent::zoo;
 use std::path::{Path, PathBuf};
 
 /// What MODEL turned out to be.
@@ -226,7 +226,7 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn find(path: &Path) -> anyhow::Result<Self> {
-        use crate::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
+        use candle_recurrent::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
         let weights = if path.is_dir() { path.join(WEIGHTS_FILE) } else { path.to_path_buf() };
         if !weights.is_file() {
             anyhow::bail!(

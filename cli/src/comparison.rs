@@ -3,9 +3,9 @@
 use super::output::table;
 use super::run_folder::{RUNS, first_free};
 use super::train::Report;
-use crate::checkpoint::write_atomic;
-use crate::plot;
-use crate::train::History;
+use candle_recurrent::checkpoint::write_atomic;
+use candle_recurrent::plot;
+use candle_recurrent::train::History;
 use std::path::{Path, PathBuf};
 
 /// The table of the runs.

@@ -4,7 +4,6 @@ use super::output;
 use anyhow::Context;
 use candle_core::Device;
 use clap::ValueEnum;
-use std::error::Error;
 use std::io::IsTerminal;
 
 /// A device by name.
@@ -45,11 +44,7 @@ pub(super) fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
         Some(threads) => pool.num_threads(threads),
         None => pool,
     };
-    match pool.build_global() {
-        // A process has one such pool: a second command in it keeps the first one's.
-        Err(error) if error.source().is_none() => Ok(()),
-        made => made.context("the pool of threads"),
-    }
+    pool.build_global().context("the pool of threads")
 }
 
 /// Lines that say what is being read or fetched, on a terminal and unless `quiet`.

@@ -1,6 +1,6 @@
 //! Parsers of argument values, each with a message that says what would do.
 
-use crate::data::Source;
+use candle_recurrent::data::Source;
 use std::path::PathBuf;
 
 /// A whole number from 1.

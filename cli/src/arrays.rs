@@ -1,10 +1,10 @@
 //! Arrays in and out: NumPy's `.npz` and `.npy`, `.safetensors`, and tables of numbers.
 
-use crate::checkpoint::{to_safetensors, write_atomic};
-use crate::data::npz::{self, Header};
-use crate::text::read_text;
 use anyhow::{Context, anyhow, bail};
 use candle_core::{DType, Device, Tensor};
+use candle_recurrent::checkpoint::{to_safetensors, write_atomic};
+use candle_recurrent::data::npz::{self, Header};
+use candle_recurrent::text::read_text;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};

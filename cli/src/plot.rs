@@ -2,9 +2,9 @@
 
 use super::model::ModelSource;
 use super::{Outcome, Output, values};
-use crate::checkpoint::write_atomic;
-use crate::plot::{self, Picture};
-use crate::train::History;
+use candle_recurrent::checkpoint::write_atomic;
+use candle_recurrent::plot::{self, Picture};
+use candle_recurrent::train::History;
 use std::path::{Path, PathBuf};
 
 /// Draw the loss curves of one run, or compare the validation loss of several

@@ -206,7 +206,7 @@ fn tanh_far<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::isa::dispatch;
+    use crate::isa::dispatch;
     use pulp::WithSimd;
 
     #[derive(Clone, Copy, Debug)]

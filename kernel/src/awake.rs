@@ -23,7 +23,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 ///
 /// ```
 /// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-/// let sum = pool.install(|| candle_recurrent::awake(|| rayon::join(|| 1, || 2)));
+/// let sum = pool.install(|| candle_recurrent_kernel::awake(|| rayon::join(|| 1, || 2)));
 /// assert_eq!(sum, (1, 2));
 /// ```
 pub fn awake<R>(work: impl FnOnce() -> R) -> R {

@@ -1,5 +1,5 @@
 //! The command line: one file a subcommand. Arguments are parsed and checked whole into plain settings before any file
-//! is touched; then one call into the library, and a report. Nothing else in this crate prints.
+//! is touched; then one call into the library, and a report. The library prints nothing.
 //!
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
 //! 130 interrupted.
@@ -69,10 +69,9 @@ enum Outcome {
     Interrupted,
 }
 
-/// Runs the command line `args` (the program's name first) and gives its exit code.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+fn main() -> ExitCode {
     let mut output = Output::stdout();
-    let args: Vec<OsString> = args.into_iter().collect();
+    let args: Vec<OsString> = std::env::args_os().collect();
     let result = match not_text(&args) {
         Some(error) => Err(error.into()),
         None => Cli::try_parse_from(&args).map_err(Into::into).and_then(|cli| cli.command.run(&mut output)),

@@ -3,9 +3,9 @@
 use super::device::{DeviceName, set_threads, status};
 use super::model::{ModelSource, tokenizer};
 use super::values;
-use crate::data::Source;
-use crate::text::Tokenizer;
 use candle_core::Device;
+use candle_recurrent::data::Source;
+use candle_recurrent::text::Tokenizer;
 use std::path::PathBuf;
 
 /// The options that are the same for both.

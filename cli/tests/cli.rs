@@ -1,5 +1,4 @@
 //! The command line from outside: every command, its JSON keys, its exit codes, and what bad input gets.
-#![cfg(feature = "cli")]
 
 use assert_cmd::Command;
 use predicates::prelude::*;

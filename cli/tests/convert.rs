@@ -64,7 +64,7 @@ fn layouts_go_round() {
 fn weights_keep_their_hard_sigmoid() {
     let folder = folder();
     let path = folder.path();
-    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/k2_recurrent.h5");
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/k2_recurrent.h5");
     let old = old.to_str().expect("a path");
     convert(path, &[old, "new.keras"]).success();
     convert(path, &[old, "old.safetensors"]).success();
@@ -90,7 +90,7 @@ fn a_folder_keeps_what_it_has() {
     let folder = folder();
     let path = folder.path();
     convert(path, &["lstm", "model"]).success();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/lstm");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/lstm");
     for name in ["config.json", "model.safetensors", "tokenizer.json", "history.csv", "README.md"] {
         let (copy, original) = (fs::read(path.join("model").join(name)), fs::read(shipped.join(name)));
         assert!(copy.expect(name) == original.expect(name), "{name}");

@@ -1,5 +1,4 @@
 //! The command line on files of Keras's.
-#![cfg(feature = "cli")]
 
 use assert_cmd::Command;
 use candle_core::{DType, Tensor, npy::NpzTensors};
@@ -8,9 +7,9 @@ use predicates::str::contains;
 use serde_json::Value;
 use std::path::Path;
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
 /// Ids below 12, six a text; GRU, LSTM and a sigmoid, in the form of Keras 2.1.
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/old_keras_2_1.h5");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/old_keras_2_1.h5");
 
 fn run(folder: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
     Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))

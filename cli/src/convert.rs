@@ -4,14 +4,13 @@ use super::model::ModelSource;
 use super::output::message;
 use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output};
-use crate::checkpoint::{
+use candle_core::{Device, Tensor};
+use candle_recurrent::checkpoint::{
     self, Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, write_atomic,
 };
-use crate::keras::{self, Layout};
-use crate::model::ModelConfig;
-use crate::text::Tokenizer;
-use crate::train::History;
-use candle_core::{Device, Tensor};
+use candle_recurrent::keras::{self, Layout};
+use candle_recurrent::text::Tokenizer;
+use candle_recurrent::train::History;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -226,7 +225,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
         }
         Format::Safetensors(layout) => {
             let laid_out = layout.apply(model, &source.weights)?;
-            let bytes = checkpoint::to_safetensors(&laid_out.tensors, &metadata(model, *layout))?;
+            let bytes = checkpoint::to_safetensors(&laid_out.tensors, &layout.metadata(model))?;
             write_atomic(out, &bytes)?;
             notes.extend(laid_out.notes);
         }
@@ -255,22 +254,6 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     Ok(Outcome::Done)
 }
 
-/// PyTorch's tools look for `format`.
-fn metadata(model: &ModelConfig, layout: Layout) -> BTreeMap<&'static str, String> {
-    let format = match layout {
-        Layout::Keras => "candle-recurrent",
-        Layout::CandleNn => "candle-nn",
-        Layout::PyTorch => "pt",
-    };
-    let mut metadata = BTreeMap::from([("format", format.to_string()), ("model", model.name.clone())]);
-    // The architecture will come from another file, which may mean Keras's other function of that name.
-    let used = serde_json::to_value(model).ok().as_ref().and_then(keras::HardSigmoid::used);
-    if let Some(used) = used {
-        metadata.insert(keras::HARD_SIGMOID, used.formula().into());
-    }
-    metadata
-}
-
 fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
     let folder = ModelFolder::create(out)?;
     let best = source.history.as_ref().and_then(|history| history.best());
@@ -279,8 +262,7 @@ fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
         folder.save_pictures(&source.config.model.name, history)?;
         return Ok(());
     }
-    let weights =
-        checkpoint::to_safetensors(&source.weights, &metadata(&source.config.model, Layout::Keras))?;
+    let weights = checkpoint::to_safetensors(&source.weights, &Layout::Keras.metadata(&source.config.model))?;
     // Of an older model in this place nothing may stay that belongs to it.
     for name in [HISTORY_FILE, SVG_FILE, PNG_FILE] {
         folder.remove(name)?;

@@ -15,11 +15,12 @@
 //! Loops count rather than iterate: what takes a closure may not be inlined into the function for which the vector
 //! instructions are enabled, and would then run without them.
 //!
-//! Nothing here knows of tensors or files; [`crate::nn`] wraps it in Candle's custom ops.
+//! Nothing here knows of tensors or files: `candle-recurrent` wraps it in Candle's custom ops.
 
-#![allow(clippy::needless_range_loop)]
+#![allow(unsafe_code, clippy::needless_range_loop)]
 
 mod activation;
+mod awake;
 mod backward;
 mod buffer;
 mod cell;
@@ -38,9 +39,10 @@ mod sums;
 mod table;
 mod weights;
 
-pub(crate) use activation::Activation;
-pub(crate) use backward::backward;
-pub(crate) use cell::Kind;
-pub(crate) use forward::{Saved, forward};
+pub use activation::Activation;
+pub use awake::awake;
+pub use backward::backward;
+pub use cell::Kind;
+pub use forward::{Saved, forward};
 pub use isa::instruction_set;
-pub(crate) use pass::{Dropout, Input, Layer, Rows, scatter};
+pub use pass::{Dropout, Input, Layer, Rows, scatter};

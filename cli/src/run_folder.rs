@@ -1,6 +1,6 @@
 //! Where a run is written: a new folder, or the one that `--out` names.
 
-use crate::checkpoint::{CONFIG_FILE, HISTORY_FILE, ModelFolder, TOKENIZER_FILE, WEIGHTS_FILE};
+use candle_recurrent::checkpoint::{CONFIG_FILE, HISTORY_FILE, ModelFolder, TOKENIZER_FILE, WEIGHTS_FILE};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 

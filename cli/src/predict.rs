@@ -3,11 +3,11 @@
 use super::model::{ModelSource, tokenizer};
 use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output, arrays, output, predict_arrays};
-use crate::checkpoint::Checkpoint;
-use crate::nn::Mode;
-use crate::text::{Tokenizer, pad_sequences};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
+use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::nn::Mode;
+use candle_recurrent::text::{Tokenizer, pad_sequences};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Progress on standard error, in the form that people know from Keras.
 
-use crate::Result;
-use crate::train::{Batch, Epoch, History, Observer};
+use candle_recurrent::Result;
+use candle_recurrent::train::{Batch, Epoch, History, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
