@@ -11,12 +11,11 @@
 
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use candle_recurrent::data::Dataset;
-use candle_recurrent::model::{Model, Weights};
-use candle_recurrent::nn::random::Stream;
-use candle_recurrent::nn::{
+use candle_recurrent::data::{Dataset, RandomState};
+use candle_recurrent::layers::{
     Call, Gru, GruConfig, Lstm, LstmConfig, Mode, SimpleRnn, SimpleRnnConfig, Variable,
 };
+use candle_recurrent::model::{Model, Weights};
 use candle_recurrent::train::{FitConfig, RmsProp, RmsPropConfig, Shuffle, Silent, evaluate, fit};
 use candle_recurrent::zoo;
 use criterion::{Criterion, SamplingMode};
@@ -94,9 +93,9 @@ impl Layer {
     fn call(&self, xs: &Tensor, mode: Mode) -> candle_core::Result<Tensor> {
         let call = Call { mode, ..Call::default() };
         Ok(match self {
-            Self::SimpleRnn(layer) => layer.call(xs, call)?.output,
-            Self::Lstm(layer) => layer.call(xs, call)?.output,
-            Self::Gru(layer) => layer.call(xs, call)?.output,
+            Self::SimpleRnn(layer) => layer.call(xs, call)?.hidden,
+            Self::Lstm(layer) => layer.call(xs, call)?.hidden,
+            Self::Gru(layer) => layer.call(xs, call)?.hidden,
         })
     }
 }
@@ -138,7 +137,7 @@ fn layer(criterion: &mut Criterion, times: &mut Times, case: Case) -> Result<()>
     let mut weights = Weights::default();
     weights.add("layer", &Layer::variables(case.kind, case.units), 1, &CPU)?;
     let tracked = Layer::new(case.kind, case.units, weights.var_builder().pp("layer"))?;
-    let frozen = Layer::new(case.kind, case.units, weights.frozen().pp("layer"))?;
+    let frozen = Layer::new(case.kind, case.units, weights.detached().pp("layer"))?;
     let xs = Tensor::randn(0f32, 1f32, (case.batch, case.time, case.units), &CPU)?;
     let var = Var::from_tensor(&xs)?;
     let work = || -> Result<()> {
@@ -193,7 +192,7 @@ fn optimizer(criterion: &mut Criterion) -> Result<()> {
         }
         let grads = loss.backward()?;
         let count: usize = variables.iter().map(|(_, var)| var.elem_count()).sum();
-        let mut rmsprop = RmsProp::new(variables, RmsPropConfig::default())?;
+        let mut rmsprop = RmsProp::named(variables, RmsPropConfig::default())?;
         time(criterion, "rmsprop step", format!("{count} parameters"), || Ok(rmsprop.step(&grads)?));
     }
     Ok(())
@@ -201,9 +200,9 @@ fn optimizer(criterion: &mut Criterion) -> Result<()> {
 
 /// An epoch of the zoo's models on random ids, 20,000 × 100 in batches of 64, and their evaluation.
 fn epochs(criterion: &mut Criterion) -> Result<()> {
-    let mut stream = Stream::new(1);
+    let mut random = RandomState::new(1);
     let mut rows = |count: usize| {
-        let ids = (0..count * 100).map(|_| stream.below(500)).collect();
+        let ids = (0..count * 100).map(|_| random.permutation(500)[0]).collect();
         let labels = (0..count).map(|row| (row % 2) as u8).collect();
         Dataset::new(ids, labels, 100)
     };
@@ -213,10 +212,10 @@ fn epochs(criterion: &mut Criterion) -> Result<()> {
         let model = zoo::get(name)?.config()?.model;
         let weights = Weights::init(&model, 1, &CPU)?;
         let (tracked, frozen) =
-            (Model::new(&model, weights.var_builder())?, Model::new(&model, weights.frozen())?);
+            (Model::new(&model, weights.var_builder())?, Model::new(&model, weights.detached())?);
         let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
         let mut rmsprop =
-            RmsProp::new(variables, RmsPropConfig { learning_rate: 1e-4, ..Default::default() })?;
+            RmsProp::named(variables, RmsPropConfig { learning_rate: 1e-4, ..Default::default() })?;
         time(criterion, "epoch of 20000 x 100", name.into(), || {
             fit(&tracked, &frozen, &mut rmsprop, &train, &validation, &config, &mut Silent)?;
             Ok(())

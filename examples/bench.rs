@@ -9,8 +9,8 @@
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use candle_recurrent::data::{self, Dataset, Options, Source};
+use candle_recurrent::layers::{Call, Gru, GruConfig, Lstm, LstmConfig, Mode};
 use candle_recurrent::model::{Model, ModelConfig, Weights};
-use candle_recurrent::nn::{Call, Gru, GruConfig, Lstm, LstmConfig, Mode};
 use candle_recurrent::train::{
     self, Batch, FitConfig, Observer, RmsProp, RmsPropConfig, Shuffle, batch_loss, fit,
 };
@@ -40,8 +40,8 @@ impl Training {
         let rmsprop = RmsPropConfig { learning_rate, ..RmsPropConfig::default() };
         Ok(Self {
             model: Model::new(config, weights.var_builder())?,
-            frozen: Model::new(config, weights.frozen())?,
-            optimizer: RmsProp::new(variables, rmsprop)?,
+            frozen: Model::new(config, weights.detached())?,
+            optimizer: RmsProp::named(variables, rmsprop)?,
         })
     }
 
@@ -60,9 +60,6 @@ impl Training {
 
     /// The same pass with a clock around each of its parts.
     fn phases(&mut self, rows: &Dataset) -> Result<Vec<(&'static str, f64)>> {
-        for (name, squares) in self.model.squares() {
-            self.optimizer.set_squares(&name, squares)?;
-        }
         let names = ["gather", "forward", "loss", "backward", "optimizer"];
         let mut sums = [0.0; 5];
         let order: Vec<u32> = (0..u32::try_from(rows.len())?).collect();
@@ -127,8 +124,8 @@ impl Stepper {
         let start = Instant::now();
         let call = Call { mode: Mode::Training { seed: 0 }, ..Call::default() };
         let output = match &self.layer {
-            Layer::Lstm(lstm) => lstm.call(self.xs.as_tensor(), call)?.output,
-            Layer::Gru(gru) => gru.call(self.xs.as_tensor(), call)?.output,
+            Layer::Lstm(lstm) => lstm.call(self.xs.as_tensor(), call)?.hidden,
+            Layer::Gru(gru) => gru.call(self.xs.as_tensor(), call)?.hidden,
         };
         let loss = output.sqr()?.sum_all()?;
         let grads = loss.backward()?;
@@ -301,7 +298,7 @@ impl Worker {
         let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
         let config = RmsPropConfig { learning_rate: 1e-3, ..RmsPropConfig::default() };
         let xs = self.weights.get(&format!("step/x/{units}")).ok_or("weights.safetensors lacks the input")?;
-        Ok(Stepper { layer, xs: Var::from_tensor(xs)?, optimizer: RmsProp::new(variables, config)? })
+        Ok(Stepper { layer, xs: Var::from_tensor(xs)?, optimizer: RmsProp::named(variables, config)? })
     }
 }
 

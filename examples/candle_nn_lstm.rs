@@ -11,7 +11,7 @@ use candle_nn::rnn::{GRUConfig, LSTMConfig, RNN, gru, lstm};
 use candle_nn::{VarBuilder, embedding, linear};
 use candle_recurrent::checkpoint::to_safetensors;
 use candle_recurrent::keras::Layout;
-use candle_recurrent::nn::Mode;
+use candle_recurrent::layers::Mode;
 use candle_recurrent::zoo;
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{LayerNorm, VarBuilder, VarMap, layer_norm};
-use candle_recurrent::nn::{Dense, DenseConfig, Gru, GruConfig, Lstm, LstmConfig};
+use candle_recurrent::layers::{Dense, DenseConfig, Gru, GruConfig, Lstm, LstmConfig};
 
 /// Reads 6 sensor values a step and gives the odds of 3 states.
 struct Monitor {

@@ -59,9 +59,9 @@ fn main() -> Result<()> {
     weights.restore(&tensors.into_iter().collect::<BTreeMap<_, _>>())?;
 
     let model = Model::new(&config.model, weights.var_builder())?;
-    let frozen = Model::new(&config.model, weights.frozen())?;
+    let frozen = Model::new(&config.model, weights.detached())?;
     let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
-    let mut optimizer = RmsProp::new(variables, config.recipe.optimizer.clone())?;
+    let mut optimizer = RmsProp::named(variables, config.recipe.optimizer.clone())?;
     let batch_size = config.recipe.batch_size;
     let fit_config = FitConfig { epochs: 1, batch_size, shuffle: Shuffle::Never, ..FitConfig::default() };
     let mut losses = Losses { rows, batch_size, ..Losses::default() };

@@ -5,7 +5,7 @@
 //! ```
 
 use candle_core::{Device, Tensor};
-use candle_recurrent::{nn::Mode, text::pad_sequences, zoo};
+use candle_recurrent::{layers::Mode, text::pad_sequences, zoo};
 
 fn main() -> candle_recurrent::Result<()> {
     let text = std::env::args().nth(1).unwrap_or_else(|| "a wonderful film, one of the best".into());

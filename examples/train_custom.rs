@@ -4,21 +4,21 @@
 //! cargo run --release --example train_custom
 //! ```
 
-use candle_core::{Device, Module, Tensor};
+use candle_core::{Device, Tensor};
 use candle_recurrent::Result;
+use candle_recurrent::data::RandomState;
+use candle_recurrent::layers::{Dense, DenseConfig, Gru, GruConfig};
 use candle_recurrent::model::Weights;
-use candle_recurrent::nn::random::Stream;
-use candle_recurrent::nn::{Dense, DenseConfig, Gru, GruConfig};
 use candle_recurrent::train::{RmsProp, RmsPropConfig, binary_crossentropy};
 
 const TIME: usize = 30;
 
 /// `count` sequences with a 1 in the first feature at one step and in the second at another; 1 if the first is earlier.
-fn batch(count: usize, stream: &mut Stream) -> Result<(Tensor, Tensor)> {
+fn batch(count: usize, random: &mut RandomState) -> Result<(Tensor, Tensor)> {
     let (mut xs, mut ys) = (vec![0f32; count * TIME * 2], vec![0f32; count]);
     for row in 0..count {
-        let first = stream.below(TIME as u32) as usize;
-        let second = (first + 1 + stream.below(TIME as u32 - 1) as usize) % TIME;
+        let [first, second, ..] = random.permutation(TIME as u32)[..] else { continue };
+        let (first, second) = (first as usize, second as usize);
         xs[(row * TIME + first) * 2] = 1.0;
         xs[(row * TIME + second) * 2 + 1] = 1.0;
         ys[row] = if first < second { 1.0 } else { 0.0 };
@@ -38,17 +38,17 @@ fn main() -> Result<()> {
 
     let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
     let config = RmsPropConfig { learning_rate: 0.01, ..RmsPropConfig::default() };
-    let mut optimizer = RmsProp::new(variables, config)?;
-    let mut stream = Stream::new(7);
+    let mut optimizer = RmsProp::named(variables, config)?;
+    let mut random = RandomState::new(7);
     for step in 1..=300 {
-        let (xs, ys) = batch(64, &mut stream)?;
+        let (xs, ys) = batch(64, &mut random)?;
         let loss = binary_crossentropy(&head.linear(&gru.forward(&xs)?)?, &ys)?;
         optimizer.step(&loss.backward()?)?;
         if step % 50 == 0 {
             println!("step {step}: loss {:.4}", loss.to_scalar::<f32>()?);
         }
     }
-    let (xs, ys) = batch(1000, &mut stream)?;
+    let (xs, ys) = batch(1000, &mut random)?;
     let logits = head.linear(&gru.forward(&xs)?)?;
     let right = logits.gt(0f32)?.to_dtype(ys.dtype())?.eq(&ys)?.to_dtype(ys.dtype())?;
     let accuracy = right.mean_all()?.to_scalar::<f32>()?;

@@ -94,7 +94,7 @@ fn field(serde: &str) -> Option<(String, String)> {
     }
     let (field, expected) = serde.strip_prefix("unknown field `")?.split_once('`')?;
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let hint = match crate::nearest(field, known.iter().copied()) {
+    let hint = match nearest(field, known.iter().copied()) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if known.is_empty() => "; leave it out".into(),
         None => format!("; known are {}", known.join(", ")),
@@ -146,6 +146,16 @@ pub(crate) fn object_in_words<T: serde::de::DeserializeOwned>(
 /// The library's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// So that a training loop in Candle's result can use this crate with `?`.
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Candle(error) => error,
+            other => Self::wrap(other),
+        }
+    }
+}
+
 impl Error {
     /// An [`Error::File`].
     pub fn file(path: impl AsRef<Path>, what: impl std::fmt::Display) -> Self {
@@ -175,4 +185,13 @@ fn one_line(text: &impl std::fmt::Display) -> String {
         }
     }
     line
+}
+
+/// The candidate most like `name`, if one is like it at all: for "did you mean".
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .filter(|&(likeness, _)| likeness >= 0.5)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
 }

@@ -59,7 +59,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn get(name: &str) -> Result<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name).ok_or_else(|| {
         let all: Vec<&str> = names().collect();
-        let hint = match crate::nearest(name, names()) {
+        let hint = match crate::error::nearest(name, names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the zoo has {}", all.join(", ")),
         };
@@ -106,7 +106,7 @@ impl Entry {
     /// None for a zoo that passes its tests.
     pub fn load(&self, device: &Device) -> Result<Checkpoint> {
         let config = self.config()?;
-        let model = Model::new(&config.model, self.weights(&config.model, device)?.frozen())?;
+        let model = Model::new(&config.model, self.weights(&config.model, device)?.detached())?;
         Ok(Checkpoint { config, model, tokenizer: Some(self.tokenizer()?) })
     }
 

@@ -1,15 +1,36 @@
-//! The kernels against the tensor path, one operation after another, and against finite differences.
+//! The kernels against the tensor path, one operation after another in f64, and against finite differences.
 
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
-use candle_recurrent::nn::random::Stream;
-use candle_recurrent::nn::{
-    Activation, Call, Embedding, EmbeddingConfig, Gru, GruConfig, Lstm, LstmConfig, Mode, Output, SimpleRnn,
-    SimpleRnnConfig, Variable,
+use candle_recurrent::layers::{
+    Activation, Call, Embedding, EmbeddingConfig, Gru, GruConfig, Lstm, LstmConfig, Mode, RnnOutput,
+    SimpleRnn, SimpleRnnConfig, Variable,
 };
+use candle_recurrent::train::{RmsProp, RmsPropConfig};
 use std::collections::HashMap;
 
 const CPU: Device = Device::Cpu;
+
+/// Numbers without pattern (SplitMix64).
+struct Stream(u64);
+
+impl Stream {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to 1.
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
+        (self.next() % u64::from(bound)) as u32
+    }
+}
 
 fn random(shape: &[usize], scale: f64, stream: &mut Stream) -> Tensor {
     let values: Vec<f32> =
@@ -17,7 +38,7 @@ fn random(shape: &[usize], scale: f64, stream: &mut Stream) -> Tensor {
     Tensor::from_vec(values, shape, &CPU).unwrap()
 }
 
-/// A layer of any kind, on the kernels or step by step.
+/// A layer of any kind.
 enum AnyLayer {
     Simple(SimpleRnn),
     Lstm(Lstm),
@@ -25,14 +46,19 @@ enum AnyLayer {
 }
 
 impl AnyLayer {
-    fn call(&self, xs: &Tensor, call: Call<'_>, steps: bool) -> Result<Output> {
-        match (self, steps) {
-            (Self::Simple(layer), false) => layer.call(xs, call),
-            (Self::Simple(layer), true) => layer.call_steps(xs, call),
-            (Self::Lstm(layer), false) => layer.call(xs, call),
-            (Self::Lstm(layer), true) => layer.call_steps(xs, call),
-            (Self::Gru(layer), false) => layer.call(xs, call),
-            (Self::Gru(layer), true) => layer.call_steps(xs, call),
+    fn call(&self, xs: &Tensor, call: Call<'_>) -> Result<RnnOutput> {
+        match self {
+            Self::Simple(layer) => layer.call(xs, call),
+            Self::Lstm(layer) => layer.call(xs, call),
+            Self::Gru(layer) => layer.call(xs, call),
+        }
+    }
+
+    fn uses_kernels(&self, xs: &Tensor) -> bool {
+        match self {
+            Self::Simple(layer) => layer.uses_kernels(xs),
+            Self::Lstm(layer) => layer.uses_kernels(xs),
+            Self::Gru(layer) => layer.uses_kernels(xs),
         }
     }
 }
@@ -140,12 +166,12 @@ impl Case {
 
     /// Weights, input and initial states, by name, all variables.
     fn inputs(&self, seed: u64) -> Vec<(String, Var)> {
-        let mut stream = Stream::new(seed);
+        let mut stream = Stream(seed);
         let states = if self.kind == "lstm" { 2 } else { 1 };
         let mut named: Vec<(String, Tensor)> = self
             .variables()
             .into_iter()
-            .map(|v| (v.name.to_string(), random(&v.shape, 0.7, &mut stream)))
+            .map(|v| (v.name.clone(), random(&v.shape, 0.7, &mut stream)))
             .collect();
         named.push(("x".into(), random(&[self.batch, self.time, self.features], 1.0, &mut stream)));
         for state in 0..states {
@@ -163,28 +189,41 @@ impl Case {
         self.mask.then(|| Tensor::from_vec(bits.collect::<Vec<_>>(), (self.batch, self.time), &CPU).unwrap())
     }
 
-    /// A loss that touches every output and final state with its own weight.
-    fn loss(&self, inputs: &[(String, Var)], steps: bool) -> Result<Tensor> {
-        let tensors: HashMap<String, Tensor> =
-            inputs.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        let layer = self.layer(VarBuilder::from_tensors(tensors.clone(), DType::F32, &CPU))?;
+    /// Whether the kernels know the activations.
+    fn suits_kernels(&self) -> bool {
+        let by_rows = [Activation::Softmax, Activation::LogSoftmax];
+        !by_rows.contains(&self.activation)
+            && (self.kind == "simple" || !by_rows.contains(&self.recurrent_activation))
+    }
+
+    /// A loss that touches every output and final state with its own weight: in f32 of the kernels, in f64 of the tensor
+    /// path.
+    fn loss(&self, inputs: &[(String, Var)], dtype: DType) -> Result<Tensor> {
+        let cast = |(name, var): &(String, Var)| Ok((name.clone(), var.as_tensor().to_dtype(dtype)?));
+        let tensors: HashMap<String, Tensor> = inputs.iter().map(cast).collect::<Result<_>>()?;
+        let layer = self.layer(VarBuilder::from_tensors(tensors.clone(), dtype, &CPU))?;
         let states: Vec<Tensor> =
             (0..2).filter_map(|state| tensors.get(&format!("state {state}")).cloned()).collect();
         let mask = self.mask_tensor();
         let call = Call { mask: mask.as_ref(), states: Some(&states), mode: Mode::Training { seed: 9 } };
-        let output = layer.call(&tensors["x"], call, steps)?;
-        let mut stream = Stream::new(77);
-        let mut loss = (&output.output * random(output.output.dims(), 1.0, &mut stream))?.sum_all()?;
+        let on_kernels = layer.uses_kernels(&tensors["x"]);
+        assert_eq!(on_kernels, dtype == DType::F32 && self.suits_kernels(), "{self:?}: another path");
+        let output = layer.call(&tensors["x"], call)?;
+        let mut stream = Stream(77);
+        let mut weighted =
+            |ys: &Tensor| (ys * random(ys.dims(), 1.0, &mut stream).to_dtype(dtype)?)?.sum_all();
+        let mut loss = weighted(&output.hidden)?;
         for state in &output.states {
-            loss = (loss + (state * random(state.dims(), 1.0, &mut stream))?.sum_all()?)?;
+            loss = (loss + weighted(state)?)?;
         }
-        Ok(loss)
+        loss.to_dtype(DType::F32)
     }
 
     /// Loss and all gradients of the kernels against the tensor path's.
     fn check(&self) {
         let inputs = self.inputs(3);
-        let (fast, oracle) = (self.loss(&inputs, false).unwrap(), self.loss(&inputs, true).unwrap());
+        let (fast, oracle) =
+            (self.loss(&inputs, DType::F32).unwrap(), self.loss(&inputs, DType::F64).unwrap());
         let value = |loss: &Tensor| loss.to_scalar::<f32>().unwrap();
         let difference = (value(&fast) - value(&oracle)).abs() / (1.0 + value(&oracle).abs());
         assert!(difference < 1e-5, "{self:?}: the losses differ by {difference}");
@@ -298,7 +337,7 @@ fn rows_that_only_fill_a_group_up_spoil_nothing() {
             let mask = mask.unsqueeze(2).unwrap().to_dtype(DType::F32).unwrap();
             *x = Var::from_tensor(&mask.affine(-109.0, 100.0).unwrap()).unwrap();
         }
-        let gradients = case.loss(&inputs, false).unwrap().backward().unwrap();
+        let gradients = case.loss(&inputs, DType::F32).unwrap().backward().unwrap();
         for (name, var) in &inputs {
             let gradient = gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(gradient.iter().all(|d| d.is_finite()), "{case:?}: {name}");
@@ -318,7 +357,7 @@ fn gradients_agree_with_finite_differences() {
                 ..Case::new(kind)
             };
             let inputs = case.inputs(5);
-            let gradients = case.loss(&inputs, false).unwrap().backward().unwrap();
+            let gradients = case.loss(&inputs, DType::F32).unwrap().backward().unwrap();
             let step = 1e-2f32;
             for (name, var) in &inputs {
                 let gradient = gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -328,7 +367,7 @@ fn gradients_agree_with_finite_differences() {
                         let mut values = values.clone();
                         values[at] += by;
                         var.set(&Tensor::from_vec(values, var.shape(), &CPU).unwrap()).unwrap();
-                        case.loss(&inputs, false).unwrap().to_scalar::<f32>().unwrap()
+                        case.loss(&inputs, DType::F32).unwrap().to_scalar::<f32>().unwrap()
                     };
                     let slope = (shifted(step) - shifted(-step)) / (2.0 * step);
                     shifted(0.0);
@@ -361,28 +400,28 @@ fn reading_the_embedding_in_place_gives_what_looking_it_up_first_gives() {
 }
 
 fn read_in_place(vocabulary: usize, case: &Case) {
-    let mut stream = Stream::new(1);
+    let mut stream = Stream(1);
     let table = Var::from_tensor(&random(&[vocabulary, 3], 1.0, &mut stream)).unwrap();
     let ids: Vec<u32> = (0..19 * 7).map(|_| stream.below(vocabulary as u32)).collect();
     let ids = Tensor::from_vec(ids, (19, 7), &CPU).unwrap();
     let config = EmbeddingConfig { input_dim: vocabulary, output_dim: 3, mask_zero: false };
     let tensors = HashMap::from([("embeddings".to_string(), table.as_tensor().clone())]);
     let embedding = Embedding::new(config, VarBuilder::from_tensors(tensors, DType::F32, &CPU)).unwrap();
-    let squares = embedding.squares().unwrap().1;
     let inputs = case.inputs(4);
     let tensors: HashMap<String, Tensor> =
         inputs.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
     let layer = case.layer(VarBuilder::from_tensors(tensors, DType::F32, &CPU)).unwrap();
     let mask = case.mask_tensor();
     let call = Call { mask: mask.as_ref(), mode: Mode::Training { seed: 3 }, ..Call::default() };
-    let looked_up = layer.call(&embedding.forward(&ids).unwrap(), call, false).unwrap().output;
+    let looked_up = layer.call(&embedding.forward(&ids).unwrap(), call).unwrap().hidden;
+    let rows = embedding.rows(&ids).unwrap();
     let in_place = match &layer {
-        AnyLayer::Simple(layer) => layer.call_rows(&embedding, &ids, call),
-        AnyLayer::Lstm(layer) => layer.call_rows(&embedding, &ids, call),
-        AnyLayer::Gru(layer) => layer.call_rows(&embedding, &ids, call),
+        AnyLayer::Simple(layer) => layer.call_rows(&rows, call),
+        AnyLayer::Lstm(layer) => layer.call_rows(&rows, call),
+        AnyLayer::Gru(layer) => layer.call_rows(&rows, call),
     }
     .unwrap()
-    .output;
+    .hidden;
     let difference = |a: &Tensor, b: &Tensor| {
         let scale = (b.abs().unwrap() + 1.0).unwrap();
         let relative = ((a - b).unwrap().abs().unwrap() / scale).unwrap();
@@ -393,20 +432,23 @@ fn read_in_place(vocabulary: usize, case: &Case) {
     let d = |output: &Tensor, var: &Var| {
         output.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(var).unwrap().clone()
     };
-    let weights = inputs.iter().filter(|(name, _)| case.variables().iter().any(|v| v.name == name));
-    for (name, var) in
-        weights.map(|(name, var)| (name.as_str(), var)).chain([("table", &table), ("squares", &squares)])
-    {
+    let weights = inputs.iter().filter(|(name, _)| case.variables().iter().any(|v| v.name == *name));
+    for (name, var) in weights.map(|(name, var)| (name.as_str(), var)).chain([("table", &table)]) {
         let worst = difference(&d(&in_place, var), &d(&looked_up, var));
         assert!(worst < 1e-5, "{case:?}: the gradients of {name} differ by {worst}");
     }
-    // The companion's gradient is the sum of the squares of the tokens' gradients.
+    // An optimiser that squares gradients sees the sum of the squares of the tokens' gradients, on either way.
     let rows = Var::from_tensor(&embedding.forward(&ids).unwrap().detach()).unwrap();
-    let tokens = d(&layer.call(&rows, call, false).unwrap().output, &rows).reshape((19 * 7, 3)).unwrap();
+    let tokens = d(&layer.call(&rows, call).unwrap().hidden, &rows).reshape((19 * 7, 3)).unwrap();
     let zeros = Tensor::zeros((vocabulary, 3), DType::F32, &CPU).unwrap();
     let expected = zeros.index_add(&ids.flatten_all().unwrap(), &tokens.sqr().unwrap(), 0).unwrap();
-    let worst = difference(&d(&in_place, &squares), &expected);
-    assert!(worst < 1e-5, "{case:?}: the squares differ by {worst}");
+    for output in [&in_place, &looked_up] {
+        let config = RmsPropConfig { learning_rate: 0.0, rho: 0.0, ..RmsPropConfig::default() };
+        let mut optimizer = RmsProp::named(vec![("table".into(), table.clone())], config).unwrap();
+        optimizer.step(&output.sqr().unwrap().sum_all().unwrap().backward().unwrap()).unwrap();
+        let worst = difference(&optimizer.state().unwrap()["table/velocity"], &expected);
+        assert!(worst < 1e-5, "{case:?}: the squares differ by {worst}");
+    }
 }
 
 #[test]
@@ -417,7 +459,7 @@ fn the_number_of_threads_changes_no_bit() {
         let bits = |threads: usize| -> Vec<u32> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let gradients = case.loss(&inputs, false).unwrap().backward().unwrap();
+                let gradients = case.loss(&inputs, DType::F32).unwrap().backward().unwrap();
                 let flat =
                     |var: &Var| gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 inputs.iter().flat_map(|(_, var)| flat(var)).map(f32::to_bits).collect()

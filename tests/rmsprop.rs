@@ -80,7 +80,7 @@ fn worst_difference(dtype: DType) -> Result<f32> {
     for (case, config) in cases() {
         let var = |name: &str| Var::from_tensor(&goldens[&format!("start/{name}")].to_dtype(dtype)?);
         let variables = vec![("a".to_string(), var("a")?), ("b".to_string(), var("b")?)];
-        let mut optimizer = RmsProp::new(variables.clone(), config)?;
+        let mut optimizer = RmsProp::named(variables.clone(), config)?;
         for step in 0..10 {
             let gradient = |name: &str| goldens[&format!("gradient/{name}")].get(step)?.to_dtype(dtype);
             let (a, b) = (gradient("a")?, gradient("b")?);
@@ -102,30 +102,6 @@ fn every_option_takes_kerass_steps() -> Result<()> {
     Ok(())
 }
 
-/// The mean square of an Embedding's variable, which Keras on TensorFlow gathers token by token.
-#[test]
-fn slices_of_an_embedding_take_kerass_steps() -> Result<()> {
-    let goldens = goldens()?;
-    let wanted =
-        ["default", "momentum", "weight_decay", "clipnorm", "global_clipnorm", "momentum_decay_clipnorm"];
-    for (case, config) in cases().into_iter().filter(|(case, _)| wanted.contains(case)) {
-        for dtype in [DType::F32, DType::F64] {
-            let var = Var::from_tensor(&goldens["slices/start"].to_dtype(dtype)?)?;
-            let companion = Var::zeros(var.shape(), dtype, &Device::Cpu)?;
-            let mut optimizer = RmsProp::new(vec![("table".to_string(), var.clone())], config.clone())?;
-            optimizer.set_squares("table", companion.clone())?;
-            for step in 0..10 {
-                let gradient = goldens["slices/gradient"].get(step)?.to_dtype(dtype)?;
-                let squares = goldens["slices/squares"].get(step)?.to_dtype(dtype)?;
-                optimizer.step(&store(&[(&var, &gradient), (&companion, &squares)])?)?;
-                let found = difference(&var, &goldens[&format!("slices/{case}")].get(step)?)?;
-                assert!(found <= 1e-6, "{case}, step {step}, {dtype:?}: {found}");
-            }
-        }
-    }
-    Ok(())
-}
-
 /// A large variable of two rows, and gradients of it for a few steps.
 fn large() -> Result<(Tensor, Vec<Tensor>)> {
     let n = 150_001;
@@ -141,7 +117,7 @@ fn the_result_does_not_depend_on_the_threads() -> Result<()> {
         let run = |threads: usize| -> Result<Vec<u32>> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             let var = Var::from_tensor(&start)?;
-            let mut optimizer = RmsProp::new(vec![("w".to_string(), var.clone())], config.clone())?;
+            let mut optimizer = RmsProp::named(vec![("w".to_string(), var.clone())], config.clone())?;
             for gradient in &gradients {
                 let store = store(&[(&var, gradient)])?;
                 pool.install(|| optimizer.step(&store))?;
@@ -158,7 +134,7 @@ fn a_strided_gradient_is_read_in_its_own_order() -> Result<()> {
     let (start, gradients) = large()?;
     let after = |gradient: &Tensor| -> Result<Tensor> {
         let var = Var::from_tensor(&start)?;
-        RmsProp::new(vec![("w".to_string(), var.clone())], RmsPropConfig::default())?
+        RmsProp::named(vec![("w".to_string(), var.clone())], RmsPropConfig::default())?
             .step(&store(&[(&var, gradient)])?)?;
         Ok(var.as_detached_tensor())
     };
@@ -177,7 +153,7 @@ fn the_state_continues_a_run() -> Result<()> {
     for dtype in [DType::F32, DType::F64] {
         let gradient = |step: usize| goldens["gradient/b"].get(step)?.to_dtype(dtype);
         let var = Var::from_tensor(&goldens["start/b"].to_dtype(dtype)?)?;
-        let mut optimizer = RmsProp::new(vec![("dense.kernel".to_string(), var.clone())], config.clone())?;
+        let mut optimizer = RmsProp::named(vec![("dense.kernel".to_string(), var.clone())], config.clone())?;
         for step in 0..4 {
             optimizer.step(&store(&[(&var, &gradient(step)?)])?)?;
         }
@@ -189,7 +165,7 @@ fn the_state_continues_a_run() -> Result<()> {
         );
 
         let copy = Var::from_tensor(&var.as_detached_tensor().copy()?)?;
-        let mut continued = RmsProp::new(vec![("dense.kernel".to_string(), copy.clone())], config.clone())?;
+        let mut continued = RmsProp::named(vec![("dense.kernel".to_string(), copy.clone())], config.clone())?;
         continued.load_state(&state)?;
         for step in 4..8 {
             optimizer.step(&store(&[(&var, &gradient(step)?)])?)?;
@@ -197,7 +173,7 @@ fn the_state_continues_a_run() -> Result<()> {
         }
         assert_eq!(difference(&var, &copy)?, 0.0);
         // What was given out is a copy: neither run has changed it.
-        let again = RmsProp::new(vec![("dense.kernel".to_string(), copy.clone())], config.clone())?;
+        let again = RmsProp::named(vec![("dense.kernel".to_string(), copy.clone())], config.clone())?;
         assert!(
             difference(&state["dense.kernel/velocity"], &again.state()?["dense.kernel/velocity"])? > 1e-4
         );
@@ -211,7 +187,7 @@ fn the_state_continues_a_run() -> Result<()> {
 #[test]
 fn a_state_that_does_not_fit_is_refused() -> Result<()> {
     let var = Var::zeros((2, 3), DType::F32, &Device::Cpu)?;
-    let mut optimizer = RmsProp::new(vec![("w".to_string(), var)], RmsPropConfig::default())?;
+    let mut optimizer = RmsProp::named(vec![("w".to_string(), var)], RmsPropConfig::default())?;
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
     let velocity = |shape: &[usize]| zeros(shape).map(|tensor| ("w/velocity".to_string(), tensor));
     let cases = [
@@ -248,7 +224,7 @@ fn options_out_of_range_are_refused_by_name() {
         ("clipnorm and clipvalue", RmsPropConfig { clipnorm: Some(1.0), clipvalue: Some(1.0), ..base() }),
     ];
     for (expected, config) in cases {
-        match RmsProp::new(Vec::new(), config.clone()) {
+        match RmsProp::named(Vec::new(), config.clone()) {
             Err(Error::Argument { argument, .. }) => assert_eq!(argument, expected),
             Err(error) => panic!("{config:?}: {error}"),
             Ok(_) => panic!("{config:?} was taken"),
@@ -259,7 +235,7 @@ fn options_out_of_range_are_refused_by_name() {
 #[test]
 fn gradients_that_do_not_fit_are_refused() -> Result<()> {
     let var = Var::zeros(3, DType::F32, &Device::Cpu)?;
-    let mut optimizer = RmsProp::new(vec![("w".to_string(), var.clone())], RmsPropConfig::default())?;
+    let mut optimizer = RmsProp::named(vec![("w".to_string(), var.clone())], RmsPropConfig::default())?;
     let none = optimizer.step(&store(&[])?).map_err(|error| error.to_string());
     assert!(none.as_ref().is_err_and(|message| message.contains("no variable has a gradient")), "{none:?}");
     let wrong = Tensor::zeros(4, DType::F32, &Device::Cpu)?;
@@ -271,7 +247,7 @@ fn gradients_that_do_not_fit_are_refused() -> Result<()> {
     let rate = optimizer.set_learning_rate(-1.0);
     assert!(rate.is_err() && optimizer.learning_rate() == 0.001);
     assert!(
-        RmsProp::new(vec![("w".to_string(), var.clone()), ("w".to_string(), var)], Default::default())
+        RmsProp::named(vec![("w".to_string(), var.clone()), ("w".to_string(), var)], Default::default())
             .is_err()
     );
     Ok(())

@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_recurrent::data::Dataset;
-use candle_recurrent::nn::Mode;
+use candle_recurrent::layers::Mode;
 use candle_recurrent::train::*;
 use candle_recurrent::{Error, Result as CrateResult};
 use std::collections::HashMap;
@@ -92,11 +92,11 @@ impl Logistic {
     }
 
     fn optimizer(&self, learning_rate: f64) -> CrateResult<RmsProp> {
-        RmsProp::new(self.variables.clone(), RmsPropConfig { learning_rate, ..Default::default() })
+        RmsProp::named(self.variables.clone(), RmsPropConfig { learning_rate, ..Default::default() })
     }
 
     /// The same model without a graph.
-    fn frozen(&self) -> impl Fn(&Tensor, Mode) -> CrateResult<Tensor> {
+    fn detached(&self) -> impl Fn(&Tensor, Mode) -> CrateResult<Tensor> {
         let (kernel, bias) =
             (self.variables[0].1.as_detached_tensor(), self.variables[1].1.as_detached_tensor());
         move |xs, _| {
@@ -179,7 +179,7 @@ fn fit_takes_kerass_course() -> Result<()> {
     };
     let mut log = Log::default();
     let mut optimizer = model.optimizer(0.02)?;
-    let outcome = fit(&model, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut log)?;
+    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log)?;
     let column = |figure: fn(&Epoch) -> f64| {
         outcome.history.epochs.iter().map(|e| figure(e) as f32).collect::<Vec<_>>()
     };
@@ -200,7 +200,7 @@ fn fit_takes_kerass_course() -> Result<()> {
     assert_eq!((last.epoch, last.batch, last.batches), (5, 3, 3));
     assert_eq!((last.loss, last.accuracy), (epoch.loss, epoch.accuracy));
 
-    let evaluation = evaluate(&model.frozen(), &validation, 1024, &Device::Cpu)?;
+    let evaluation = evaluate(&model.detached(), &validation, 1024, &Device::Cpu)?;
     assert!((evaluation.loss - epoch.val_loss).abs() < 1e-7);
     assert_eq!((evaluation.accuracy, evaluation.samples), (epoch.val_accuracy, 13));
     Ok(())
@@ -219,7 +219,7 @@ fn one_seed_gives_one_course() -> Result<()> {
         };
         let config = FitConfig { epochs: 3, batch_size: 8, shuffle, seed, ..Default::default() };
         let mut optimizer = model.optimizer(0.02)?;
-        fit(&tracked, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
+        fit(&tracked, &model.detached(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
         Ok((model.weights()?, seeds.into_inner()))
     };
     let (weights, seeds) = run(1, Shuffle::EveryEpoch)?;
@@ -247,7 +247,7 @@ fn epochs_are_shuffled() -> Result<()> {
     };
     for shuffle in [Shuffle::Once, Shuffle::EveryEpoch] {
         let config = FitConfig { epochs: 2, batch_size: 8, shuffle, ..Default::default() };
-        fit(&tracked, &model.frozen(), &mut model.optimizer(1e-4)?, &train, &train, &config, &mut Silent)?;
+        fit(&tracked, &model.detached(), &mut model.optimizer(1e-4)?, &train, &train, &config, &mut Silent)?;
         let seen = seen.take();
         let (first, second) = seen.split_at(50);
         assert_eq!(first == second, shuffle == Shuffle::Once);
@@ -285,14 +285,14 @@ fn early_stopping_brings_the_best_weights_back() -> Result<()> {
     };
     let mut log = Log::default();
     let mut optimizer = model.optimizer(3.0)?;
-    let outcome = fit(&model, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut log)?;
+    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log)?;
     let best = outcome.history.best().ok_or("no best epoch")?;
     assert_eq!(outcome.stop, Stop::EarlyStopping);
     assert_eq!((outcome.best_epoch, outcome.restored_epoch), (Some(best.epoch), Some(best.epoch)));
     assert_eq!(outcome.history.epochs.len(), best.epoch + 2);
     let (saved, weights) = log.best.last().ok_or("nothing saved")?;
     assert_eq!((*saved, weights), (best.epoch, &model.weights()?));
-    let after = evaluate(&model.frozen(), &validation, 1024, &Device::Cpu)?;
+    let after = evaluate(&model.detached(), &validation, 1024, &Device::Cpu)?;
     assert_eq!(after.loss, best.val_loss);
 
     // Without it, the last epoch's weights stay.
@@ -300,8 +300,8 @@ fn early_stopping_brings_the_best_weights_back() -> Result<()> {
     let keep = EarlyStopping { restore_best_weights: false, ..early_stopping };
     let config = FitConfig { early_stopping: Some(keep), ..config };
     let mut optimizer = model.optimizer(3.0)?;
-    let outcome = fit(&model, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
-    let after = evaluate(&model.frozen(), &validation, 1024, &Device::Cpu)?;
+    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
+    let after = evaluate(&model.detached(), &validation, 1024, &Device::Cpu)?;
     assert_eq!(outcome.restored_epoch, None);
     assert_eq!(outcome.history.epochs.last().map(|epoch| epoch.val_loss), Some(after.loss));
     Ok(())
@@ -328,7 +328,7 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best() -> Result<()> {
         };
         let mut log = Log::default();
         let mut optimizer = model.optimizer(0.02)?;
-        let result = fit(&tracked, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut log);
+        let result = fit(&tracked, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log);
         match result {
             Err(Error::Diverged { loss, epoch }) => {
                 assert!(!loss.is_finite() && epoch == 3, "{loss}, {epoch}")
@@ -364,7 +364,7 @@ fn an_interrupted_run_keeps_its_history_and_best_weights() -> Result<()> {
         FitConfig { batch_size: 8, early_stopping: Some(early_stopping), checkpoint, ..Default::default() };
     let mut log = Log { break_after: Some(8), ..Default::default() };
     let mut optimizer = model.optimizer(0.02)?;
-    let outcome = fit(&model, &model.frozen(), &mut optimizer, &train, &validation, &config, &mut log)?;
+    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log)?;
     assert_eq!((outcome.stop, outcome.history.epochs.len(), log.batches), (Stop::Interrupted, 2, 8));
     assert_eq!(outcome.restored_epoch, outcome.best_epoch);
     assert_eq!(log.best.last().map(|(_, weights)| weights.clone()), Some(model.weights()?));
@@ -395,7 +395,7 @@ fn what_cannot_be_trained_is_refused_before_any_work() -> Result<()> {
         let message = result.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.starts_with(expected), "{message:?}, not {expected:?}");
     }
-    let mut bare = RmsProp::new(Vec::new(), RmsPropConfig::default())?;
+    let mut bare = RmsProp::named(Vec::new(), RmsPropConfig::default())?;
     assert!(fit(&untouchable, &untouchable, &mut bare, &train, &validation, &base(), &mut Silent).is_err());
     assert!(evaluate(&untouchable, &empty, 64, &Device::Cpu).is_err());
     assert!(evaluate(&untouchable, &validation, 0, &Device::Cpu).is_err());

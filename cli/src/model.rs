@@ -128,7 +128,7 @@ impl ModelSource {
             ),
             Self::Keras { path, config } => {
                 let loaded = load(path, config.as_deref(), device)?;
-                let model = Model::new(&loaded.config, loaded.weights.frozen())?;
+                let model = Model::new(&loaded.config, loaded.weights.detached())?;
                 Checkpoint { config: Config::of_model(loaded.config), model, tokenizer: None }
             }
         })

@@ -6,7 +6,7 @@ use super::{Outcome, Output, arrays, output, predict_arrays};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::nn::Mode;
+use candle_recurrent::layers::Mode;
 use candle_recurrent::text::{Tokenizer, pad_sequences};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};

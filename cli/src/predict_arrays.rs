@@ -4,8 +4,8 @@ use super::arrays::{self, Arrays};
 use super::{Outcome, Output};
 use candle_core::{DType, Device, Tensor};
 use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::layers::Mode;
 use candle_recurrent::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
-use candle_recurrent::nn::Mode;
 use serde::{Serialize, Serializer};
 use std::path::Path;
 

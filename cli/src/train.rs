@@ -285,10 +285,10 @@ impl Run<'_> {
             ));
         }
         let model = Model::new(&config.model, weights.var_builder())?;
-        let frozen = Model::new(&config.model, weights.frozen())?;
+        let frozen = Model::new(&config.model, weights.detached())?;
         let variables =
             weights.trainable().map(|(name, variable)| (name.to_string(), variable.clone())).collect();
-        let mut optimizer = RmsProp::new(variables, config.recipe.optimizer.clone())?;
+        let mut optimizer = RmsProp::named(variables, config.recipe.optimizer.clone())?;
         let shuffle = match (args.no_shuffle, args.reshuffle) {
             (true, _) => Shuffle::Never,
             (_, true) => Shuffle::EveryEpoch,

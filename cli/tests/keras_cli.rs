@@ -85,7 +85,7 @@ fn arrays_that_do_not_fit() {
     fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "input");
     fails(run(folder.path(), &["predict", "lstm", "--input", "x.csv"]), "input of shape (100)");
     std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,99\n").unwrap();
-    fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "x.csv: token id 99");
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "x.csv: layer embedding: token id 99");
     std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,0.5\n").unwrap();
     fails(run(folder.path(), &["predict", FILE, "--input", "x.csv"]), "token ids");
     std::fs::write(folder.path().join("x.csv"), "1,2,3,4,5,6\n1,2,three,4,5,6\n").unwrap();

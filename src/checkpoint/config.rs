@@ -167,7 +167,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.model.variables()?;
         self.recipe.check()?;
-        if let Some(layer) = self.model.layers.iter().find(|layer| layer.class.is_stateful()) {
+        if let Some(layer) = self.model.layers.iter().find(|layer| layer.class.config().is_stateful()) {
             let what =
                 "a classifier of separate texts cannot be stateful: each text begins anew; set it to false";
             return Err(Error::layer(layer.name.as_str(), what));

@@ -132,7 +132,7 @@ impl ModelFolder {
     /// As the parts.
     pub fn load(&self, device: &Device) -> Result<Checkpoint> {
         let config = self.config()?;
-        let model = Model::new(&config.model, self.weights(&config.model, device)?.frozen())?;
+        let model = Model::new(&config.model, self.weights(&config.model, device)?.detached())?;
         Ok(Checkpoint { config, model, tokenizer: self.tokenizer()? })
     }
 

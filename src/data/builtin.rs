@@ -8,7 +8,7 @@ use super::grammar::{
     BLAME, CLOSING, CONCESSION, CONTRAST, DENIED, LISTS, MIDDLE, NEGATED, PLAIN, PRAISE, SEEN, STORY,
 };
 use super::texts::Texts;
-use crate::nn::random::Stream;
+use crate::random::Stream;
 
 /// The seed of the corpus. It is fixed, so that everybody has the same one.
 pub const SEED: u64 = 2026;

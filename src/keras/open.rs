@@ -14,7 +14,7 @@ impl Model {
     /// ```no_run
     /// # fn main() -> candle_recurrent::Result<()> {
     /// use candle_core::{Device, Tensor};
-    /// use candle_recurrent::{model::Model, nn::Mode};
+    /// use candle_recurrent::{layers::Mode, model::Model};
     ///
     /// let model = Model::load("best-lstm-model.h5", &Device::Cpu)?;
     /// let ids = Tensor::zeros((1, 100), candle_core::DType::U32, &Device::Cpu)?;
@@ -31,6 +31,6 @@ impl Model {
             return Ok(ModelFolder::open(path)?.load(device)?.model);
         }
         let loaded = load_with(path, &Options { device: device.clone(), ..Options::default() })?;
-        Self::new(&loaded.config, loaded.weights.frozen())
+        Self::new(&loaded.config, loaded.weights.detached())
     }
 }

@@ -1,10 +1,7 @@
 //! The table that Keras prints (`keras/src/utils/summary_utils.py`).
 
-use super::class::Class;
-use super::config::{ModelConfig, Shape, TensorRef};
-use super::place::Placement;
 use crate::Result;
-use crate::nn::show;
+use crate::layers::{LayerConfig, ModelConfig, Named, Placement, Shape, TensorRef, show};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -62,12 +59,12 @@ impl ModelConfig {
         let mut layers = vec![];
         for placed in placement.layers {
             let mut params = 0;
-            for (_, variable) in &placed.variables {
+            for variable in &placed.variables {
                 let count = variable.shape.iter().product::<usize>();
                 params += count;
                 non_trainable_params += if variable.trainable { 0 } else { count };
             }
-            if !self.is_graph() && matches!(placed.layer.class, Class::InputLayer(_)) {
+            if !self.is_graph() && placed.layer.config().input_shape().is_some() {
                 continue;
             }
             let nodes = placed.layer.inbound_nodes.iter().flatten();
@@ -90,7 +87,7 @@ impl ModelConfig {
 
 /// Whether a graph is more than a row: a call takes several tensors, two calls are as far from the end as each other, or
 /// a layer is called twice. So Keras decides.
-fn branches(placement: &Placement<'_>) -> bool {
+fn branches(placement: &Placement<'_, LayerConfig>) -> bool {
     let mut depths = vec![0usize; placement.calls.len()];
     for (index, call) in placement.calls.iter().enumerate().rev() {
         for &(from, _) in &call.inputs {

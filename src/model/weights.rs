@@ -1,7 +1,7 @@
 //! A model's variables by name: drawn from a seed, read from a checkpoint, handed to layers through a `VarBuilder`.
 
-use super::config::ModelConfig;
-use crate::nn::{Variable, random::Stream};
+use crate::layers::{ModelConfig, Variable};
+use crate::random::Stream;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
@@ -25,9 +25,7 @@ impl Weights {
     pub fn init(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
         let mut weights = Self::default();
         for placed in config.place()?.layers {
-            for (path, variable) in &placed.variables {
-                weights.draw(format!("{}.{path}", placed.layer.name), variable, seed, device)?;
-            }
+            weights.add(&placed.layer.name, &placed.variables, seed, device)?;
         }
         Ok(weights)
     }
@@ -133,7 +131,7 @@ impl Weights {
 
     /// A `VarBuilder` over the same storage whose tensors are detached: no graph is kept of what is computed with
     /// them, and they follow every update in place. For validation and inference.
-    pub fn frozen(&self) -> VarBuilder<'static> {
+    pub fn detached(&self) -> VarBuilder<'static> {
         self.builder(false)
     }
 

@@ -2,8 +2,9 @@
 
 use super::{EarlyStopping, Epoch, History, ModelCheckpoint, RmsProp, batch_loss};
 use crate::data::{Dataset, RandomState};
+use crate::layers::Mode;
 use crate::model::Model;
-use crate::nn::{Mode, random::Stream};
+use crate::random::Stream;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
@@ -18,12 +19,6 @@ pub trait Trainable {
     /// Whatever the module finds wrong with its input.
     fn logits(&self, xs: &Tensor, mode: Mode) -> Result<Tensor>;
 
-    /// The companions of embeddings, by variable name, that [`fit`] hands to [`RmsProp::set_squares`]: see
-    /// [`Embedding::squares`](crate::nn::Embedding::squares).
-    fn squares(&self) -> Vec<(String, Var)> {
-        vec![]
-    }
-
     /// Variables by name that a training pass moves and the optimiser does not hold, such as moving statistics: [`fit`]
     /// keeps and restores them with the others.
     fn moving(&self) -> Vec<(String, Var)> {
@@ -34,10 +29,6 @@ pub trait Trainable {
 impl Trainable for Model {
     fn logits(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         Self::logits(self, xs, mode)
-    }
-
-    fn squares(&self) -> Vec<(String, Var)> {
-        Self::squares(self)
     }
 
     fn moving(&self) -> Vec<(String, Var)> {
@@ -217,11 +208,6 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     check(optimizer, train, validation, config)?;
-    for (name, squares) in model.squares() {
-        if optimizer.variables().iter().any(|(known, _)| *known == name) {
-            optimizer.set_squares(&name, squares)?;
-        }
-    }
     let device = match optimizer.variables().first() {
         Some((_, var)) => var.device().clone(),
         None => Device::Cpu,

@@ -2,14 +2,17 @@
 
 mod fused;
 
+use crate::layers::TokenSquares;
 use crate::{Error, Result};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor, Var};
+use candle_nn::VarMap;
 use fused::{Constants, FusedStep};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 /// Arrays are reduced and updated in blocks of this many values, so that a sum does not depend on the threads.
 const BLOCK: usize = 1 << 14;
@@ -107,11 +110,6 @@ enum State {
     Tensors(Slots<Tensor>),
 }
 
-struct Parameter {
-    squares: Option<Var>,
-    state: State,
-}
-
 /// Keras's RMSprop over named variables.
 ///
 /// ```text
@@ -122,18 +120,27 @@ struct Parameter {
 /// ```
 ///
 /// Gradients are clipped and weights decayed before. The result is the same, bit for bit, on any number of threads.
+///
+/// Keras on TensorFlow keeps the gradient of an [`Embedding`](crate::layers::Embedding) as one slice a token and squares
+/// slice by slice: its mean square of a word gathers `Σ g_t²` over the word's places in the batch, not `(Σ g_t)²`. So does
+/// this, for tables in f32 on the CPU. With `global_clipnorm` Keras takes the slices for the norm only, and so does this.
+/// With `centered` (where they can bring NaN about in Keras) and with `clipvalue` (where Keras clips each slice, which a
+/// sum does not show) the square of the sum is taken.
 pub struct RmsProp {
     config: RmsPropConfig,
     variables: Vec<(String, Var)>,
-    parameters: Vec<Parameter>,
+    /// Whether the names are the caller's.
+    has_names: bool,
+    states: Vec<State>,
 }
 
 impl RmsProp {
-    /// An optimiser of `variables`, by full name (such as `lstm.kernel`), with a state of zeros.
+    /// An optimiser of `variables`, by full name (such as `lstm.kernel`), with a state of zeros. Candle's
+    /// [`Optimizer::new`](candle_nn::Optimizer::new) takes them without names.
     ///
     /// # Errors
     /// An option out of range, a name given twice, a variable that is not of floating-point numbers.
-    pub fn new(variables: Vec<(String, Var)>, config: RmsPropConfig) -> Result<Self> {
+    pub fn named(variables: Vec<(String, Var)>, config: RmsPropConfig) -> Result<Self> {
         config.check()?;
         let mut names = BTreeSet::new();
         for (name, var) in &variables {
@@ -145,9 +152,8 @@ impl RmsProp {
                 return Err(Error::argument(name, what));
             }
         }
-        let parameters =
-            variables.iter().map(|(_, var)| Parameter::new(var, &config)).collect::<Result<_>>()?;
-        Ok(Self { config, variables, parameters })
+        let states = variables.iter().map(|(_, var)| State::new(var, &config)).collect::<Result<_>>()?;
+        Ok(Self { config, variables, has_names: true, states })
     }
 
     /// The options.
@@ -176,30 +182,14 @@ impl RmsProp {
         Ok(())
     }
 
-    /// Names the companion of an embedding's variable, of the same shape: where a `GradStore` holds a gradient for
-    /// `squares`, that is taken for g² in the mean square (and in the norms that clipping compares).
-    ///
-    /// Keras on TensorFlow keeps the gradient of an Embedding as one slice a token and squares slice by slice: its
-    /// mean square of a word gathers `Σ g_t²` over the word's places in the batch, not `(Σ g_t)²`. A layer that hands
-    /// out `Σ g_t²` as the gradient of a companion variable lets this optimiser take Keras's steps.
-    ///
-    /// With `global_clipnorm` Keras takes the slices for the norm only, and so does this. With `centered` (where they
-    /// can bring NaN about in Keras) and with `clipvalue` (where Keras clips each slice, which a sum does not show)
-    /// the companion is left out.
-    ///
-    /// # Errors
-    /// An unknown name, or a companion of another shape or type.
-    pub fn set_squares(&mut self, name: &str, squares: Var) -> Result<()> {
-        let Some(index) = self.variables.iter().position(|(known, _)| known == name) else {
-            return Err(Error::argument(name, "this optimiser has no such variable"));
-        };
-        let var = &self.variables[index].1;
-        if var.shape() != squares.shape() || var.dtype() != squares.dtype() {
-            let what = format!("its companion needs shape {:?}, not {:?}", var.dims(), squares.dims());
-            return Err(Error::argument(name, what));
+    fn check_names(&self) -> Result<()> {
+        match self.has_names {
+            true => Ok(()),
+            false => Err(Error::argument(
+                "optimizer",
+                "its state is kept by name, and its variables have none; make it with RmsProp::named or of_varmap",
+            )),
         }
-        self.parameters[index].squares = Some(squares);
-        Ok(())
     }
 
     /// One step: every variable that has a gradient in `grads` is changed in place, the others are left alone.
@@ -215,20 +205,20 @@ impl RmsProp {
         let mut constants = Constants::new(&self.config);
         if let Some(limit) = self.config.global_clipnorm {
             let mut total = 0.0;
-            for ((name, var), parameter) in self.variables.iter().zip(&self.parameters) {
-                if let Some(gradient) = Gradient::of(name, var, parameter, &self.config, grads)? {
+            for (name, var) in &self.variables {
+                if let Some(gradient) = Gradient::of(name, var, &self.config, grads)? {
                     total += gradient.square_sum()?;
                 }
             }
             constants.scale = clip_scale(total, limit);
         }
-        for ((name, var), parameter) in self.variables.iter().zip(&mut self.parameters) {
-            let Some(gradient) = Gradient::of(name, var, parameter, &self.config, grads)? else { continue };
+        for ((name, var), state) in self.variables.iter().zip(&mut self.states) {
+            let Some(gradient) = Gradient::of(name, var, &self.config, grads)? else { continue };
             if let Some(limit) = self.config.clipnorm {
                 constants.scale = clip_scale(gradient.square_sum()?, limit);
             }
             let squares = gradient.squares.as_ref().filter(|_| self.config.global_clipnorm.is_none());
-            match &mut parameter.state {
+            match state {
                 State::Host(slots) => {
                     let op = FusedStep { constants: &constants, slots: RefCell::new(slots) };
                     match squares {
@@ -244,15 +234,27 @@ impl RmsProp {
         Ok(())
     }
 
+    /// An optimiser of all variables of a [`VarMap`], by their names there.
+    ///
+    /// # Errors
+    /// As [`named`](Self::named).
+    pub fn of_varmap(variables: &VarMap, config: RmsPropConfig) -> Result<Self> {
+        let variables = variables.data().lock().unwrap_or_else(PoisonError::into_inner);
+        let named: BTreeMap<String, Var> =
+            variables.iter().map(|(name, var)| (name.clone(), var.clone())).collect();
+        Self::named(named.into_iter().collect(), config)
+    }
+
     /// A copy of the state by variable: `lstm.kernel/velocity`, with momentum `…/momentum`, centered
     /// `…/average_gradient`.
     ///
     /// # Errors
-    /// Candle's, if a tensor cannot be made.
+    /// An optimiser whose variables have no names; Candle's own.
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.check_names()?;
         let mut state = BTreeMap::new();
-        for ((name, var), parameter) in self.variables.iter().zip(&self.parameters) {
-            match &parameter.state {
+        for ((name, var), kept) in self.variables.iter().zip(&self.states) {
+            match kept {
                 State::Host(slots) => {
                     for (slot, values) in slots.iter() {
                         let tensor = Tensor::from_slice(values, var.shape(), var.device())?;
@@ -272,11 +274,12 @@ impl RmsProp {
     /// Takes over a state that [`Self::state`] gave; on an error, the old state stays.
     ///
     /// # Errors
-    /// An array that is missing, unknown or of another shape.
+    /// An array that is missing, unknown or of another shape; an optimiser whose variables have no names.
     pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.check_names()?;
         let mut known = BTreeSet::new();
-        for ((name, var), parameter) in self.variables.iter().zip(&self.parameters) {
-            for slot in parameter.slot_names() {
+        for ((name, var), kept) in self.variables.iter().zip(&self.states) {
+            for slot in kept.slot_names() {
                 let key = format!("{name}/{slot}");
                 let Some(tensor) = state.get(&key) else {
                     return Err(Error::argument(key, "the optimiser's state lacks this array"));
@@ -292,36 +295,36 @@ impl RmsProp {
         if let Some(key) = state.keys().find(|key| !known.contains(*key)) {
             return Err(Error::argument(key, "this array belongs to no variable or option of the optimiser"));
         }
-        let mut loaded = Vec::with_capacity(self.parameters.len());
-        for ((name, var), parameter) in self.variables.iter().zip(&self.parameters) {
+        let mut loaded = Vec::with_capacity(self.states.len());
+        for ((name, var), kept) in self.variables.iter().zip(&self.states) {
             let read = |slot: &str| -> Result<Tensor> {
                 let tensor = state[&format!("{name}/{slot}")].to_device(var.device())?;
                 Ok(tensor.to_dtype(var.dtype())?.detach().copy()?)
             };
             let host = |slot: &str| -> Result<Vec<f32>> { Ok(read(slot)?.flatten_all()?.to_vec1()?) };
-            loaded.push(match &parameter.state {
+            loaded.push(match kept {
                 State::Host(slots) => State::Host(slots.rebuild(host)?),
                 State::Tensors(slots) => State::Tensors(slots.rebuild(read)?),
             });
         }
-        for (parameter, state) in self.parameters.iter_mut().zip(loaded) {
-            parameter.state = state;
-        }
+        self.states = loaded;
         Ok(())
     }
 }
 
-/// Candle's own optimiser interface; the variables' names are their positions.
+/// Candle's own optimiser interface: `RmsProp::new(varmap.all_vars(), config)`, `backward_step(&loss)`. Variables that come
+/// without names are trained like others; only the state, which is kept by name, is not to be had.
 impl candle_nn::Optimizer for RmsProp {
     type Config = RmsPropConfig;
 
     fn new(variables: Vec<Var>, config: RmsPropConfig) -> candle_core::Result<Self> {
-        let named = variables.into_iter().enumerate().map(|(index, var)| (index.to_string(), var)).collect();
-        Self::new(named, config).map_err(candle_core::Error::wrap)
+        let numbered = variables.into_iter().enumerate();
+        let named = numbered.map(|(index, var)| (format!("variable {index}"), var)).collect();
+        Ok(Self { has_names: false, ..Self::named(named, config)? })
     }
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
-        self.step(grads).map_err(candle_core::Error::wrap)
+        Ok(self.step(grads)?)
     }
 
     fn learning_rate(&self) -> f64 {
@@ -334,7 +337,7 @@ impl candle_nn::Optimizer for RmsProp {
     }
 }
 
-impl Parameter {
+impl State {
     fn new(var: &Var, config: &RmsPropConfig) -> Result<Self> {
         let (momentum, centered) = (config.momentum > 0.0, config.centered);
         let state = if matches!(var.device(), Device::Cpu) && var.dtype() == DType::F32 && var.is_contiguous()
@@ -348,11 +351,11 @@ impl Parameter {
             let average_gradient = centered.then(zeros).transpose()?;
             State::Tensors(Slots { velocity: zeros()?, momentum, average_gradient })
         };
-        Ok(Self { squares: None, state })
+        Ok(state)
     }
 
     fn slot_names(&self) -> Vec<&'static str> {
-        match &self.state {
+        match self {
             State::Host(slots) => slots.iter().map(|(name, _)| name).collect(),
             State::Tensors(slots) => slots.iter().map(|(name, _)| name).collect(),
         }
@@ -376,23 +379,18 @@ impl<T> Slots<T> {
     }
 }
 
-/// A variable's gradient, contiguous, and its companion if a layer gave one.
+/// A variable's gradient, contiguous, and the squares of its slices where it is a table's.
 struct Gradient {
     value: Tensor,
     squares: Option<Tensor>,
 }
 
 impl Gradient {
-    fn of(
-        name: &str,
-        var: &Var,
-        parameter: &Parameter,
-        config: &RmsPropConfig,
-        grads: &GradStore,
-    ) -> Result<Option<Self>> {
+    fn of(name: &str, var: &Var, config: &RmsPropConfig, grads: &GradStore) -> Result<Option<Self>> {
         let Some(value) = grads.get(var) else { return Ok(None) };
-        let companion = parameter.squares.as_ref().filter(|_| config.clipvalue.is_none() && !config.centered);
-        let squares = companion.and_then(|companion| grads.get(companion));
+        let slices = config.clipvalue.is_none() && !config.centered;
+        let companion = if slices { TokenSquares::find(var) } else { None };
+        let squares = companion.as_ref().and_then(|squares| grads.get(squares.companion()));
         for tensor in std::iter::once(value).chain(squares) {
             if tensor.shape() != var.shape() || tensor.dtype() != var.dtype() {
                 let expected = format!("{:?} of {:?}", var.dims(), var.dtype());
@@ -478,3 +476,6 @@ fn tensor_step(
     }
     Ok(var.set(&(weights - step)?)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,9 @@ mod layouts;
 
 use candle_core::{DType, Device, Tensor};
 use candle_recurrent::Result;
+use candle_recurrent::data::RandomState;
+use candle_recurrent::layers::Mode;
 use candle_recurrent::model::{Model, ModelConfig, Weights};
-use candle_recurrent::nn::{Mode, random::Stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -26,9 +27,10 @@ fn sequential(shape: Value, dtype: &str, layers: Value) -> Result<ModelConfig> {
 fn random(config: &ModelConfig, seed: u64) -> Result<Variables> {
     let draw = |(name, shape): (String, Vec<usize>)| {
         let count = shape.iter().product();
-        let mut stream = Stream::named(seed, &name);
+        let mut stream = RandomState::from_key(&[seed as u32, count as u32, name.len() as u32]);
         let low = if name.ends_with("variance") { 0.5 } else { -0.5 };
-        let values: Vec<f32> = (0..count).map(|_| low + stream.below(1000) as f32 / 1000.0).collect();
+        let values: Vec<f32> =
+            (0..count).map(|_| low + stream.permutation(1000)[0] as f32 / 1000.0).collect();
         Ok((name, Tensor::from_vec(values, shape, &Device::Cpu)?))
     };
     config.variables()?.into_iter().map(draw).collect()
@@ -37,7 +39,7 @@ fn random(config: &ModelConfig, seed: u64) -> Result<Variables> {
 /// What the model gives for a fixed input of 3 rows, flat.
 fn outputs(config: &ModelConfig, variables: &Variables, shape: &[usize], ids: bool) -> Result<Vec<f32>> {
     let weights = Weights::from_tensors(config, variables.clone(), &Device::Cpu)?;
-    let model = Model::new(config, weights.frozen())?;
+    let model = Model::new(config, weights.detached())?;
     let count: usize = shape.iter().product();
     let xs = match ids {
         true => Tensor::from_vec((0..count as u32).map(|i| i * 3 % 7).collect(), shape, &Device::Cpu)?,

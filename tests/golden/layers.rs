@@ -3,7 +3,7 @@
 use crate::{Case, GRADIENT, OUTPUT, Report, builder, gradient, weighted};
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
-use candle_recurrent::nn::{
+use candle_recurrent::layers::{
     Activation, Dense, DenseConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, SimpleRnn,
     SimpleRnnConfig,
 };

@@ -10,8 +10,8 @@ mod training;
 
 use candle_core::{DType, Device, Result, Tensor, Var, backprop::GradStore};
 use candle_nn::VarBuilder;
+use candle_recurrent::layers::Mode;
 use candle_recurrent::model::ModelConfig;
-use candle_recurrent::nn::Mode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::HashMap;

@@ -2,8 +2,8 @@
 
 use crate::{Case, OUTPUT, Report, model_builder, weighted};
 use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_recurrent::layers::Mode;
 use candle_recurrent::model::{Model, ModelConfig};
-use candle_recurrent::nn::Mode;
 
 /// Masks on their way through a model, and the gradient of every weight.
 #[test]

@@ -3,7 +3,7 @@
 use crate::{Case, OUTPUT, Report, builder, weighted};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_recurrent::nn::{Call, Embedding, EmbeddingConfig, Gru, Lstm, Output, SimpleRnn};
+use candle_recurrent::layers::{Call, Embedding, EmbeddingConfig, Gru, Lstm, RnnOutput, SimpleRnn};
 use std::collections::HashMap;
 
 enum Recurrent {
@@ -19,14 +19,12 @@ enum Way {
     Call,
     /// The kernels over rows of a table.
     Rows,
-    /// One tensor operation after another.
-    Steps,
-    /// What `call` takes in f64: tensor operations too.
+    /// What `call` takes in f64: one tensor operation after another.
     Call64,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Call, Self::Rows, Self::Steps, Self::Call64];
+    const ALL: [Self; 3] = [Self::Call, Self::Rows, Self::Call64];
 
     fn dtype(self) -> DType {
         if self == Self::Call64 { DType::F64 } else { DType::F32 }
@@ -44,7 +42,7 @@ impl Recurrent {
     }
 
     /// `xs` is (batch, time, features); `Way::Rows` takes it apart into a table of its rows.
-    fn call(&self, way: Way, xs: &Tensor, call: Call) -> Result<Output> {
+    fn call(&self, way: Way, xs: &Tensor, call: Call) -> Result<RnnOutput> {
         let (batch, time, features) = xs.dims3()?;
         let rows = (batch * time) as u32;
         let table = xs.reshape((batch * time, features))?;
@@ -56,8 +54,7 @@ impl Recurrent {
             ($layer:ident) => {
                 match way {
                     Way::Call | Way::Call64 => $layer.call(xs, call),
-                    Way::Rows => $layer.call_rows(&table, &ids, call),
-                    Way::Steps => $layer.call_steps(xs, call),
+                    Way::Rows => $layer.call_rows(&table.rows(&ids)?, call),
                 }
             };
         }
@@ -93,8 +90,8 @@ fn one_batch(case: &Case, way: Way, report: &mut Report) -> Result<()> {
     let states = (!states.is_empty()).then_some(states.as_slice());
     let call = Call { mask: case.tensors.get("mask"), states, mode: case.mode() };
     let output = layer.call(way, xs, call)?;
-    report.close(&format!("{what}: y"), &output.output, case.get("y"), OUTPUT)?;
-    let mut loss = weighted(&output.output, case.get("dy"))?;
+    report.close(&format!("{what}: y"), &output.hidden, case.get("y"), OUTPUT)?;
+    let mut loss = weighted(&output.hidden, case.get("dy"))?;
     for (i, state) in output.states.iter().enumerate() {
         report.close(&format!("{what}: state_{i}"), state, case.get(&format!("state_{i}")), OUTPUT)?;
         if let Some(dstate) = case.tensors.get(&format!("dstate_{i}")) {
@@ -113,7 +110,7 @@ fn two_batches(case: &Case, way: Way, report: &mut Report) -> Result<()> {
         let call = Call { mask: case.tensors.get("mask"), ..Call::default() };
         let xs = case.get(&format!("x_{i}")).to_dtype(way.dtype())?;
         let output = layer.call(way, &xs, call)?;
-        report.close(&format!("{what}: y"), &output.output, case.get(&format!("y_{i}")), OUTPUT)?;
+        report.close(&format!("{what}: y"), &output.hidden, case.get(&format!("y_{i}")), OUTPUT)?;
         for (j, state) in output.states.iter().enumerate() {
             let expected = case.get(&format!("state_{j}_{i}"));
             report.close(&format!("{what}: state_{j}"), state, expected, OUTPUT)?;

@@ -1,11 +1,13 @@
 //! The loss, RMSprop and steps of whole models.
 
 use crate::models::{ruled_batch, ruled_variables};
-use crate::{Case, GRADIENT, OUTPUT, Report, gradient, model_builder};
-use candle_core::{Device, Result, Tensor, Var, backprop::GradStore};
+use crate::{Case, GRADIENT, OUTPUT, Report, gradient, model_builder, weighted};
+use candle_core::{DType, Device, Module, Result, Tensor, Var, backprop::GradStore};
+use candle_nn::VarBuilder;
+use candle_recurrent::layers::{Embedding, EmbeddingConfig, Mode};
 use candle_recurrent::model::{Model, ModelConfig};
-use candle_recurrent::nn::Mode;
 use candle_recurrent::train::{RmsProp, RmsPropConfig, binary_crossentropy};
+use std::collections::HashMap;
 
 /// A store with these gradients.
 fn store(gradients: &[(&Var, &Tensor)]) -> Result<GradStore> {
@@ -49,7 +51,7 @@ fn rmsprop() -> Result<()> {
     for case in Case::all("RMSprop", 9) {
         let (a, b) = (Var::from_tensor(case.get("a"))?, Var::from_tensor(case.get("b"))?);
         let named = vec![("a".to_string(), a.clone()), ("b".to_string(), b.clone())];
-        let mut optimizer = RmsProp::new(named, case.config::<RmsPropConfig>()).expect("an optimizer");
+        let mut optimizer = RmsProp::named(named, case.config::<RmsPropConfig>()).expect("an optimizer");
         for step in 0..case.get("after_a").dim(0)? {
             let gradients = [case.get("gradients_a").get(step)?, case.get("gradients_b").get(step)?];
             optimizer.step(&store(&[(&a, &gradients[0]), (&b, &gradients[1])])?).expect("a step");
@@ -74,16 +76,17 @@ fn rmsprop_of_an_embedding() -> Result<()> {
     let mut report = Report::default();
     for case in Case::all("RMSpropSlices", 5) {
         let table = Var::from_tensor(case.get("a"))?;
-        let squares = Var::from_tensor(&table.zeros_like()?)?;
+        let (rows, features) = table.dims2()?;
+        let config = EmbeddingConfig { input_dim: rows, output_dim: features, mask_zero: false };
+        let tensors = HashMap::from([("embeddings".to_string(), table.as_tensor().clone())]);
+        let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let embedding = Embedding::new(config, vb)?;
         let named = vec![("a".to_string(), table.clone())];
-        let mut optimizer = RmsProp::new(named, case.config::<RmsPropConfig>()).expect("an optimizer");
-        optimizer.set_squares("a", squares.clone()).expect("a companion");
+        let mut optimizer = RmsProp::named(named, case.config::<RmsPropConfig>())?;
         for step in 0..case.get("after").dim(0)? {
             let (ids, slices) = (case.get("ids").get(step)?, case.get("slices").get(step)?);
-            let zeros = table.zeros_like()?;
-            let sum = zeros.index_add(&ids, &slices, 0)?;
-            let square_sum = zeros.index_add(&ids, &slices.sqr()?, 0)?;
-            optimizer.step(&store(&[(&table, &sum), (&squares, &square_sum)])?).expect("a step");
+            // The gradient of each row that is looked up is its slice.
+            optimizer.step(&weighted(&embedding.forward(&ids)?, &slices)?.backward()?)?;
             report.close(
                 &format!("{}, step {step}", case.name),
                 &table,
@@ -139,10 +142,7 @@ fn train(
 ) -> Result<Tensor> {
     let model = Model::new(config, model_builder(variables.iter().map(|(k, v)| (k, v)))).expect("a model");
     let options = RmsPropConfig { learning_rate, ..RmsPropConfig::default() };
-    let mut optimizer = RmsProp::new(variables.to_vec(), options).expect("an optimizer");
-    for (name, squares) in model.squares() {
-        optimizer.set_squares(&name, squares).expect("a companion");
-    }
+    let mut optimizer = RmsProp::named(variables.to_vec(), options).expect("an optimizer");
     let mut losses = vec![];
     for step in 0..steps {
         let (ids, labels) = ruled_batch(step)?;

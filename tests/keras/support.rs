@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Tensor, npy::NpzTensors};
 use candle_recurrent::keras::{self, Loaded};
+use candle_recurrent::layers::Mode;
 use candle_recurrent::model::Model;
-use candle_recurrent::nn::Mode;
 use std::path::Path;
 
 /// Names and tensors of one answer: what goes in, what comes out.
@@ -33,7 +33,7 @@ pub fn cases(path: &Path) -> Vec<Case> {
 
 /// Runs the model of `loaded`.
 pub fn run(loaded: &Loaded, inputs: &[Tensor]) -> candle_recurrent::Result<Vec<Tensor>> {
-    let model = Model::new(&loaded.config, loaded.weights.frozen())?;
+    let model = Model::new(&loaded.config, loaded.weights.detached())?;
     // An Embedding reads floats too, as in Keras.
     let inputs: Vec<Tensor> = inputs.iter().map(floats).collect();
     model.forward_all(&inputs, Mode::Inference)

@@ -52,7 +52,7 @@ impl Default for Options {
 /// ```no_run
 /// # fn main() -> candle_recurrent::Result<()> {
 /// let (config, weights) = candle_recurrent::keras::load("best-lstm-model.h5")?;
-/// let model = candle_recurrent::model::Model::new(&config, weights.frozen())?;
+/// let model = candle_recurrent::model::Model::new(&config, weights.detached())?;
 /// # Ok(())
 /// # }
 /// ```

@@ -34,7 +34,7 @@ pub struct Written {
 /// [`Error::Layer`](crate::Error::Layer) where Keras 3 has no form for a layer, with the reason; where `variables` do
 /// not fit `config`.
 pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
-    if let Some(layer) = config.layers.iter().find(|layer| layer.class.is_stateful()) {
+    if let Some(layer) = config.layers.iter().find(|layer| layer.class.config().is_stateful()) {
         let what = "it is stateful, and Keras opens such a .keras only if it holds the batch size, which is not kept \
                     here; set stateful to false, or write a .weights.h5";
         return Err(crate::Error::layer(layer.name.as_str(), what));

@@ -3,7 +3,7 @@
 use super::fields::{Arguments, Fields};
 use super::{Context, custom_class};
 use crate::Result;
-use crate::nn::Activation;
+use crate::layers::Activation;
 use serde_json::{Map, Value};
 
 /// What stood in the place of an activation.

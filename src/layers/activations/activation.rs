@@ -1,0 +1,54 @@
+//! Keras's `Activation` (`keras/src/layers/activations/activation.py`).
+
+use crate::layers::activation::Activation;
+use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, single};
+use candle_core::{Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's argument.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationConfig {
+    /// Which.
+    pub activation: Activation,
+}
+
+impl Config for ActivationConfig {
+    fn check(&self) -> Checked<()> {
+        Ok(())
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        Ok(Placed::one(single(inputs)?.clone()))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn build(&self, _: &[Shape], _: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(self.activation))
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+}
+
+impl Layer for Activation {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let xs = first(inputs)?.floats()?;
+        Ok(vec![if pass.logits { xs } else { Module::forward(self, &xs)? }.into()])
+    }
+}
+
+impl Module for Activation {
+    /// Any shape, the same out.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        Activation::forward(*self, xs)
+    }
+}

@@ -1,0 +1,52 @@
+//! Keras's `LeakyReLU` (`keras/src/layers/activations/leaky_relu.py`).
+
+use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, single};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's argument.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeakyReluConfig {
+    /// The slope below 0.
+    pub negative_slope: f64,
+}
+
+impl Default for LeakyReluConfig {
+    fn default() -> Self {
+        Self { negative_slope: 0.3 }
+    }
+}
+
+impl LeakyReluConfig {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        xs.gt(0.0)?.where_cond(xs, &(xs * self.negative_slope)?)
+    }
+}
+
+impl Config for LeakyReluConfig {
+    fn check(&self) -> Checked<()> {
+        Ok(())
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        Ok(Placed::one(single(inputs)?.clone()))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(LeakyRelu::new(first_shape(inputs), *self, vb)?))
+    }
+}
+
+plain_layer! {
+    /// x for x > 0, else `negative_slope` x. Any shape, the same out.
+    LeakyRelu, LeakyReluConfig, floats
+}

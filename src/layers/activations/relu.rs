@@ -1,0 +1,62 @@
+//! Keras's `ReLU` (`keras/src/layers/activations/relu.py`).
+
+use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, single};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's arguments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReluConfig {
+    /// The largest output, if there is one.
+    pub max_value: Option<f64>,
+    /// The slope below the threshold.
+    pub negative_slope: f64,
+    /// Where x begins to count.
+    pub threshold: f64,
+}
+
+impl ReluConfig {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let below = xs.affine(self.negative_slope, -self.negative_slope * self.threshold)?;
+        let ys = xs.gt(self.threshold)?.where_cond(xs, &below)?;
+        match self.max_value {
+            // Asked so that NaN stays NaN, as in Keras.
+            Some(max) => ys.ge(max)?.where_cond(&(ys.ones_like()? * max)?, &ys),
+            None => Ok(ys),
+        }
+    }
+}
+
+impl Config for ReluConfig {
+    fn check(&self) -> Checked<()> {
+        if self.max_value.is_some_and(|value| value < 0.0)
+            || self.negative_slope < 0.0
+            || self.threshold < 0.0
+        {
+            return Err("max_value, negative_slope and threshold must not be negative".into());
+        }
+        Ok(())
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        Ok(Placed::one(single(inputs)?.clone()))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(Relu::new(first_shape(inputs), *self, vb)?))
+    }
+}
+
+plain_layer! {
+    /// 0 or a slope below the threshold, x above it, at most `max_value`. Any shape, the same out.
+    Relu, ReluConfig, floats
+}

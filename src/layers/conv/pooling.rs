@@ -1,0 +1,112 @@
+//! Keras's `MaxPooling1D` to `MaxPooling3D` and `AveragePooling1D` to `AveragePooling3D` (`keras/src/layers/pooling/`),
+//! channels last.
+
+use super::window::{Padding, Sizes, Window, taps, window_shape, windows};
+use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, single};
+use candle_core::{Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+fn two<const N: usize>() -> Sizes<N> {
+    Sizes::all(2)
+}
+
+/// A configuration of windows, its check and its shapes; what becomes of a window is its own `forward`.
+macro_rules! pooling {
+    ($config:ident, $layer:ident, $doc:literal) => {
+        /// Keras's arguments and defaults.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $config<const N: usize> {
+            /// The window's size along each axis.
+            #[serde(default = "two")]
+            pub pool_size: Sizes<N>,
+            /// How far the window moves at a time; its size, if left out.
+            #[serde(default)]
+            pub strides: Option<Sizes<N>>,
+            /// What happens at the ends.
+            #[serde(default)]
+            pub padding: Padding,
+        }
+
+        impl<const N: usize> $config<N> {
+            fn windows(&self) -> Vec<Window> {
+                let strides = self.strides.unwrap_or(self.pool_size);
+                windows(self.pool_size, strides, Sizes::all(1), self.padding)
+            }
+        }
+
+        impl<const N: usize> Config for $config<N> {
+            fn check(&self) -> Checked<()> {
+                self.pool_size.check("pool_size")?;
+                self.strides.map_or(Ok(()), |strides| strides.check("strides"))?;
+                match self.padding {
+                    Padding::Causal => Err("padding must be `valid` or `same`".into()),
+                    Padding::Valid | Padding::Same => Ok(()),
+                }
+            }
+
+            fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+                let input = single(inputs)?;
+                window_shape(input, &self.windows(), input.last().copied().flatten()).map(Placed::one)
+            }
+
+            fn mask_rule(&self) -> MaskRule {
+                MaskRule::Drops
+            }
+
+            fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+                Ok(Arc::new($layer::new(first_shape(inputs), *self, vb)?))
+            }
+        }
+
+        plain_layer! {
+            #[doc = $doc]
+            $layer<const N: usize>, $config<N>, floats
+        }
+    };
+}
+
+pooling!(
+    MaxPoolingConfig,
+    MaxPooling,
+    "The largest of each window: (batch, …, channels) with shorter axes between."
+);
+pooling!(
+    AveragePoolingConfig,
+    AveragePooling,
+    "The mean of each window: (batch, …, channels) with shorter axes between."
+);
+
+impl<const N: usize> MaxPoolingConfig<N> {
+    /// NaN where there is one; the gradient goes to the first place that holds the largest.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let mut taps = taps(xs, &self.windows(), f64::NEG_INFINITY)?.into_iter();
+        let Some(mut largest) = taps.next() else { bail!("a window needs at least one place") };
+        for tap in taps {
+            // NaN is the largest of all, as in Keras on PyTorch; TensorFlow's depends on where it stands.
+            let stays = tap.le(&largest)?.maximum(&largest.ne(&largest)?)?;
+            largest = stays.where_cond(&largest, &tap)?;
+        }
+        Ok(largest)
+    }
+}
+
+impl<const N: usize> AveragePoolingConfig<N> {
+    /// Of those places that are within the input.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        let sum = |xs: &Tensor| -> Result<Tensor> {
+            let taps = taps(xs, &self.windows(), 0.0)?;
+            Tensor::stack(&taps, 0)?.sum(0)
+        };
+        let mut shape = xs.dims().to_vec();
+        for axis in [0, xs.rank() - 1] {
+            shape[axis] = 1;
+        }
+        let counts = sum(&Tensor::ones(shape, xs.dtype(), xs.device())?)?;
+        sum(xs)?.broadcast_div(&counts)
+    }
+}

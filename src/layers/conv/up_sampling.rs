@@ -1,0 +1,59 @@
+//! Keras's `UpSampling1D` to `UpSampling3D` (`keras/src/layers/reshaping/`), channels last, each step repeated
+//! (`interpolation` nearest).
+
+use super::ends::{check_rank, reshaped};
+use super::window::Sizes;
+use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, single};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpSamplingConfig<const N: usize> {
+    /// How often, along each axis.
+    pub size: Sizes<N>,
+}
+
+impl<const N: usize> UpSamplingConfig<N> {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        check_rank::<N>(xs)?;
+        let mut ys = xs.contiguous()?;
+        for (axis, &times) in self.size.0.iter().enumerate() {
+            let steps: Vec<u32> =
+                (0..ys.dim(axis + 1)? as u32).flat_map(|step| std::iter::repeat_n(step, times)).collect();
+            let count = steps.len();
+            ys = ys.index_select(&Tensor::from_vec(steps, count, ys.device())?, axis + 1)?;
+        }
+        Ok(ys)
+    }
+}
+
+impl<const N: usize> Config for UpSamplingConfig<N> {
+    fn check(&self) -> Checked<()> {
+        self.size.check("size")
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let input = single(inputs)?;
+        let output = reshaped::<N>(input, |axis, length| length.checked_mul(*self.size.0.get(axis)?))?;
+        Ok(Placed::one(output))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Drops
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(UpSampling::new(first_shape(inputs), *self, vb)?))
+    }
+}
+
+plain_layer! {
+    /// Each step repeated: (batch, …, channels) with longer axes between.
+    UpSampling<const N: usize>, UpSamplingConfig<N>, floats
+}

@@ -1,0 +1,56 @@
+//! Keras's `ZeroPadding1D` to `ZeroPadding3D` (`keras/src/layers/reshaping/`), channels last.
+
+use super::ends::{Ends, check_ends, check_rank, reshaped};
+use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, single};
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's argument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZeroPaddingConfig<const N: usize> {
+    /// Zeros before and after, `[before, after]` along each axis.
+    pub padding: Ends,
+}
+
+impl<const N: usize> ZeroPaddingConfig<N> {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        check_rank::<N>(xs)?;
+        let mut ys = xs.clone();
+        for (axis, &[before, after]) in self.padding.iter().enumerate() {
+            ys = ys.pad_with_zeros(axis + 1, before, after)?;
+        }
+        Ok(ys)
+    }
+}
+
+impl<const N: usize> Config for ZeroPaddingConfig<N> {
+    fn check(&self) -> Checked<()> {
+        check_ends::<N>("padding", &self.padding)
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let input = single(inputs)?;
+        let output = reshaped::<N>(input, |axis, length| {
+            self.padding.get(axis)?.iter().try_fold(length, |sum, &end| sum.checked_add(end))
+        })?;
+        Ok(Placed::one(output))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Drops
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(ZeroPadding::new(first_shape(inputs), self.clone(), vb)?))
+    }
+}
+
+plain_layer! {
+    /// Zeros around: (batch, …, channels) with longer axes between.
+    ZeroPadding<const N: usize>, ZeroPaddingConfig<N>, floats
+}

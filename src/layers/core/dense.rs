@@ -1,0 +1,141 @@
+//! Keras's `Dense` (`keras/src/layers/core/dense.py`).
+
+use super::small_product::small_product;
+use crate::layers::activation::Activation;
+use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first, first_shape};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, check_units, features, single};
+use candle_core::{Module, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's arguments and defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DenseConfig {
+    /// Output features.
+    pub units: usize,
+    /// The activation.
+    pub activation: Activation,
+    /// Whether there is a bias.
+    pub use_bias: bool,
+}
+
+impl Default for DenseConfig {
+    fn default() -> Self {
+        Self { units: 0, activation: Activation::Linear, use_bias: true }
+    }
+}
+
+impl DenseConfig {
+    /// So many units, linear, with a bias.
+    pub fn new(units: usize) -> Self {
+        Self { units, ..Self::default() }
+    }
+
+    /// kernel (`input_dim`, units), bias (units).
+    pub fn variables(&self, input_dim: usize) -> Vec<Variable> {
+        let mut variables =
+            vec![Variable::new("kernel", [input_dim, self.units], Initializer::GlorotUniform)];
+        if self.use_bias {
+            variables.push(Variable::new("bias", [self.units], Initializer::Zeros));
+        }
+        variables
+    }
+}
+
+impl Config for DenseConfig {
+    fn check(&self) -> Checked<()> {
+        check_units("units", self.units)
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let mut output = single(inputs)?.clone();
+        let variables = self.variables(features(&output)?);
+        if let Some(last) = output.last_mut() {
+            *last = Some(self.units);
+        }
+        Ok(Placed::one(output).with(variables))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        let input_dim = features(first_shape(inputs)).map_err(candle_core::Error::msg)?;
+        Ok(Arc::new(Dense::new(input_dim, *self, vb)?))
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+}
+
+/// activation(x · kernel + bias) over the last axis.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    config: DenseConfig,
+    name: String,
+    kernel: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Dense {
+    /// A layer over `input_dim` features, its variables taken from `vb`.
+    ///
+    /// # Errors
+    /// If `vb` lacks a variable or has it in another shape.
+    pub fn new(input_dim: usize, config: DenseConfig, vb: VarBuilder) -> Result<Self> {
+        if let Err(what) = config.check() {
+            bail!("layer {}: {what}", vb.prefix())
+        }
+        let mut tensors = config.variables(input_dim).into_iter().map(|variable| variable.get(&vb));
+        let Some(kernel) = tensors.next() else { bail!("layer {}: no kernel", vb.prefix()) };
+        Ok(Self { config, name: vb.prefix(), kernel: kernel?, bias: tensors.next().transpose()? })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &DenseConfig {
+        &self.config
+    }
+
+    /// x · kernel + bias, without the activation: (…, `input_dim`) to (…, units).
+    ///
+    /// # Errors
+    /// If the last axis is not `input_dim` long.
+    pub fn linear(&self, xs: &Tensor) -> Result<Tensor> {
+        let (input_dim, units) = self.kernel.dims2()?;
+        let Some((&features, leading)) = xs.dims().split_last() else {
+            bail!("layer {}: needs an input of at least one axis", self.name)
+        };
+        if features != input_dim {
+            bail!("layer {}: built for {input_dim} input features, given {features}", self.name)
+        }
+        let rows: usize = leading.iter().product();
+        let xs = xs.reshape((rows, input_dim))?;
+        let ys = match (small_product(&xs, &self.kernel, self.bias.as_ref())?, &self.bias) {
+            (Some(ys), _) => ys,
+            (None, Some(bias)) => xs.matmul(&self.kernel)?.broadcast_add(bias)?,
+            (None, None) => xs.matmul(&self.kernel)?,
+        };
+        let shape: Vec<usize> = leading.iter().copied().chain([units]).collect();
+        ys.reshape(shape)
+    }
+}
+
+impl Module for Dense {
+    /// (…, `input_dim`) to (…, units).
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.config.activation.forward(&self.linear(xs)?)
+    }
+}
+
+impl Layer for Dense {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let xs = first(inputs)?.floats()?;
+        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+    }
+}

@@ -1,0 +1,22 @@
+//! Inputs, tables, products, and layers that move numbers and change none (`keras/src/layers/core/`, `reshaping/`).
+
+mod dense;
+mod embedding;
+mod flatten;
+mod input;
+mod masking;
+mod permute;
+mod repeat_vector;
+mod rescaling;
+mod reshape;
+mod small_product;
+
+pub use dense::{Dense, DenseConfig};
+pub use embedding::{Embedding, EmbeddingConfig};
+pub use flatten::{Flatten, FlattenConfig};
+pub use input::InputLayerConfig;
+pub use masking::{Masking, MaskingConfig};
+pub use permute::{Permute, PermuteConfig};
+pub use repeat_vector::{RepeatVector, RepeatVectorConfig};
+pub use rescaling::{Rescaling, RescalingConfig};
+pub use reshape::{Reshape, ReshapeConfig};

@@ -1,0 +1,377 @@
+//! What a layer is: its arguments ([`Config`]), the layer built from them ([`Layer`]), and what flows from one layer to
+//! the next ([`Flow`]).
+
+use super::activation::Activation;
+use super::initializer::Variable;
+use super::masks::MaskRule;
+use super::shape::{Checked, Shape};
+use super::table::Rows;
+use candle_core::{DType, Result, Tensor, Var, bail};
+use candle_nn::VarBuilder;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whether a forward pass is part of training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// No dropout.
+    #[default]
+    Inference,
+    /// Dropout masks are drawn from `seed`; one seed, one set of masks.
+    Training {
+        /// The seed of this batch.
+        seed: u64,
+    },
+}
+
+/// Counts the training passes of a layer that is called by [`ModuleT::forward_t`](candle_nn::ModuleT::forward_t), where
+/// nobody gives a seed: each pass draws its own dropout, and two layers of one name draw the same one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Passes(AtomicU64);
+
+impl Passes {
+    /// The mode of the next pass.
+    pub fn next(&self, train: bool) -> Mode {
+        match train {
+            true => Mode::Training { seed: self.0.fetch_add(1, Ordering::Relaxed) },
+            false => Mode::Inference,
+        }
+    }
+}
+
+impl Clone for Passes {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// How a forward pass goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Whether it is part of training.
+    pub mode: Mode,
+    /// Leave out the activation that the layer ends in, where [`Config::output_activation`] names one: for losses that
+    /// take logits.
+    pub logits: bool,
+}
+
+impl From<Mode> for Pass {
+    fn from(mode: Mode) -> Self {
+        Self { mode, logits: false }
+    }
+}
+
+/// A layer's arguments, in Keras's names: what follows from them before there are any numbers, and how the layer is built.
+pub trait Config: Debug + Send + Sync {
+    /// Says which argument makes no sense, if one does not.
+    fn check(&self) -> Checked<()>;
+
+    /// What a call on inputs of these shapes gives, and which variables it needs.
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed>;
+
+    /// What becomes of the masks of its inputs.
+    fn mask_rule(&self) -> MaskRule;
+
+    /// Builds the layer over inputs of these shapes with the variables that `vb` holds.
+    ///
+    /// # Errors
+    /// If a variable is missing or has another shape.
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>>;
+
+    /// The layers within it.
+    fn layers(&self) -> Vec<&dyn Config> {
+        vec![]
+    }
+
+    /// The arguments of a loop over time, where the layer is one.
+    fn time_loop(&self) -> Option<TimeLoop> {
+        None
+    }
+
+    /// Sets them; nothing happens to a layer that has none.
+    fn set_time_loop(&mut self, _: TimeLoop) {}
+
+    /// Whether further inputs after the first are initial states.
+    fn takes_states(&self) -> bool {
+        self.time_loop().is_some()
+    }
+
+    /// Whether it, or a layer within it, carries states from batch to batch.
+    fn is_stateful(&self) -> bool {
+        self.time_loop().is_some_and(|time_loop| time_loop.stateful)
+            || self.layers().iter().any(|layer| layer.is_stateful())
+    }
+
+    /// The shape of the input of a model, for a layer that stands for one.
+    fn input_shape(&self) -> Option<&Shape> {
+        None
+    }
+
+    /// What it may be called on as the first layer of a model, without a layer that says the input's shape.
+    fn first_input(&self) -> Option<Shape> {
+        None
+    }
+
+    /// The activation that the output has gone through last.
+    fn output_activation(&self) -> Option<Activation> {
+        None
+    }
+
+    /// The number of ids that it knows, where it reads ids.
+    fn vocabulary(&self) -> Option<usize> {
+        None
+    }
+
+    /// Makes it read texts of `max_len` ids below `vocabulary`, as far as it is concerned with either.
+    fn set_text_shape(&mut self, _vocabulary: usize, _max_len: usize) {}
+
+    /// What sets a layer that learns sequences apart, in a few words: `8, dropout 0.3`. None for other layers.
+    fn in_words(&self) -> Option<String> {
+        None
+    }
+}
+
+/// How deep the layers within a layer go: 0 where there are none.
+pub fn depth(config: &dyn Config) -> usize {
+    config.layers().into_iter().map(|layer| depth(layer) + 1).max().unwrap_or(0)
+}
+
+/// A layer with its name and its place in a model, as other layers and models hold it.
+pub trait Named: Clone + Debug + PartialEq + Send + Sync + 'static {
+    /// The layer's name.
+    fn name(&self) -> &str;
+    /// Keras's name of its class.
+    fn class_name(&self) -> &'static str;
+    /// Its arguments.
+    fn config(&self) -> &dyn Config;
+    /// The same, to be changed.
+    fn config_mut(&mut self) -> &mut dyn Config;
+    /// In a graph, what each call is given.
+    fn inbound_nodes(&self) -> &[Vec<TensorRef>];
+    /// Whether a call with initial states heeds its input's mask.
+    fn mask_with_states(&self) -> bool;
+}
+
+/// A tensor in a graph: a layer's name, which call of the layer, and which of the tensors that it gives. In JSON
+/// `["lstm", 0, 0]`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TensorRef(pub String, pub usize, pub usize);
+
+/// What follows from a layer's place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// The shapes of what a call gives.
+    pub outputs: Vec<Shape>,
+    /// Its variables in the order of Keras's `layer.weights`: those that an optimiser trains first.
+    pub variables: Vec<Variable>,
+    /// Calls of layers that one call comes to: 1, but for a model.
+    pub calls: usize,
+}
+
+impl Placed {
+    /// A layer that gives outputs of these shapes and has no variables.
+    pub fn new(outputs: Vec<Shape>) -> Self {
+        Self { outputs, variables: vec![], calls: 1 }
+    }
+
+    /// The same of one output.
+    pub fn one(output: Shape) -> Self {
+        Self::new(vec![output])
+    }
+
+    /// The same with variables.
+    pub fn with(self, mut variables: Vec<Variable>) -> Self {
+        // A stable sort: false before true.
+        variables.sort_by_key(|variable| !variable.trainable);
+        Self { variables, ..self }
+    }
+}
+
+/// What recurrent layers have in common, by Keras's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLoop {
+    /// Give the output of every step rather than the last.
+    pub return_sequences: bool,
+    /// Give the states after the last step as well.
+    pub return_state: bool,
+    /// Walk from the last step to the first.
+    pub go_backwards: bool,
+    /// Begin each batch with the state that the last one left.
+    pub stateful: bool,
+    /// At a masked step give 0 rather than the previous output.
+    pub zero_output_for_mask: bool,
+}
+
+/// The methods of [`Config`] for a configuration with the fields of [`TimeLoop`].
+macro_rules! time_loop {
+    () => {
+        fn time_loop(&self) -> Option<$crate::layers::layer::TimeLoop> {
+            Some($crate::layers::layer::TimeLoop {
+                return_sequences: self.return_sequences,
+                return_state: self.return_state,
+                go_backwards: self.go_backwards,
+                stateful: self.stateful,
+                zero_output_for_mask: self.zero_output_for_mask,
+            })
+        }
+
+        fn set_time_loop(&mut self, time_loop: $crate::layers::layer::TimeLoop) {
+            self.return_sequences = time_loop.return_sequences;
+            self.return_state = time_loop.return_state;
+            self.go_backwards = time_loop.go_backwards;
+            self.stateful = time_loop.stateful;
+            self.zero_output_for_mask = time_loop.zero_output_for_mask;
+        }
+    };
+}
+pub(crate) use time_loop;
+
+/// A layer as it runs.
+pub trait Layer: Debug + Send + Sync {
+    /// From the inputs (for a recurrent layer the initial states after the sequence) to the outputs. The outputs' masks
+    /// are left to [`MaskRule::apply`].
+    ///
+    /// # Errors
+    /// If an input does not fit; the message names the layer.
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>>;
+
+    /// The layers within it.
+    fn children(&self) -> Vec<&dyn Layer> {
+        vec![]
+    }
+
+    /// Forgets what is carried from batch to batch.
+    fn reset_states(&self) {
+        self.children().into_iter().for_each(Layer::reset_states);
+    }
+
+    /// Variables that a training pass moves without an optimiser, by full name.
+    fn moving(&self) -> Vec<(String, Var)> {
+        self.children().into_iter().flat_map(Layer::moving).collect()
+    }
+
+    /// Whether it computes statistics of the batch, so that it matters which samples come together.
+    fn mixes_samples(&self) -> bool {
+        self.children().into_iter().any(Layer::mixes_samples)
+    }
+}
+
+/// What flows from layer to layer.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The numbers.
+    pub values: Values,
+    /// (batch, time), u8: 0 where a step is to be skipped.
+    pub mask: Option<Tensor>,
+}
+
+/// Values, or the rows of an embedding table that a recurrent layer will read itself.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Numbers or ids.
+    Tensor(Tensor),
+    /// Rows of a table.
+    Rows(Rows),
+}
+
+impl Values {
+    /// The numbers themselves.
+    pub fn tensor(&self) -> Result<Tensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor.clone()),
+            Self::Rows(rows) => rows.look_up(),
+        }
+    }
+
+    /// The numbers as floats.
+    pub fn floats(&self) -> Result<Tensor> {
+        let xs = self.tensor()?;
+        if xs.dtype().is_int() { xs.to_dtype(DType::F32) } else { Ok(xs) }
+    }
+}
+
+impl Flow {
+    /// Values with their mask.
+    pub fn new(values: Tensor, mask: Option<Tensor>) -> Self {
+        Self { values: Values::Tensor(values), mask }
+    }
+
+    /// The numbers as floats.
+    pub fn floats(&self) -> Result<Tensor> {
+        self.values.floats()
+    }
+}
+
+impl From<Tensor> for Flow {
+    fn from(values: Tensor) -> Self {
+        Self::new(values, None)
+    }
+}
+
+/// The first input.
+pub fn first(inputs: &[Flow]) -> Result<&Flow> {
+    match inputs.first() {
+        Some(input) => Ok(input),
+        None => bail!("a layer was called on nothing"),
+    }
+}
+
+/// The shape of the first input; none of its axes where there is none.
+pub fn first_shape(inputs: &[Shape]) -> &[Option<usize>] {
+    inputs.first().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The public face of a layer without variables that works on one tensor, whatever the pass: `$config` has a
+/// `forward(&self, &Tensor)`. The values are taken as `floats`, or as the `tensor` that they are.
+macro_rules! plain_layer {
+    ($(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty, $values:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $layer $(<const $n: usize>)? {
+            config: $config,
+        }
+
+        impl $(<const $n: usize>)? $layer $(<$n>)? {
+            /// The layer over an input of this shape, the batch first. It has no variables; messages name it by the
+            /// prefix of `vb`.
+            ///
+            /// # Errors
+            /// If an argument makes no sense, or the input does not fit.
+            pub fn new(
+                input: &[Option<usize>],
+                config: $config,
+                vb: candle_nn::VarBuilder,
+            ) -> candle_core::Result<Self> {
+                use $crate::layers::layer::Config;
+                if let Err(what) = config.check().and_then(|()| config.place(&[input.to_vec()]).map(|_| ())) {
+                    candle_core::bail!("layer {}: {what}", vb.prefix())
+                }
+                Ok(Self { config })
+            }
+
+            /// The configuration.
+            pub fn config(&self) -> &$config {
+                &self.config
+            }
+        }
+
+        impl $(<const $n: usize>)? candle_core::Module for $layer $(<$n>)? {
+            fn forward(&self, xs: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+                self.config.forward(xs)
+            }
+        }
+
+        impl $(<const $n: usize>)? $crate::layers::layer::Layer for $layer $(<$n>)? {
+            fn run(
+                &self,
+                inputs: &[$crate::layers::layer::Flow],
+                _: $crate::layers::layer::Pass,
+            ) -> candle_core::Result<Vec<$crate::layers::layer::Flow>> {
+                let xs = $crate::layers::layer::first(inputs)?.values.$values()?;
+                Ok(vec![self.config.forward(&xs)?.into()])
+            }
+        }
+    };
+}
+pub(crate) use plain_layer;

@@ -1,0 +1,91 @@
+//! Keras's `GaussianNoise` (`keras/src/layers/regularization/gaussian_noise.py`).
+
+use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Passes, Placed, first};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, check_rate, single};
+use crate::random::Stream;
+use candle_core::{Result, Tensor, bail};
+use candle_nn::{ModuleT, VarBuilder};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Keras's argument.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GaussianNoiseConfig {
+    /// The noise's standard deviation, from 0 to 1.
+    pub stddev: f64,
+}
+
+impl Config for GaussianNoiseConfig {
+    fn check(&self) -> Checked<()> {
+        check_rate("stddev", self.stddev)
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        Ok(Placed::one(single(inputs)?.clone()))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Passes
+    }
+
+    fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(GaussianNoise::new(*self, vb)?))
+    }
+}
+
+/// Adds normal noise in training.
+#[derive(Clone, Debug)]
+pub struct GaussianNoise {
+    config: GaussianNoiseConfig,
+    name: String,
+    passes: Passes,
+}
+
+impl GaussianNoise {
+    /// The layer has no variables: the prefix of `vb` is its name, which decides what is drawn beside the batch's seed.
+    ///
+    /// # Errors
+    /// If stddev is not between 0 and 1.
+    pub fn new(config: GaussianNoiseConfig, vb: VarBuilder) -> Result<Self> {
+        let name = vb.prefix();
+        match config.check() {
+            Ok(()) => Ok(Self { config, name, passes: Passes::default() }),
+            Err(what) => bail!("layer {name}: {what}"),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &GaussianNoiseConfig {
+        &self.config
+    }
+
+    /// Any shape, the same out.
+    ///
+    /// # Errors
+    /// Candle's own only.
+    pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
+        if self.config.stddev == 0.0 {
+            return Ok(xs.clone());
+        }
+        let mut stream = Stream::named(seed, &self.name);
+        let noise: Vec<f32> =
+            (0..xs.elem_count()).map(|_| (stream.normal() * self.config.stddev) as f32).collect();
+        xs + Tensor::from_vec(noise, xs.shape(), xs.device())?.to_dtype(xs.dtype())?
+    }
+}
+
+impl ModuleT for GaussianNoise {
+    /// Each pass of training draws anew.
+    fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
+        self.forward(xs, self.passes.next(train))
+    }
+}
+
+impl Layer for GaussianNoise {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        Ok(vec![self.forward(&first(inputs)?.floats()?, pass.mode)?.into()])
+    }
+}

@@ -1,0 +1,11 @@
+//! Layers that act in training only (`keras/src/layers/regularization/`).
+
+mod dropout;
+mod gaussian_noise;
+mod spatial_dropout1d;
+#[cfg(test)]
+mod tests;
+
+pub use dropout::{Dropout, DropoutConfig};
+pub use gaussian_noise::{GaussianNoise, GaussianNoiseConfig};
+pub use spatial_dropout1d::{SpatialDropout1d, SpatialDropout1dConfig};

@@ -1,0 +1,319 @@
+//! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015), one tensor operation after another.
+
+use super::parameters::{Call, check_states, sequence_mask};
+use crate::layers::activation::Activation;
+use crate::layers::conv::{Padding, Sizes, Window, convolve, one, window_shape, windows, yes};
+use crate::layers::dropout_mask::mask;
+use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Placed, first, first_shape, time_loop};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, check_units, features};
+use crate::random::Stream;
+use candle_core::{D, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Keras's arguments and defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvLstmConfig {
+    /// Output channels.
+    pub filters: usize,
+    /// The window's size along each axis.
+    pub kernel_size: Sizes<2>,
+    /// How far the input's window moves at a time.
+    #[serde(default = "one")]
+    pub strides: Sizes<2>,
+    /// What happens at the ends of the input; the state is always padded to its own size.
+    #[serde(default)]
+    pub padding: Padding,
+    /// How far apart the places of the input's window are.
+    #[serde(default = "one")]
+    pub dilation_rate: Sizes<2>,
+    /// Activation of the candidate and of c.
+    #[serde(default = "tanh")]
+    pub activation: Activation,
+    /// Activation of the gates i, f and o.
+    #[serde(default = "sigmoid")]
+    pub recurrent_activation: Activation,
+    /// Whether there is a bias.
+    #[serde(default = "yes")]
+    pub use_bias: bool,
+    /// Start the forget gate's bias at 1.
+    #[serde(default = "yes")]
+    pub unit_forget_bias: bool,
+    /// Fraction of the input to drop in training, the same at every step.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Fraction of the state to drop where it enters the gates, in training.
+    #[serde(default)]
+    pub recurrent_dropout: f64,
+    /// Give the output of every step rather than the last.
+    #[serde(default)]
+    pub return_sequences: bool,
+    /// In a model, give the states after the last step as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub return_state: bool,
+    /// Walk from the last step to the first; outputs come in the order walked.
+    #[serde(default)]
+    pub go_backwards: bool,
+    /// Begin each batch with the state that the last one left.
+    #[serde(default)]
+    pub stateful: bool,
+    /// At a masked step give 0 rather than the previous output.
+    #[serde(default)]
+    pub zero_output_for_mask: bool,
+}
+
+fn tanh() -> Activation {
+    Activation::Tanh
+}
+
+fn sigmoid() -> Activation {
+    Activation::Sigmoid
+}
+
+impl ConvLstmConfig {
+    fn windows(&self) -> Vec<Window> {
+        windows(self.kernel_size, self.strides, self.dilation_rate, self.padding)
+    }
+
+    /// The state's shape (batch, rows, columns, filters) for an input (batch, time, rows, columns, channels).
+    fn state_shape(&self, input: &[Option<usize>]) -> Checked<Shape> {
+        match *input {
+            [batch, _, rows, columns, channels] => {
+                window_shape(&[batch, rows, columns, channels], &self.windows(), Some(self.filters))
+            }
+            _ => Err(axes_needed(5, input)),
+        }
+    }
+
+    /// kernel (sizes, channels, 4 filters), recurrent_kernel (sizes, filters, 4 filters), bias (4 filters); gates
+    /// i, f, c, o.
+    pub fn variables(&self, channels: usize) -> Vec<Variable> {
+        let width = 4 * self.filters;
+        let [rows, columns] = self.kernel_size.0;
+        let mut variables = vec![
+            Variable::new("kernel", [rows, columns, channels, width], Initializer::GlorotUniform),
+            Variable::new("recurrent_kernel", [rows, columns, self.filters, width], Initializer::Orthogonal),
+        ];
+        if self.use_bias {
+            let bias = if self.unit_forget_bias { Initializer::UnitForgetBias } else { Initializer::Zeros };
+            variables.push(Variable::new("bias", [width], bias));
+        }
+        variables
+    }
+}
+
+impl Config for ConvLstmConfig {
+    fn check(&self) -> Checked<()> {
+        check_units("filters", self.filters)?;
+        self.kernel_size.check("kernel_size")?;
+        self.strides.check("strides")?;
+        self.dilation_rate.check("dilation_rate")?;
+        if self.padding == Padding::Causal {
+            return Err("padding must be `valid` or `same`".into());
+        }
+        check_rate("dropout", self.dropout)?;
+        check_rate("recurrent_dropout", self.recurrent_dropout)
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let input = first_shape(inputs);
+        check_states(inputs.len().saturating_sub(1), 2)?;
+        let state = self.state_shape(input)?;
+        let mut output = state.clone();
+        if self.return_sequences {
+            output.insert(1, input[1]);
+        }
+        let mut outputs = vec![output];
+        if self.return_state {
+            outputs.extend([state.clone(), state]);
+        }
+        Ok(Placed::new(outputs).with(self.variables(features(input)?)))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        self.time_loop().map_or(MaskRule::Drops, sequence_mask)
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        let channels = features(first_shape(inputs)).map_err(candle_core::Error::msg)?;
+        Ok(Arc::new(ConvLstm::new(channels, self.clone(), vb)?))
+    }
+
+    time_loop!();
+}
+
+/// An LSTM whose products are convolutions.
+#[derive(Clone, Debug)]
+pub struct ConvLstm {
+    config: ConvLstmConfig,
+    kernel: Tensor,
+    recurrent_kernel: Tensor,
+    bias: Option<Tensor>,
+    name: String,
+    carried: Arc<Mutex<Option<Vec<Tensor>>>>,
+}
+
+impl ConvLstm {
+    /// A layer over so many input channels, its variables taken from `vb`.
+    ///
+    /// # Errors
+    /// If an argument makes no sense, or `vb` lacks a variable or has it in another shape.
+    pub fn new(channels: usize, config: ConvLstmConfig, vb: VarBuilder) -> Result<Self> {
+        let name = vb.prefix();
+        if let Err(what) = config.check() {
+            bail!("layer {name}: {what}")
+        }
+        let variables = config.variables(channels);
+        let mut tensors = variables.iter().map(|variable| variable.get(&vb));
+        let (Some(kernel), Some(recurrent_kernel)) = (tensors.next(), tensors.next()) else {
+            bail!("layer {name}: kernel and recurrent_kernel are needed")
+        };
+        let (kernel, recurrent_kernel) = (kernel?, recurrent_kernel?);
+        let bias = tensors.next().transpose()?;
+        Ok(Self { config, kernel, recurrent_kernel, bias, name, carried: Arc::default() })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ConvLstmConfig {
+        &self.config
+    }
+
+    /// (batch, time, rows, columns, channels) to the output and the states h and c.
+    ///
+    /// # Errors
+    /// If a shape does not fit.
+    pub fn call(&self, xs: &Tensor, call: Call<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+        let config = &self.config;
+        let (batch, time, rows, columns, channels) = xs.dims5()?;
+        if time == 0 {
+            bail!("layer {}: the input needs at least 1 step", self.name)
+        }
+        let projected = self.project(xs, call.mode)?;
+        let (out_rows, out_columns) = (projected.dim(2)?, projected.dim(3)?);
+        let state_shape = [batch, out_rows, out_columns, config.filters];
+        let mut states = self.initial_states(&state_shape, call, xs)?;
+        let gate_masks =
+            self.gate_masks("recurrent_dropout", config.recurrent_dropout, &state_shape, call.mode, xs)?;
+        let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
+        let mut output = states[0].zeros_like()?;
+        let mut outputs = vec![];
+        debug_assert_eq!(xs.dims(), [batch, time, rows, columns, channels]);
+        for step in 0..time {
+            let at = if config.go_backwards { time - 1 - step } else { step };
+            let x = projected.narrow(1, at, 1)?.squeeze(1)?;
+            let z = (x + by_gate(&states[0], gate_masks.as_deref(), &self.recurrent_kernel, &recurrent)?)?;
+            let gate = |index: usize| z.narrow(D::Minus1, index * config.filters, config.filters);
+            let (f, s) = (config.activation, config.recurrent_activation);
+            let c =
+                ((s.forward(&gate(1)?)? * &states[1])? + (s.forward(&gate(0)?)? * f.forward(&gate(2)?)?)?)?;
+            let h = (s.forward(&gate(3)?)? * f.forward(&c)?)?;
+            match call.mask {
+                None => (output, states) = (h.clone(), vec![h, c]),
+                Some(mask) => {
+                    let moves = mask.narrow(1, at, 1)?.reshape((batch, 1, 1, 1))?;
+                    let moves = moves.broadcast_as(h.shape())?.contiguous()?;
+                    let held = if config.zero_output_for_mask { output.zeros_like()? } else { output };
+                    output = moves.where_cond(&h, &held)?;
+                    states = vec![moves.where_cond(&h, &states[0])?, moves.where_cond(&c, &states[1])?];
+                }
+            }
+            if config.return_sequences {
+                outputs.push(output.clone());
+            }
+        }
+        if config.stateful {
+            let carried = states.iter().map(Tensor::detach).collect();
+            *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Some(carried);
+        }
+        let output = if config.return_sequences { Tensor::stack(&outputs, 1)? } else { output };
+        Ok((output, states))
+    }
+
+    /// The input's part of the gates for all steps at once: (batch, time, rows, columns, 4 filters).
+    fn project(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (batch, time, rows, columns, channels) = xs.dims5()?;
+        let shape = [batch, rows, columns, channels];
+        let masks = self.gate_masks("dropout", self.config.dropout, &shape, mode, xs)?;
+        let masks = masks.map(|masks| {
+            let over_time = |mask: &Tensor| {
+                let mask = mask.unsqueeze(1)?.broadcast_as(xs.shape())?;
+                mask.contiguous()?.reshape((batch * time, rows, columns, channels))
+            };
+            masks.iter().map(over_time).collect::<Result<Vec<_>>>()
+        });
+        let frames = xs.contiguous()?.reshape((batch * time, rows, columns, channels))?;
+        let projected =
+            by_gate(&frames, masks.transpose()?.as_deref(), &self.kernel, &self.config.windows())?;
+        let projected = match &self.bias {
+            Some(bias) => projected.broadcast_add(bias)?,
+            None => projected,
+        };
+        let (_, rows, columns, width) = projected.dims4()?;
+        projected.reshape((batch, time, rows, columns, width))
+    }
+
+    fn initial_states(&self, shape: &[usize; 4], call: Call<'_>, like: &Tensor) -> Result<Vec<Tensor>> {
+        let carried = || self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let given =
+            call.states.map(<[_]>::to_vec).or_else(|| if self.config.stateful { carried() } else { None });
+        let Some(states) = given else {
+            return Ok(vec![Tensor::zeros(shape, like.dtype(), like.device())?; 2]);
+        };
+        if states.len() != 2 || states.iter().any(|state| state.dims() != shape) {
+            bail!("layer {}: two states of shape {shape:?} are needed", self.name)
+        }
+        Ok(states)
+    }
+
+    /// One mask a gate, as Keras draws them; none at a rate of 0 or 1.
+    fn gate_masks(
+        &self,
+        side: &str,
+        rate: f64,
+        shape: &[usize; 4],
+        mode: Mode,
+        like: &Tensor,
+    ) -> Result<Option<Vec<Tensor>>> {
+        let Mode::Training { seed } = mode else { return Ok(None) };
+        if rate <= 0.0 || rate >= 1.0 {
+            return Ok(None);
+        }
+        let mut stream = Stream::named(seed, &format!("{}/{side}", self.name));
+        let count = shape.iter().product();
+        let mut draw = |_| {
+            let mask = mask(&mut stream, rate, count);
+            Tensor::from_vec(mask, shape, like.device())?.to_dtype(like.dtype())
+        };
+        (0..4).map(&mut draw).collect::<Result<Vec<_>>>().map(Some)
+    }
+}
+
+impl Layer for ConvLstm {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let input = first(inputs)?;
+        let states = inputs[1..].iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+        let states = if states.is_empty() { None } else { Some(states.as_slice()) };
+        let call = Call { mask: input.mask.as_ref(), states, mode: pass.mode };
+        let (output, states) = self.call(&input.floats()?, call)?;
+        let states = states.into_iter().filter(|_| self.config.return_state);
+        Ok(std::iter::once(output).chain(states).map(Flow::from).collect())
+    }
+
+    fn reset_states(&self) {
+        *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// xs convolved with all gates' kernels; with masks, each gate has xs under its own.
+fn by_gate(xs: &Tensor, masks: Option<&[Tensor]>, kernel: &Tensor, windows: &[Window]) -> Result<Tensor> {
+    let Some(masks) = masks else { return convolve(xs, kernel, windows, 1) };
+    let filters = kernel.dim(D::Minus1)? / masks.len().max(1);
+    let parts = masks.iter().enumerate().map(|(gate, mask)| {
+        convolve(&(xs * mask)?, &kernel.narrow(3, gate * filters, filters)?.contiguous()?, windows, 1)
+    });
+    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1)
+}

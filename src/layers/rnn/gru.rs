@@ -1,0 +1,97 @@
+//! Keras's `GRU` (`keras/src/layers/rnn/gru.py`).
+
+use super::parameters::Settings;
+use super::recurrent::recurrent_layer;
+use crate::layers::activation::Activation;
+use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::layer::TimeLoop;
+use candle_recurrent_kernel::Kind;
+use serde::{Deserialize, Serialize};
+
+/// Keras's arguments and defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GruConfig {
+    /// Dimension of the state and the output.
+    pub units: usize,
+    /// Activation of the candidate.
+    pub activation: Activation,
+    /// Activation of the gates z and r.
+    pub recurrent_activation: Activation,
+    /// Whether there is a bias.
+    pub use_bias: bool,
+    /// The reset gate acts after the recurrent product, as in cuDNN, rather than before it.
+    pub reset_after: bool,
+    /// Fraction of the input features to drop in training, the same at every step.
+    pub dropout: f64,
+    /// Fraction of the state to drop where it enters the gates, in training.
+    pub recurrent_dropout: f64,
+    /// Give the output of every step rather than the last.
+    pub return_sequences: bool,
+    /// In a model, give the states after the last step as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub return_state: bool,
+    /// Walk from the last step to the first; outputs come in the order walked.
+    pub go_backwards: bool,
+    /// Begin each batch with the state that the last one left.
+    pub stateful: bool,
+    /// At a masked step give 0 rather than the previous output.
+    pub zero_output_for_mask: bool,
+}
+
+impl Default for GruConfig {
+    fn default() -> Self {
+        Self {
+            units: 0,
+            activation: Activation::Tanh,
+            recurrent_activation: Activation::Sigmoid,
+            use_bias: true,
+            reset_after: true,
+            dropout: 0.0,
+            recurrent_dropout: 0.0,
+            return_sequences: false,
+            return_state: false,
+            go_backwards: false,
+            stateful: false,
+            zero_output_for_mask: false,
+        }
+    }
+}
+
+impl GruConfig {
+    /// Keras's defaults with so many units.
+    pub fn new(units: usize) -> Self {
+        Self { units, ..Self::default() }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            kind: Kind::Gru { reset_after: self.reset_after },
+            units: self.units,
+            activation: self.activation,
+            recurrent_activation: self.recurrent_activation,
+            use_bias: self.use_bias,
+            bias: Initializer::Zeros,
+            dropout: self.dropout,
+            recurrent_dropout: self.recurrent_dropout,
+            time_loop: TimeLoop {
+                return_sequences: self.return_sequences,
+                return_state: self.return_state,
+                go_backwards: self.go_backwards,
+                stateful: self.stateful,
+                zero_output_for_mask: self.zero_output_for_mask,
+            },
+        }
+    }
+
+    /// kernel (`input_dim`, 3 units), recurrent_kernel (units, 3 units), bias (2, 3 units) or, without `reset_after`,
+    /// (3 units); gates z, r, h.
+    pub fn variables(&self, input_dim: usize) -> Vec<Variable> {
+        self.settings().variables(input_dim)
+    }
+}
+
+recurrent_layer! {
+    /// Gated recurrent unit (Cho et al. 2014). State: h.
+    Gru, GruConfig
+}

@@ -1,0 +1,21 @@
+//! Recurrent layers (`keras/src/layers/rnn/`).
+
+mod cells;
+mod conv_lstm;
+mod gru;
+mod lstm;
+mod op;
+mod parameters;
+mod recurrent;
+mod simple_rnn;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cells::flip;
+pub use cells::{CellConfig, Rnn, RnnConfig};
+pub use conv_lstm::{ConvLstm, ConvLstmConfig};
+pub use gru::{Gru, GruConfig};
+pub use lstm::{Lstm, LstmConfig};
+pub use parameters::{Call, RnnOutput};
+pub use simple_rnn::{SimpleRnn, SimpleRnnConfig};

@@ -1,0 +1,90 @@
+//! Shapes with open axes, and Keras's ways of naming axes.
+
+use serde::{Deserialize, Serialize};
+
+/// A shape whose open axes (the batch, a free length) are `None`.
+pub type Shape = Vec<Option<usize>>;
+
+/// What is wrong, to be said with the layer's name.
+pub type Checked<T> = Result<T, String>;
+
+/// "needs an input of so many axes".
+pub fn axes_needed(count: usize, input: &[Option<usize>]) -> String {
+    format!("needs an input of {count} axes with the batch, given {} ({})", input.len(), show(input))
+}
+
+/// A shape as Keras prints it: `(None, 100, 16)`.
+pub fn show(shape: &[Option<usize>]) -> String {
+    let axes: Vec<String> =
+        shape.iter().map(|axis| axis.map_or_else(|| "None".into(), |n| n.to_string())).collect();
+    format!("({})", axes.join(", "))
+}
+
+/// A Keras axis, which may count from the end, as an index below `rank`.
+pub fn axis_index(axis: i64, rank: usize) -> Checked<usize> {
+    let index = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(index)
+        .ok()
+        .filter(|&index| index < rank)
+        .ok_or_else(|| format!("axis {axis} is beyond the input's {rank} axes"))
+}
+
+/// One axis, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Axes {
+    /// One axis; below 0 it counts from the end.
+    One(i64),
+    /// Several.
+    Many(Vec<i64>),
+}
+
+impl Axes {
+    /// Indices below `rank`, in the order given.
+    pub fn indices(&self, rank: usize) -> Checked<Vec<usize>> {
+        match self {
+            Self::One(axis) => Ok(vec![axis_index(*axis, rank)?]),
+            Self::Many(axes) => axes.iter().map(|&axis| axis_index(axis, rank)).collect(),
+        }
+    }
+}
+
+/// The only input of a layer that takes one.
+pub fn single(inputs: &[Shape]) -> Checked<&Shape> {
+    match inputs {
+        [input] => Ok(input),
+        [] => Err("needs an input".into()),
+        _ => Err(format!("takes one input, given {}", inputs.len())),
+    }
+}
+
+/// The last axis of an input.
+pub fn features(input: &[Option<usize>]) -> Checked<usize> {
+    let last = input.last().copied().flatten().filter(|&features| features > 0);
+    last.ok_or_else(|| format!("the last axis of its input {} must be known", show(input)))
+}
+
+/// The most units a layer may have; what is beyond is a mistake, and its products would overflow.
+const MAX_UNITS: usize = 1 << 24;
+
+/// Says what is wrong with a number of units (or filters), if anything is.
+pub fn check_units(name: &str, units: usize) -> Checked<()> {
+    match units {
+        0 => Err(format!("{name} must be at least 1")),
+        1..=MAX_UNITS => Ok(()),
+        _ => Err(format!("{name} must be at most {MAX_UNITS}, not {units}")),
+    }
+}
+
+/// Says what is wrong with a fraction, if anything is.
+pub fn check_rate(name: &str, rate: f64) -> Checked<()> {
+    match (0.0..=1.0).contains(&rate) {
+        true => Ok(()),
+        false => Err(format!("{name} must be between 0 and 1, not {rate}")),
+    }
+}
+
+/// The number of elements, if every axis is known and the product no overflow.
+pub fn product(axes: &[Option<usize>]) -> Option<usize> {
+    axes.iter().try_fold(1usize, |product, axis| product.checked_mul((*axis)?))
+}

@@ -1,0 +1,152 @@
+//! A table of vectors that is read by ids, with the gradients of its rows.
+
+use super::cpu::{floats, with_floats};
+use super::token_squares::TokenSquares;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use candle_recurrent_kernel as kernel;
+
+/// The table of an embedding: (vocabulary, features).
+#[derive(Clone, Debug)]
+pub struct Table {
+    name: String,
+    vectors: Tensor,
+    squares: Option<TokenSquares>,
+}
+
+/// Rows of a table, not yet read.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The table.
+    pub table: Table,
+    /// Which rows, u32, each below the vocabulary.
+    pub ids: Tensor,
+}
+
+impl Table {
+    /// The table of the layer `name`.
+    pub fn new(name: String, vectors: Tensor) -> Result<Self> {
+        let squares = TokenSquares::of(&vectors)?;
+        Ok(Self { name, vectors, squares })
+    }
+
+    /// The vectors, (vocabulary, features).
+    pub fn vectors(&self) -> &Tensor {
+        &self.vectors
+    }
+
+    /// What gathers the squares of the gradients, where the table is being trained.
+    pub(crate) fn squares(&self) -> Option<&TokenSquares> {
+        self.squares.as_ref()
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.vectors.dims().first().copied().unwrap_or(0)
+    }
+
+    fn features(&self) -> usize {
+        self.vectors.dims().last().copied().unwrap_or(0)
+    }
+
+    /// How the kernels look `ids` up in the table.
+    pub(crate) fn rows<'a>(&self, ids: &'a [u32]) -> kernel::Rows<'a> {
+        kernel::Rows { ids, vocabulary: self.vocabulary(), squares: self.squares.is_some() }
+    }
+
+    /// `ids` as contiguous u32, each checked to be in the table.
+    ///
+    /// # Errors
+    /// If an id is beyond the table, or the ids are no integers.
+    pub fn check_ids(&self, ids: &Tensor) -> Result<Tensor> {
+        let (name, vocabulary) = (&self.name, self.vocabulary());
+        let beyond = |id: i64| {
+            format!(
+                "layer {name}: token id {id} is beyond the embedding's vocabulary of {vocabulary} (ids run from 0)"
+            )
+        };
+        if !ids.dtype().is_int() {
+            bail!("layer {name}: token ids must be integers (u32, i32 or i64), given {:?}", ids.dtype())
+        }
+        if ids.elem_count() == 0 {
+            return ids.to_dtype(DType::U32);
+        }
+        let flat = ids.flatten_all()?;
+        if matches!(ids.dtype(), DType::U8 | DType::U32) {
+            let ids = ids.to_dtype(DType::U32)?.contiguous()?;
+            let largest = ids.flatten_all()?.max(0)?.to_scalar::<u32>()?;
+            if largest as usize >= vocabulary {
+                bail!("{}", beyond(largest.into()))
+            }
+            return Ok(ids);
+        }
+        // In i64, since the cast would wrap.
+        let wide = flat.to_dtype(DType::I64)?;
+        for id in [wide.min(0)?.to_scalar::<i64>()?, wide.max(0)?.to_scalar::<i64>()?] {
+            if usize::try_from(id).map_or(true, |id| id >= vocabulary) {
+                bail!("{}", beyond(id))
+            }
+        }
+        ids.to_dtype(DType::U32)?.contiguous()
+    }
+}
+
+impl Rows {
+    /// The rows themselves: one more axis than the ids, as long as a vector.
+    pub fn look_up(&self) -> Result<Tensor> {
+        let mut shape = self.ids.dims().to_vec();
+        shape.push(self.table.features());
+        let flat = self.ids.flatten_all()?;
+        let rows = match &self.table.squares {
+            Some(squares) => {
+                let op = LookUp { table: self.table.clone(), ids: flat.to_vec1()? };
+                self.table.vectors.contiguous()?.apply_op2(squares.companion(), op)?
+            }
+            None => self.table.vectors.index_select(&flat, 0)?,
+        };
+        rows.reshape(shape)
+    }
+}
+
+/// Rows of a table in training. The second tensor is the companion, whose gradient is that of the squares.
+struct LookUp {
+    table: Table,
+    ids: Vec<u32>,
+}
+
+impl CustomOp2 for LookUp {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(
+        &self,
+        vectors: &CpuStorage,
+        layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let vectors = floats(vectors, layout)?;
+        let features = self.table.features();
+        let mut rows = Vec::with_capacity(self.ids.len() * features);
+        for &id in &self.ids {
+            rows.extend_from_slice(&vectors[id as usize * features..][..features]);
+        }
+        Ok((CpuStorage::F32(rows), (self.ids.len(), features).into()))
+    }
+
+    fn bwd(
+        &self,
+        vectors: &Tensor,
+        companion: &Tensor,
+        _: &Tensor,
+        d_rows: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let rows = self.table.rows(&self.ids);
+        let mut sums =
+            with_floats([d_rows], |[d_rows]| kernel::scatter(&rows, self.table.features(), d_rows))?;
+        let squares = sums.split_off(vectors.elem_count());
+        Ok((
+            Some(Tensor::from_vec(sums, vectors.shape(), vectors.device())?),
+            Some(Tensor::from_vec(squares, companion.shape(), companion.device())?),
+        ))
+    }
+}

@@ -1,0 +1,66 @@
+//! The squares of an embedding's gradients, token by token.
+//!
+//! Keras on TensorFlow keeps the gradient of an embedding table as one slice a token, and an optimiser that squares it
+//! does so slice by slice: RMSprop's mean square of a word gathers `Σ g_t²` over the word's places in the batch, not
+//! `(Σ g_t)²`. So a table that is being trained has a companion variable of its shape, whose gradient is `Σ g_t²`. The
+//! table looks it up when it is read, an optimiser when it takes a step; nobody in between needs to know.
+
+use super::cpu::suits_kernels;
+use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+/// The companions of all tables in training, by the table's variable, as long as somebody holds them.
+static COMPANIONS: LazyLock<Mutex<HashMap<TensorId, Weak<Var>>>> = LazyLock::new(Mutex::default);
+
+/// The companion of a table, held by whoever reads the table.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenSquares(Arc<Var>);
+
+impl TokenSquares {
+    /// That of `table`, if it is a variable: in f32 on the CPU, where the ops know of it. Others train by `(Σ g_t)²`, as
+    /// in Keras on PyTorch and JAX.
+    pub fn of(table: &Tensor) -> Result<Option<Self>> {
+        if !table.is_variable() || !suits_kernels(table) {
+            return Ok(None);
+        }
+        let mut companions = COMPANIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(companion) = companions.get(&table.id()).and_then(Weak::upgrade) {
+            return Ok(Some(Self(companion)));
+        }
+        companions.retain(|_, companion| companion.strong_count() > 0);
+        let companion = Arc::new(Var::zeros(table.shape(), DType::F32, &Device::Cpu)?);
+        companions.insert(table.id(), Arc::downgrade(&companion));
+        Ok(Some(Self(companion)))
+    }
+
+    /// The companion of a table that is in use, for an optimiser: a backward pass gives its gradient beside the table's.
+    pub fn find(table: &Var) -> Option<Self> {
+        let companions = COMPANIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        companions.get(&table.id()).and_then(Weak::upgrade).map(Self)
+    }
+
+    /// The companion: what stands in it is never read.
+    pub fn companion(&self) -> &Tensor {
+        self.0.as_tensor()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_one_companion_as_long_as_somebody_reads_it() {
+        let table = Var::zeros((3, 2), DType::F32, &Device::Cpu).unwrap();
+        assert!(TokenSquares::find(&table).is_none());
+        let first = TokenSquares::of(&table).unwrap().unwrap();
+        let second = TokenSquares::of(&table).unwrap().unwrap();
+        assert_eq!(first.companion().id(), second.companion().id());
+        drop(first);
+        assert_eq!(TokenSquares::find(&table).unwrap().companion().id(), second.companion().id());
+        drop(second);
+        assert!(TokenSquares::find(&table).is_none());
+        assert!(TokenSquares::of(&table.as_detached_tensor()).unwrap().is_none());
+    }
+}

@@ -1,0 +1,250 @@
+//! Keras's `Bidirectional` (`keras/src/layers/rnn/bidirectional.py`).
+
+use crate::layers::layer::{
+    Config, Flow, Layer, Mode, Named, Pass, Passes, Placed, TimeLoop, Values, first, first_shape,
+};
+use crate::layers::masks::MaskRule;
+use crate::layers::rnn::flip;
+use crate::layers::shape::{Checked, Shape, show};
+use candle_core::{Result, Tensor, bail};
+use candle_nn::{ModuleT, VarBuilder};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How a Bidirectional joins its two directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergeMode {
+    /// Side by side.
+    Concat,
+    /// Their sum.
+    Sum,
+    /// Their product.
+    Mul,
+    /// Their mean.
+    Ave,
+}
+
+/// Keras's arguments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(deserialize = "L: Deserialize<'de>"))]
+pub struct BidirectionalConfig<L> {
+    /// The recurrent layer that walks forwards.
+    pub layer: Box<L>,
+    /// The one that walks backwards; if left out, the same as `layer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backward_layer: Option<Box<L>>,
+    /// How the outputs are joined; `null` gives both.
+    #[serde(default = "concat")]
+    pub merge_mode: Option<MergeMode>,
+}
+
+fn concat() -> Option<MergeMode> {
+    Some(MergeMode::Concat)
+}
+
+/// A recurrent layer as one direction: Keras gives 0 at masked steps of sequences there.
+fn direction<L: Named>(layer: &L, turn: bool) -> L {
+    let mut layer = layer.clone();
+    if let Some(time_loop) = layer.config().time_loop() {
+        layer.config_mut().set_time_loop(TimeLoop {
+            zero_output_for_mask: time_loop.return_sequences,
+            go_backwards: time_loop.go_backwards ^ turn,
+            ..time_loop
+        });
+    }
+    layer
+}
+
+impl<L: Named> BidirectionalConfig<L> {
+    /// The layer in both directions, its outputs side by side.
+    pub fn new(layer: L) -> Self {
+        Self { layer: Box::new(layer), backward_layer: None, merge_mode: concat() }
+    }
+
+    /// The layer that walks forwards, as Keras makes it.
+    fn forward(&self) -> L {
+        direction(self.layer.as_ref(), false)
+    }
+
+    /// The layer that walks backwards, as Keras makes it.
+    fn backward(&self) -> L {
+        match &self.backward_layer {
+            Some(layer) => direction(layer.as_ref(), false),
+            None => direction(self.layer.as_ref(), true),
+        }
+    }
+
+    /// The shape of both outputs joined, or those of both.
+    fn merged(&self, a: &Shape, b: &Shape) -> Checked<Vec<Shape>> {
+        match self.merge_mode {
+            None => Ok(vec![a.clone(), b.clone()]),
+            Some(MergeMode::Concat) => {
+                let mut joined = a.clone();
+                if let (Some(width), Some(other)) = (joined.last_mut(), b.last()) {
+                    *width = width.zip(*other).and_then(|(a, b)| a.checked_add(b));
+                }
+                Ok(vec![joined])
+            }
+            Some(_) if a != b => {
+                let (a, b) = (show(a), show(b));
+                Err(format!("its directions give {a} and {b}, which only `concat` joins"))
+            }
+            Some(MergeMode::Sum | MergeMode::Mul | MergeMode::Ave) => Ok(vec![a.clone()]),
+        }
+    }
+}
+
+impl<L: Named> Config for BidirectionalConfig<L> {
+    fn check(&self) -> Checked<()> {
+        let (forward, backward) = (self.forward(), self.backward());
+        let loops = (forward.config().time_loop(), backward.config().time_loop());
+        let (Some(ahead), Some(behind)) = loops else {
+            return Err(format!("its layer must be a recurrent one, not a {}", forward.class_name()));
+        };
+        if ahead.go_backwards == behind.go_backwards {
+            return Err("one of its layers must go_backwards, the other not".into());
+        }
+        if ahead.return_sequences != behind.return_sequences || ahead.return_state != behind.return_state {
+            return Err("return_sequences and return_state of its two layers must be the same".into());
+        }
+        forward.config().check()?;
+        backward.config().check()
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let (input, states) = inputs.split_first().ok_or("needs an input")?;
+        let (ahead, behind) = states.split_at(states.len() / 2);
+        let given = |states: &[Shape]| std::iter::once(input).chain(states).cloned().collect::<Vec<_>>();
+        let forward = self.forward().config().place(&given(ahead))?;
+        let backward = self.backward().config().place(&given(behind))?;
+        let ([a, forward_states @ ..], [b, backward_states @ ..]) =
+            (forward.outputs.as_slice(), backward.outputs.as_slice())
+        else {
+            return Err("its layers give no output".into());
+        };
+        let mut outputs = self.merged(a, b)?;
+        outputs.extend(forward_states.iter().chain(backward_states).cloned());
+        let ahead = forward.variables.into_iter().map(|variable| variable.within("forward_layer"));
+        let behind = backward.variables.into_iter().map(|variable| variable.within("backward_layer"));
+        Ok(Placed::new(outputs).with(ahead.chain(behind).collect()))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        match self.layer.config().time_loop() {
+            Some(time_loop) if time_loop.return_sequences => {
+                MaskRule::PassesTo(if self.merge_mode.is_none() { 2 } else { 1 })
+            }
+            Some(_) | None => MaskRule::Drops,
+        }
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(Bidirectional::new(first_shape(inputs), self, vb)?))
+    }
+
+    fn layers(&self) -> Vec<&dyn Config> {
+        let backward = self.backward_layer.as_ref().map(|layer| layer.config());
+        std::iter::once(self.layer.config()).chain(backward).collect()
+    }
+
+    fn takes_states(&self) -> bool {
+        true
+    }
+
+    fn in_words(&self) -> Option<String> {
+        Some(format!("{}({})", self.layer.class_name(), self.layer.config().in_words()?))
+    }
+}
+
+/// A recurrent layer in both directions (Schuster and Paliwal 1997).
+#[derive(Clone, Debug)]
+pub struct Bidirectional {
+    forward: Arc<dyn Layer>,
+    backward: Arc<dyn Layer>,
+    merge_mode: Option<MergeMode>,
+    return_sequences: bool,
+    passes: Passes,
+}
+
+impl Bidirectional {
+    /// The wrapper over an input of this shape, the batch first; the layers' variables stand under `forward_layer` and
+    /// `backward_layer` in `vb`.
+    ///
+    /// # Errors
+    /// If its layers do not fit each other, or `vb` lacks a variable or has it in another shape.
+    pub fn new<L: Named>(
+        input: &[Option<usize>],
+        config: &BidirectionalConfig<L>,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        if let Err(what) = config.check() {
+            bail!("layer {}: {what}", vb.prefix())
+        }
+        let (forward, backward) = (config.forward(), config.backward());
+        let inputs = [input.to_vec()];
+        Ok(Self {
+            forward: forward.config().build(&inputs, vb.pp("forward_layer"))?,
+            backward: backward.config().build(&inputs, vb.pp("backward_layer"))?,
+            merge_mode: config.merge_mode,
+            return_sequences: forward.config().time_loop().is_some_and(|it| it.return_sequences),
+            passes: Passes::default(),
+        })
+    }
+
+    /// Inference without mask from zero states: (batch, time, features) to the joined output; with `merge_mode` none,
+    /// that of the forward layer.
+    ///
+    /// # Errors
+    /// If the input does not fit.
+    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.forward_t(xs, false)
+    }
+
+    fn call(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        first(&self.run(&[xs.clone().into()], mode.into())?)?.values.tensor()
+    }
+
+    fn merge(&self, a: Tensor, b: Tensor) -> Result<Vec<Tensor>> {
+        Ok(match self.merge_mode {
+            None => vec![a, b],
+            Some(MergeMode::Concat) => vec![Tensor::cat(&[&a, &b], a.rank() - 1)?],
+            Some(MergeMode::Sum) => vec![(a + b)?],
+            Some(MergeMode::Mul) => vec![(a * b)?],
+            Some(MergeMode::Ave) => vec![((a + b)? / 2.0)?],
+        })
+    }
+}
+
+impl ModuleT for Bidirectional {
+    fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
+        self.call(xs, self.passes.next(train))
+    }
+}
+
+impl Layer for Bidirectional {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let mut input = first(inputs)?.clone();
+        // The squares of a table's gradients are those of what both directions give it together.
+        if let Values::Rows(rows) = &input.values
+            && rows.table.squares().is_some()
+        {
+            input.values = Values::Tensor(rows.look_up()?);
+        }
+        let (ahead, behind) = inputs[1..].split_at((inputs.len() - 1) / 2);
+        let given = |states: &[Flow]| std::iter::once(&input).chain(states).cloned().collect::<Vec<_>>();
+        let mut forwards = self.forward.run(&given(ahead), pass)?.into_iter();
+        let mut backwards = self.backward.run(&given(behind), pass)?.into_iter();
+        let a = first(forwards.next().as_slice())?.values.tensor()?;
+        let mut b = first(backwards.next().as_slice())?.values.tensor()?;
+        if self.return_sequences {
+            b = flip(&b)?;
+        }
+        let merged = self.merge(a, b)?.into_iter().map(Flow::from);
+        Ok(merged.chain(forwards).chain(backwards).collect())
+    }
+
+    fn children(&self) -> Vec<&dyn Layer> {
+        vec![self.forward.as_ref(), self.backward.as_ref()]
+    }
+}
