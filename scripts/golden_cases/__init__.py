@@ -61,7 +61,7 @@ def full_name(variable):
 
 def write(name, case, tensors):
     """One case to its file; the order of the tensors and the bytes are the same on every run."""
-    arrays = {key: np.ascontiguousarray(value) for key, value in sorted(tensors.items())}
+    arrays = {key: np.asarray(value, order="C") for key, value in sorted(tensors.items())}
     case = {"name": name, **case}
     save_file(arrays, OUT / f"{name}.safetensors", metadata={"case": json.dumps(case, separators=(",", ":"))})
     print(f"{name}: {sum(value.nbytes for value in arrays.values())} bytes", flush=True)

@@ -93,6 +93,10 @@ def canonical_model(config):
             # With initial states Keras 3 hands the layer no mask.
             if any("initial_state" in node["kwargs"] for node in layer["inbound_nodes"]):
                 entry["mask_with_states"] = False
+            # Arguments of the call that the crate keeps among the layer's own.
+            for key in ("use_causal_mask", "return_attention_scores"):
+                if any(node["kwargs"].get(key) for node in layer["inbound_nodes"]):
+                    entry["config"][key] = True
         kept["layers"].append(entry)
     for key in ("input_layers", "output_layers"):
         if key in config:
@@ -442,6 +446,40 @@ def graph_cases():
         return keras.Model(x, y, name="attention")
 
     case("attention", attention)
+
+    def luong(name, key=False, masked=(), call=None, **arguments):
+        """Keras's Attention of 4 steps over 5 places, its inputs after a Masking where `masked` names them; an LSTM shows
+        whether the mask of the query comes through."""
+
+        def model(dtype):
+            def inputs(name, shape):
+                x = y = keras.Input(shape, dtype=dtype, name=name)
+                if name in masked:
+                    y = layers.Masking(dtype=dtype, name=f"mask_{name}")(x)
+                return x, y
+
+            pairs = [inputs("query", (4, 3)), inputs("value", (5, 2 if key else 3))]
+            if key:
+                pairs.append(inputs("key", (5, 3)))
+            layer = layers.Attention(dtype=dtype, name="attention", **arguments)
+            y = layer([y for _, y in pairs], **(call or {}))
+            outputs = list(y) if isinstance(y, (tuple, list)) else [y]
+            outputs[0] = layers.LSTM(2, return_sequences=True, dtype=dtype, name="after")(outputs[0])
+            return keras.Model([x for x, _ in pairs], outputs, name="model")
+
+        case(f"luong{name}", model, pad=True)
+
+    luong("")
+    luong("_key", key=True)
+    luong("_scale", use_scale=True)
+    luong("_concat", score_mode="concat")
+    luong("_concat_scale", score_mode="concat", use_scale=True)
+    luong("_causal", call={"use_causal_mask": True})
+    luong("_scores", call={"return_attention_scores": True}, use_scale=True)
+    luong("_dropout", dropout=0.5)
+    for masked in (("query",), ("value",), ("query", "value"), ("query", "value", "key")):
+        luong(f"_mask_{'_'.join(masked)}", key="key" in masked, masked=masked)
+    luong("_mask_causal", masked=("query", "value"), call={"use_causal_mask": True}, use_scale=True)
 
     def shared(dtype):
         a, b = keras.Input((4, 3), dtype=dtype, name="a"), keras.Input((4, 3), dtype=dtype, name="b")

@@ -10,12 +10,14 @@
 //! | `read/hdf5.rs` | groups, attributes and arrays of an HDF5 file |
 //! | `read/dialect/` | the configurations of each Keras version in the form of [`ModelConfig`](crate::model::ModelConfig) |
 //! | `read/assign/` | arrays of the file to variables of the model |
+//! | `names.rs` | Keras's names and rules that reading and writing share |
 //! | `hard_sigmoid.rs` | which of Keras's two functions of that name weights were made for |
 //! | `layout/` | one `.safetensors` in PyTorch's and candle-nn's names |
 //! | `write/` | a model as a `.keras` or `.weights.h5` of Keras 3.15 |
 
 mod hard_sigmoid;
 mod layout;
+mod names;
 mod open;
 mod read;
 mod write;

@@ -25,6 +25,7 @@
 
 mod activation;
 mod activations;
+mod attention;
 mod conv;
 mod core;
 mod cpu;
@@ -45,6 +46,7 @@ mod wrap;
 
 pub use activation::Activation;
 pub use activations::*;
+pub use attention::*;
 pub use conv::{
     AveragePooling, AveragePoolingConfig, Conv, ConvConfig, Cropping, CroppingConfig, GlobalAveragePooling,
     GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, MaxPooling, MaxPoolingConfig,

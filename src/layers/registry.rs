@@ -1,6 +1,7 @@
 //! Every class of layers, a line each, by Keras's name; and a layer of a model as data.
 
 use super::activations::*;
+use super::attention::*;
 use super::conv::*;
 use super::core::*;
 use super::graph::GraphConfig;
@@ -169,6 +170,8 @@ classes! {
     Concatenate(ConcatenateConfig),
     /// Products of two inputs, summed along an axis.
     Dot(DotConfig),
+    /// Means of a value's steps, weighted by how well a query fits their keys.
+    Attention(AttentionConfig),
     /// A model as a layer, its layers in a row.
     Sequential(ModelConfig),
     /// A model as a layer, its layers in a graph.

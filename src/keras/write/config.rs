@@ -2,6 +2,7 @@
 
 use super::groups::is_graph;
 use crate::keras::hard_sigmoid::HardSigmoid;
+use crate::keras::names::{call_arguments, is_model, takes_states};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -36,9 +37,6 @@ pub(super) fn keras_model(model: &Value, notes: &mut Vec<String>) -> Result<Valu
     Ok(object_of(graph, config))
 }
 
-/// The layers that take initial states.
-const RECURRENT: [&str; 6] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
-
 /// Whether a mask begins anywhere in the model.
 fn begins_mask(value: &Value) -> bool {
     match value {
@@ -71,7 +69,7 @@ fn check_masks(model: &Value) -> Result<()> {
             layer.get("inbound_nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let states = calls.iter().any(|call| call.as_array().is_some_and(|tensors| tensors.len() > 1));
         let heeds = layer.get("mask_with_states") != Some(&Value::Bool(false));
-        if states && heeds && RECURRENT.contains(&class_of(layer)) {
+        if states && heeds && takes_states(layer) {
             return Err(Error::layer(
                 name_of(layer),
                 "is given initial states in a model with masks: Keras 3 ignores the mask of such a call, which Keras 1 \
@@ -84,8 +82,16 @@ fn check_masks(model: &Value) -> Result<()> {
 
 /// What Keras computes masks with. When it calls the layers of a graph again, it numbers these operations from the start,
 /// and a layer of the same name is an error.
-const OPERATIONS: [&str; 7] =
-    ["not_equal", "any", "logical_or", "expand_dims", "zeros_like", "ones_like", "concatenate"];
+const OPERATIONS: [&str; 8] = [
+    "not_equal",
+    "any",
+    "logical_or",
+    "expand_dims",
+    "zeros_like",
+    "ones_like",
+    "concatenate",
+    "convert_to_tensor",
+];
 
 fn is_name_of_operation(name: &str) -> bool {
     OPERATIONS.iter().any(|operation| {
@@ -214,7 +220,7 @@ fn keras_layer(layer: &Value) -> Result<Value> {
     let Some(config) = layer.get("config").and_then(Value::as_object) else {
         return Err(Error::layer(class, "a layer needs its `config`"));
     };
-    if matches!(class, "Sequential" | "Functional" | "Model") {
+    if is_model(class) {
         let graph = is_nested_graph(layer);
         let config = layer.get("config").unwrap_or(&Value::Null);
         return Ok(object_of(graph, model_config(config, graph)?));
@@ -239,7 +245,9 @@ fn keras_layer(layer: &Value) -> Result<Value> {
             config.insert(key.into(), HardSigmoid::Keras3.name().into());
         }
     }
-    config.shift_remove("mask_join");
+    for key in call_arguments(class).iter().chain(&["mask_join"]) {
+        config.shift_remove(*key);
+    }
     config.entry("dtype").or_insert("float32".into());
     Ok(json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null}))
 }
@@ -261,13 +269,15 @@ fn graph_layer(layer: &Value) -> Result<Value> {
 fn node(layer: &Value, call: &Value) -> Result<Value> {
     let tensors = call.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut tensors: Vec<Value> = tensors.iter().map(keras_tensor).collect::<Result<_>>()?;
-    if RECURRENT.contains(&class_of(layer)) && tensors.len() > 1 {
+    if tensors.len() > 1 && takes_states(layer) {
         let states = tensors.split_off(1);
         return Ok(json!({"args": tensors, "kwargs": {"initial_state": states_of(layer, states)}}));
     }
+    let argument = |key: &&str| Some((key.to_string(), layer.pointer(&format!("/config/{key}"))?.clone()));
+    let named: Map<String, Value> = call_arguments(class_of(layer)).iter().filter_map(argument).collect();
     Ok(match tensors.len() {
-        1 => json!({"args": tensors, "kwargs": {}}),
-        _ => json!({"args": [tensors], "kwargs": {}}),
+        1 => json!({"args": tensors, "kwargs": named}),
+        _ => json!({"args": [tensors], "kwargs": named}),
     })
 }
 

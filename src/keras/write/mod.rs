@@ -55,16 +55,18 @@ pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> R
 /// # Errors
 /// As [`to_keras`].
 pub fn to_weights_h5(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
+    let mut order = vec![];
     for (name, expected) in config.variables()? {
-        let found = variables.get(&name).map(|tensor| tensor.dims().to_vec()).unwrap_or_default();
-        if found != expected {
-            return Err(crate::Error::Shape { name, expected, found });
+        let found = variables.get(&name).map(|tensor| tensor.dims().to_vec());
+        if found.as_ref() != Some(&expected) {
+            return Err(crate::Error::Shape { name, expected, found: found.unwrap_or_default() });
         }
+        order.push(name);
     }
     let model = model_json(config)?;
     let mut variables = variables.clone();
     let notes = activation::rescale(&model, &mut variables)?;
-    let mut file = groups::groups(&model, &variables)?;
+    let mut file = groups::groups(&model, &order, &variables)?;
     // Whichever it was: the weights carry the difference now.
     if !notes.is_empty() || HardSigmoid::used(&model).is_some() {
         file.attributes.insert(HARD_SIGMOID, HardSigmoid::Keras3.formula());

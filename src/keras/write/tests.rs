@@ -59,7 +59,7 @@ fn variables_stand_where_keras_puts_them() {
         "second.kernel",
         "second.bias",
     ];
-    let groups = groups::groups(&model, &variables(&names)).expect("groups");
+    let groups = groups::groups(&model, &names.map(String::from), &variables(&names)).expect("groups");
     let expected = [
         "layers/batch_normalization/vars/0",
         "layers/batch_normalization/vars/1",
@@ -99,8 +99,8 @@ fn a_graph_is_written_as_keras_does() {
     let model = json!({"name": "m", "layers": [
         call(layer("InputLayer", "a", json!({})), json!([])),
         call(layer("InputLayer", "b", json!({})), json!([])),
-        call(layer("LSTM", "l", json!({"return_state": true})), json!([[["a", 0, 0]]])),
-        call(layer("LSTM", "s", json!({})), json!([[["b", 0, 0], ["l", 0, 1], ["l", 0, 2]]])),
+        call(layer("LSTM", "l", json!({"units": 1, "return_state": true})), json!([[["a", 0, 0]]])),
+        call(layer("LSTM", "s", json!({"units": 1})), json!([[["b", 0, 0], ["l", 0, 1], ["l", 0, 2]]])),
         call(layer("Functional", "f", inner), json!([[["s", 0, 0]], [["l", 0, 0]]])),
         call(layer("Add", "add", json!({})), json!([[["f", 0, 0], ["f", 1, 0]]])),
     ], "input_layers": [["a", 0, 0], ["b", 0, 0]], "output_layers": [["f", 1, 0]]});
@@ -121,7 +121,8 @@ fn a_graph_is_written_as_keras_does() {
     assert_eq!(layers[4]["inbound_nodes"].as_array().map(Vec::len), Some(2));
     assert_eq!(layers[4]["config"]["layers"][1]["name"], "d");
     assert_eq!(layers[5]["inbound_nodes"][0]["args"], json!([[tensor("f", 0, 0), tensor("f", 1, 0)]]));
-    let groups = groups::groups(&model, &variables(&["l.kernel", "s.kernel", "f.d.kernel"])).expect("groups");
+    let names = ["l.kernel", "s.kernel", "f.d.kernel"];
+    let groups = groups::groups(&model, &names.map(String::from), &variables(&names)).expect("groups");
     assert_eq!(
         groups.paths(""),
         ["layers/functional/layers/dense/vars/0", "layers/lstm/cell/vars/0", "layers/lstm_1/cell/vars/0"]

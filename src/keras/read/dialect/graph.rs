@@ -1,75 +1,62 @@
 //! Functional models: which layer is called with which tensors.
 
-use super::masks::{Join, Masks};
-use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
+use super::call::{Call, Reference, calls, ends};
+use super::masks::{Entry, Masks, is_operation};
+use super::{Context, Layer, LayerNames, Source, canonical, ids};
+use crate::keras::names::{GroupNames, call_arguments, is_model, layer_of};
+use crate::layers::{MaskJoin, MaskRule};
 use crate::{Error, Result};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// A tensor: of which layer, of which of its calls, which of what the call gave.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Reference {
-    pub layer: String,
-    pub call: usize,
-    pub tensor: usize,
-}
-
-/// The layers that take initial states.
-const RECURRENT: [&str; 6] = ["SimpleRNN", "LSTM", "GRU", "RNN", "Bidirectional", "ConvLSTM2D"];
-
-/// The layers that join masks.
-const JOINS: [&str; 7] = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"];
-
-/// A call of a layer.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Call {
-    /// The tensors that the layer is given, its input first, then initial states.
-    pub inputs: Vec<Reference>,
-    /// A mask that is given by hand.
-    pub mask: Option<Reference>,
-    /// Arguments that are no tensors.
-    pub constants: Vec<Value>,
-    /// Whether it is always called as in training.
-    pub training: bool,
-}
 
 impl Context {
     pub fn graph(&mut self, name: &str, config: &Value) -> Result<(Value, Vec<Source>)> {
         let list = config.get("layers").and_then(Value::as_array);
         let list = list.ok_or_else(|| Error::layer(name, "a functional model without a list of layers"))?;
-        let mut parsed = Vec::with_capacity(list.len());
+        let (mut entries, mut translated) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
         for value in list {
             let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
             let layer = text(value.get("name")).or_else(|| text(value.pointer("/config/name")));
             let layer = layer.ok_or_else(|| Error::layer(name, "holds a layer without a name"))?;
             let calls = calls(&layer, value.get("inbound_nodes"))?;
-            parsed.push((layer, value, calls));
+            let canonical = match is_operation(value) {
+                true => None,
+                false => Some(self.layer(value, &layer)?),
+            };
+            let rule = canonical.as_ref().map(mask_rule);
+            entries.push(Entry { name: layer, value, calls, rule });
+            translated.push(canonical);
         }
         let join = self.mask_join;
-        let masks = Masks::find(&parsed, join, self.depth > 0);
-        let numbers = numbers(config, &parsed);
+        let masks = Masks::find(&entries, join, self.depth > 0);
+        let numbers = numbers(config, &entries);
         let from_one = match self.major >= 3 && !self.own {
-            true => ends_from_one(config, &parsed),
+            true => ends_from_one(config, &entries),
             false => HashSet::new(),
         };
 
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
         let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
-        let (mut translated, mut sources) = (vec![], vec![]);
-        for (layer, value, calls) in &parsed {
+        let (mut placed, mut sources) = (vec![], vec![]);
+        for (entry, canonical) in entries.iter().zip(translated) {
+            let Entry { name: layer, value, calls, rule } = entry;
             if masks.is_part(layer) {
                 continue;
             }
-            let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
-            let Layer { class: canonical_class, mut config, source, tail } = self.layer(value, layer)?;
+            // An operation that computes no mask is a layer, or refused.
+            let canonical = canonical.map_or_else(|| self.layer(value, layer), Ok)?;
+            let Layer { class: canonical_class, mut config, source, tail } = canonical;
+            self.take_call_arguments(layer, canonical_class, &mut config, calls)?;
             for call in calls {
                 self.check_call(layer, canonical_class, &config, call, &masks)?;
             }
             let by_rule = |call: &Call| masks.depends_on_rule(canonical_class, call, join);
-            if join != Join::Any && JOINS.contains(&canonical_class) && calls.iter().any(by_rule) {
+            let joins = matches!(rule, Some(MaskRule::Joins(_) | MaskRule::Concatenates { .. }));
+            if join != MaskJoin::Any && joins && calls.iter().any(by_rule) {
                 config["mask_join"] = join.name().into();
             }
             let role = names.take(layer);
+            let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
             let group = format!("layers/{}", groups.next(class));
             sources.push(Source { role: role.clone(), name: layer.clone(), group, ..source });
             if tail.is_some() {
@@ -78,12 +65,12 @@ impl Context {
                 tails.insert(layer, tail_role);
             }
             roles.insert(layer, role);
-            translated.push((layer, value, canonical_class, config, tail, calls));
+            placed.push((layer, value, canonical_class, config, tail, calls));
         }
         let known = Known { model: name, numbers, from_one, roles, tails };
 
-        let mut layers = Vec::with_capacity(translated.len());
-        for (layer, value, class, mut config, tail, calls) in translated {
+        let mut layers = Vec::with_capacity(placed.len());
+        for (layer, value, class, mut config, tail, calls) in placed {
             let role = known.roles.get(layer.as_str()).cloned().unwrap_or_default();
             config["name"] = role.clone().into();
             let mut inbound = Vec::with_capacity(calls.len());
@@ -91,10 +78,12 @@ impl Context {
                 let inputs = call.inputs.iter().map(|input| known.json(input)).collect::<Result<Vec<_>>>()?;
                 inbound.push(Value::Array(inputs));
             }
+            let takes_states = !is_model(class)
+                && layer_of(class, &config).is_some_and(|layer| layer.config().takes_states());
             let mut json = canonical(class, config);
             let count = inbound.len();
             json["inbound_nodes"] = inbound.into();
-            if RECURRENT.contains(&class) && self.ignores_mask(value, calls, &masks) {
+            if takes_states && self.ignores_mask(value, calls, &masks) {
                 json["mask_with_states"] = false.into();
             }
             layers.push(json);
@@ -129,9 +118,30 @@ impl Context {
         }
         calls.iter().any(|call| call.inputs.len() > 1)
             && match self.major {
-                3.. => calls.iter().all(|call| call.mask.is_none()),
+                3.. => calls.iter().all(|call| call.masks.is_empty()),
                 _ => calls.iter().all(|call| masks.pass_by(call)),
             }
+    }
+
+    /// Puts the arguments of the calls that belong to the layer here among its own: all calls must agree on them.
+    fn take_call_arguments(
+        &self,
+        layer: &str,
+        class: &str,
+        config: &mut Value,
+        calls: &[Call],
+    ) -> Result<()> {
+        for &name in call_arguments(class) {
+            let first = calls.first().and_then(|call| call.argument(name));
+            if calls.iter().any(|call| call.argument(name) != first) {
+                let what = format!("is called with `{name}` and without, which one layer cannot be here");
+                return Err(Error::layer(layer, what));
+            }
+            if let Some(value) = first {
+                config[name] = value.clone();
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what a call asks for beyond its tensors.
@@ -143,15 +153,16 @@ impl Context {
         call: &Call,
         masks: &Masks,
     ) -> Result<()> {
-        if let Some(constant) = call.constants.first() {
+        let is_known = |(name, _): &&(String, Value)| !call_arguments(class).contains(&name.as_str());
+        let named = call.named.iter().find(is_known).map(|(name, value)| json!({ name: value }));
+        if let Some(constant) = named.as_ref().or(call.constants.first()) {
             let what = format!("is called with the constant {constant}, which is not supported");
             return Err(Error::layer(layer, what));
         }
-        if let Some(mask) = call.mask.as_ref().filter(|_| !masks.is_handed_on(call)) {
+        if let Some(from) = masks.by_hand(call) {
             let what = format!(
-                "is called with a mask of its own (from `{}`); only the masks that Embedding and Masking begin and its \
-                 input brings are supported",
-                mask.layer
+                "is called with a mask of its own (from `{from}`); only the masks that Embedding and Masking begin and its \
+                 input brings are supported"
             );
             return Err(Error::layer(layer, what));
         }
@@ -173,6 +184,14 @@ impl Context {
         self.warnings.push(format!(
             "layer {layer}: is called with training=True, so Keras draws its dropout in prediction too; here it does not"
         ));
+    }
+}
+
+/// What a layer makes of masks; a model within decides itself.
+fn mask_rule(layer: &Layer) -> MaskRule {
+    match is_model(layer.class) {
+        true => MaskRule::Inside,
+        false => layer_of(layer.class, &layer.config).map_or(MaskRule::Inside, |it| it.config().mask_rule()),
     }
 }
 
@@ -209,15 +228,15 @@ impl Known<'_> {
 
 /// Calls in other models, and the making of a nested model, count in some versions, though the file leaves them out: then
 /// the numbers that are referred to are more than the layer has calls, and only their order says which call is meant.
-fn numbers(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> HashMap<String, Vec<usize>> {
+fn numbers(config: &Value, layers: &[Entry<'_>]) -> HashMap<String, Vec<usize>> {
     let mut used: HashMap<String, BTreeSet<usize>> = HashMap::new();
     let outer = ["input_layers", "output_layers"].iter().filter_map(|key| ends(config.get(*key)?));
-    let inner = layers.iter().flat_map(|(_, _, calls)| calls).flat_map(|call| call.inputs.clone());
+    let inner = layers.iter().flat_map(|entry| &entry.calls).flat_map(|call| call.inputs.clone());
     for Reference { layer, call, .. } in outer.flatten().chain(inner) {
         used.entry(layer).or_default().insert(call);
     }
     let mut numbers = HashMap::new();
-    for (layer, _, calls) in layers {
+    for Entry { name: layer, calls, .. } in layers {
         // An InputLayer is there once without being called.
         let count = calls.len().max(1);
         let Some(used) = used.get(layer.as_str()) else { continue };
@@ -230,13 +249,13 @@ fn numbers(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> HashMap<St
 
 /// The layers whose calls are counted from 0 where a layer is called on them, but from 1 where they are outputs of the
 /// model: Keras 3 does so with a functional model within a model. Every call is used somewhere, so it shows.
-fn ends_from_one(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> HashSet<String> {
-    let is_model = |value: &Value| {
+fn ends_from_one(config: &Value, layers: &[Entry<'_>]) -> HashSet<String> {
+    let is_graph = |value: &Value| {
         matches!(value.get("class_name").and_then(Value::as_str), Some("Functional" | "Model"))
     };
     let outputs = config.get("output_layers").and_then(ends).unwrap_or_default();
     let inner: Vec<&Reference> =
-        layers.iter().flat_map(|(_, _, calls)| calls).flat_map(|call| &call.inputs).collect();
+        layers.iter().flat_map(|entry| &entry.calls).flat_map(|call| &call.inputs).collect();
     let counts_from_one = |name: &str, count: usize| {
         let of = |reference: &&Reference| reference.layer == name;
         let shown: Option<Vec<usize>> =
@@ -246,149 +265,8 @@ fn ends_from_one(config: &Value, layers: &[(String, &Value, Vec<Call>)]) -> Hash
             inner.iter().copied().filter(of).map(|input| input.call).chain(shown.iter().copied()).collect();
         !shown.is_empty() && used.into_iter().eq(0..count)
     };
-    let found =
-        layers.iter().filter(|(name, value, calls)| is_model(value) && counts_from_one(name, calls.len()));
-    found.map(|(name, _, _)| name.clone()).collect()
-}
-
-/// The inputs or outputs of a model: a list of references, a single one, or an object of them.
-fn ends(value: &Value) -> Option<Vec<Reference>> {
-    match value {
-        Value::Array(list) => match reference(list) {
-            Some(reference) => Some(vec![reference]),
-            None => list.iter().map(ends).collect::<Option<Vec<_>>>().map(|ends| ends.concat()),
-        },
-        // Keras flattens objects in the order of their keys.
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
-            let ends: Option<Vec<_>> = keys.into_iter().map(|key| ends(map.get(key)?)).collect();
-            ends.map(|ends| ends.concat())
-        }
-        _ => None,
-    }
-}
-
-/// `["lstm", 0, 1]`.
-fn reference(list: &[Value]) -> Option<Reference> {
-    let [Value::String(layer), call, tensor, ..] = list else { return None };
-    Some(Reference {
-        layer: layer.clone(),
-        call: usize::try_from(call.as_u64()?).ok()?,
-        tensor: usize::try_from(tensor.as_u64()?).ok()?,
-    })
-}
-
-/// The calls of a layer, in either of the two forms.
-fn calls(layer: &str, nodes: Option<&Value>) -> Result<Vec<Call>> {
-    let nodes = match nodes {
-        None | Some(Value::Null) => return Ok(vec![]),
-        Some(Value::Array(nodes)) => nodes,
-        Some(_) => return Err(Error::layer(layer, "its `inbound_nodes` are no list")),
-    };
-    nodes
-        .iter()
-        .map(|node| {
-            let mut call = Call::default();
-            let read = match node {
-                Value::Object(node) => keras3(node, &mut call),
-                node => keras2(node, &mut call),
-            };
-            read.map_err(|what| Error::layer(layer, what))?;
-            Ok(call)
-        })
-        .collect()
-}
-
-/// `[["x", 0, 0, {}], …]`, the last part the arguments by name.
-fn keras2(node: &Value, call: &mut Call) -> std::result::Result<(), String> {
-    let Value::Array(list) = node else {
-        return Err("its `inbound_nodes` are in a form that is not known".into());
-    };
-    if let Some(Value::String(first)) = list.first() {
-        if first == "_CONSTANT_VALUE" {
-            call.constants.push(list.get(2).cloned().unwrap_or_default());
-        } else {
-            let found = reference(list).ok_or("its `inbound_nodes` are in a form that is not known")?;
-            call.inputs.push(found);
-        }
-        if let Some(Value::Object(arguments)) = list.get(3) {
-            named(arguments, call, &|value| match value {
-                Value::Array(list) => ends(&Value::Array(list.clone())),
-                _ => None,
-            });
-        }
-        return Ok(());
-    }
-    list.iter().try_for_each(|part| keras2(part, call))
-}
-
-/// `{"args": […], "kwargs": {…}}`, tensors as objects.
-fn keras3(node: &Map<String, Value>, call: &mut Call) -> std::result::Result<(), String> {
-    if let Some(arguments) = node.get("args") {
-        let list = arguments.as_array().ok_or("its `inbound_nodes` are in a form that is not known")?;
-        for (position, argument) in list.iter().enumerate() {
-            match tensors(argument) {
-                Some(found) => call.inputs.extend(found),
-                None if argument.is_null() || argument.is_boolean() && position > 0 => {}
-                None => call.constants.push(argument.clone()),
-            }
-        }
-    }
-    if let Some(Value::Object(arguments)) = node.get("kwargs") {
-        named(arguments, call, &tensors);
-    }
-    Ok(())
-}
-
-/// Arguments by name.
-fn named(
-    arguments: &Map<String, Value>,
-    call: &mut Call,
-    tensors: &dyn Fn(&Value) -> Option<Vec<Reference>>,
-) {
-    let before = call.inputs.is_empty();
-    let (mut inputs, mut states) = (vec![], vec![]);
-    for (name, value) in arguments {
-        match (name.as_str(), tensors(value)) {
-            ("mask", Some(found)) => call.mask = found.into_iter().next(),
-            ("inputs" | "sequences" | "sequence" | "x", Some(found)) if before => inputs.extend(found),
-            (_, Some(found)) => states.extend(found),
-            ("training", None) => call.training = value == &Value::Bool(true),
-            (_, None) if value.is_null() || value == &Value::Bool(false) => {}
-            (_, None) => call.constants.push(json!({ name: value })),
-        }
-    }
-    call.inputs.extend(inputs);
-    call.inputs.extend(states);
-}
-
-/// All tensors of a value of Keras 3; none if it holds something else.
-fn tensors(value: &Value) -> Option<Vec<Reference>> {
-    match value {
-        Value::Array(list) if !list.is_empty() => {
-            list.iter().map(tensors).collect::<Option<Vec<_>>>().map(|found| found.concat())
-        }
-        Value::Object(object)
-            if object.get("class_name").is_some_and(|class| class == "__keras_tensor__") =>
-        {
-            let history = object.get("config")?.get("keras_history")?.as_array()?;
-            reference(history).map(|reference| vec![reference])
-        }
-        Value::Object(object) if object.get("class_name").is_some_and(|class| class == "__tuple__") => {
-            tensors(object.get("items")?)
-        }
-        // A layer that takes an object of tensors.
-        Value::Object(object) if !object.is_empty() && !object.contains_key("class_name") => ends_of(object),
-        _ => None,
-    }
-}
-
-fn ends_of(object: &Map<String, Value>) -> Option<Vec<Reference>> {
-    let mut keys: Vec<&String> = object.keys().collect();
-    keys.sort();
-    let found: Option<Vec<_>> = keys.into_iter().map(|key| tensors(object.get(key)?)).collect();
-    found.map(|found| found.concat())
+    let found = layers.iter().filter(|it| is_graph(it.value) && counts_from_one(&it.name, it.calls.len()));
+    found.map(|entry| entry.name.clone()).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, \
     CuDNNGRU, TimeDistributed, Dense, Conv1D to Conv3D, the poolings, paddings, croppings and upsamplings, BatchNormalization, LayerNormalization, \
     Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, Reshape, Permute, \
-    RepeatVector, Masking, Concatenate, Add, Subtract, Multiply, Average, Maximum, Dot, Sequential and functional models";
+    RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Dot, Sequential and functional models";
 
 impl Context {
     /// A layer that is not a model.
@@ -119,6 +119,7 @@ impl Context {
             "Masking" => {
                 ("Masking", new().put("mask_value", Some(fields.number(&["mask_value"])?.unwrap_or(0.0))))
             }
+            "Attention" => ("Attention", attention(fields)?),
             "Lambda" => {
                 return Err(fields.error(
                     "holds Python code, which is not executed; replace it by layers of Keras and save the model again",
@@ -237,6 +238,18 @@ fn layer_normalization(fields: &Fields) -> Result<Arguments> {
         .put("epsilon", fields.number(&["epsilon"])?)
         .put("center", fields.flag(&["center"])?)
         .put("scale", fields.flag(&["scale"])?))
+}
+
+fn attention(fields: &Fields) -> Result<Arguments> {
+    // tf.keras up to 2.8 had the switch of the call among the layer's own arguments.
+    let causal = fields.flag(&["use_causal_mask", "causal"])?.filter(|causal| *causal);
+    let scores = fields.flag(&["return_attention_scores"])?.filter(|scores| *scores);
+    Ok(Arguments::new()
+        .put("use_scale", fields.flag(&["use_scale"])?)
+        .put("score_mode", fields.text(&["score_mode"])?)
+        .put("dropout", fields.number(&["dropout"])?)
+        .put("use_causal_mask", causal)
+        .put("return_attention_scores", scores))
 }
 
 fn unknown(fields: &Fields) -> crate::Error {

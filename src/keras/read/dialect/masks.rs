@@ -5,31 +5,10 @@
 //! Both sides are followed as terms: what an operation makes of its inputs, and what a layer makes of the masks of its
 //! inputs. Equal terms have equal numbers, so that comparing is cheap and a chain of operations cannot blow up.
 
-use super::graph::{Call, Reference};
+use super::call::{Call, Reference};
+use crate::layers::{MaskJoin, MaskRule};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-
-/// How merging layers join masks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Join {
-    /// A step counts if it does in any input: Keras 3.4 and later.
-    Any,
-    /// A step counts if it does in every input that has a mask: Keras 1 and 2.
-    All,
-    /// Not at all: Keras 3.0 to 3.3.
-    None,
-}
-
-impl Join {
-    /// Its name in this crate's configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::All => "all",
-            Self::None => "none",
-        }
-    }
-}
 
 /// What is known of a tensor's mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +27,18 @@ pub(super) struct Masks<'a> {
     masks: HashMap<Reference, Mask>,
 }
 
-/// A layer as the file has it: its name, itself, its calls.
-type Entry<'a> = (String, &'a Value, Vec<Call>);
+/// A layer as the file has it, and what it makes of masks; nothing where it is an operation.
+pub(super) struct Entry<'a> {
+    /// Its name.
+    pub name: String,
+    /// The layer.
+    pub value: &'a Value,
+    pub calls: Vec<Call>,
+    pub rule: Option<MaskRule>,
+}
 
 /// What Keras's own layers compute masks with.
-const OPERATIONS: [&str; 15] = [
+const OPERATIONS: [&str; 16] = [
     "NotEqual",
     "Any",
     "All",
@@ -68,19 +54,7 @@ const OPERATIONS: [&str; 15] = [
     "Squeeze",
     "Flip",
     "Tile",
-];
-
-/// The layers that drop the mask of their input.
-const DROPS: [&str; 9] = [
-    "Conv",
-    "Pool",
-    "Flatten",
-    "Reshape",
-    "Permute",
-    "RepeatVector",
-    "ZeroPadding",
-    "Cropping",
-    "UpSampling",
+    "ConvertToTensor",
 ];
 
 /// Terms by number, each distinct one once.
@@ -117,6 +91,9 @@ impl Terms {
 
     /// What an operation computes.
     fn operation(&mut self, class: &str, inputs: Vec<usize>) -> usize {
+        if let ("ConvertToTensor", &[mask]) = (class, inputs.as_slice()) {
+            return mask;
+        }
         // A mask made as wide as the tensor it belongs to is written in one of two ways.
         let wide = match (class, inputs.as_slice()) {
             ("BroadcastTo", &[narrow]) => self.input_of("ExpandDims", narrow),
@@ -132,24 +109,24 @@ impl Terms {
     }
 
     /// What a merging layer makes of masks.
-    fn merged(&mut self, masks: &[Mask], join: Join) -> Mask {
+    fn merged(&mut self, masks: &[Mask], join: MaskJoin) -> Mask {
         let mut known = vec![];
         for mask in masks {
             match mask {
                 Mask::Term(term) => known.push(*term),
                 Mask::Unknown => return Mask::Unknown,
-                Mask::Without if join == Join::Any => return Mask::Without,
+                Mask::Without if join == MaskJoin::Any => return Mask::Without,
                 Mask::Without => {}
             }
         }
         match join {
-            Join::None => Mask::Without,
+            MaskJoin::None => Mask::Without,
             _ if known.is_empty() => Mask::Without,
-            Join::Any => {
+            MaskJoin::Any => {
                 let joined = known.into_iter().reduce(|a, b| self.term("LogicalOr", vec![a, b]));
                 joined.map_or(Mask::Without, Mask::Term)
             }
-            Join::All => {
+            MaskJoin::All => {
                 let rows = known.into_iter().map(|mask| self.term("ExpandDims", vec![mask])).collect();
                 let rows = self.term("Concatenate", rows);
                 Mask::Term(self.term("All", vec![rows]))
@@ -158,15 +135,15 @@ impl Terms {
     }
 
     /// What a Concatenate makes of the masks of `inputs`.
-    fn concatenated(&mut self, inputs: &[Reference], masks: &[Mask], join: Join) -> Mask {
+    fn concatenated(&mut self, inputs: &[Reference], masks: &[Mask], join: MaskJoin) -> Mask {
         if masks.contains(&Mask::Unknown) {
             return Mask::Unknown;
         }
         let (wide, joined) = match join {
             _ if masks.iter().all(|mask| *mask == Mask::Without) => return Mask::Without,
-            Join::None => return Mask::Without,
-            Join::Any => ("Wide", "Any"),
-            Join::All => ("ExpandDims", "All"),
+            MaskJoin::None => return Mask::Without,
+            MaskJoin::Any => ("Wide", "Any"),
+            MaskJoin::All => ("ExpandDims", "All"),
         };
         let mut rows = vec![];
         for (input, mask) in inputs.iter().zip(masks) {
@@ -189,37 +166,30 @@ fn class_of(value: &Value) -> &str {
 }
 
 /// An operation is no layer: its configuration holds nothing but its name and its own arguments.
-fn is_operation(value: &Value) -> bool {
+pub(super) fn is_operation(value: &Value) -> bool {
     OPERATIONS.contains(&class_of(value)) && value.pointer("/config/trainable").is_none()
-}
-
-/// The value that a layer masks, if it begins a mask.
-fn masked(value: &Value) -> Option<f64> {
-    let config = value.get("config").unwrap_or(&Value::Null);
-    match class_of(value) {
-        "Embedding" if config.get("mask_zero") == Some(&Value::Bool(true)) => Some(0.0),
-        "Masking" => Some(config.get("mask_value").and_then(Value::as_f64).unwrap_or(0.0)),
-        _ => None,
-    }
 }
 
 impl<'a> Masks<'a> {
     /// Follows the masks through `layers`. Into a model that is `nested` in another one, masks may come with the inputs.
-    pub fn find(layers: &'a [Entry<'a>], join: Join, nested: bool) -> Self {
+    pub fn find(layers: &'a [Entry<'a>], join: MaskJoin, nested: bool) -> Self {
         let mut found = Self { terms: Terms::default(), parts: HashMap::new(), masks: HashMap::new() };
         // The inputs of layers that begin a mask, with the value that they mask.
-        let begun = |(_, value, calls): &'a Entry<'a>| {
-            let value = masked(value)?;
-            Some(calls.iter().filter_map(move |call| Some((call.inputs.first()?, value.to_bits()))))
+        let begun = |entry: &'a Entry<'a>| match entry.rule {
+            Some(MaskRule::Begins { value, .. }) => {
+                let inputs = entry.calls.iter().filter_map(|call| call.inputs.first());
+                Some(inputs.map(move |input| (input, value.to_bits())))
+            }
+            _ => None,
         };
         let begins: HashSet<(&Reference, u64)> = layers.iter().filter_map(begun).flatten().collect();
         // In the order of the file a layer mostly stands after its inputs, but nothing says so.
         loop {
             let before = found.parts.len() + found.masks.len();
             for entry in layers {
-                match is_operation(entry.1) {
-                    true => found.follow_operation(entry, &begins),
-                    false => found.follow_layer(entry, join, nested),
+                match entry.rule {
+                    None => found.follow_operation(entry, &begins),
+                    Some(rule) => found.follow_layer(entry, rule, join, nested),
                 }
             }
             if found.parts.len() + found.masks.len() == before {
@@ -227,14 +197,15 @@ impl<'a> Masks<'a> {
             }
         }
         // What is used as anything but a mask is an operation like any other.
-        let others = layers.iter().filter(|(name, _, _)| !found.parts.contains_key(name.as_str()));
-        let inputs = others.flat_map(|(_, _, calls)| calls).flat_map(|call| &call.inputs);
+        let others = layers.iter().filter(|entry| !found.parts.contains_key(entry.name.as_str()));
+        let inputs = others.flat_map(|entry| &entry.calls).flat_map(|call| &call.inputs);
         let used: HashSet<&str> = inputs.map(|input| input.layer.as_str()).collect();
         found.parts.retain(|part, _| !used.contains(part));
         found
     }
 
-    fn follow_operation(&mut self, (name, value, calls): &'a Entry<'a>, begins: &HashSet<(&Reference, u64)>) {
+    fn follow_operation(&mut self, entry: &'a Entry<'a>, begins: &HashSet<(&Reference, u64)>) {
+        let Entry { name, value, calls, .. } = entry;
         let [call] = calls.as_slice() else { return };
         let class = class_of(value);
         let term = match (class, call.inputs.as_slice()) {
@@ -260,12 +231,12 @@ impl<'a> Masks<'a> {
     }
 
     /// The masks that a layer hands on, where those of its inputs are known.
-    fn follow_layer(&mut self, (name, value, calls): &'a Entry<'a>, join: Join, nested: bool) {
-        let class = class_of(value);
-        let tensor = |call: usize| Reference { layer: name.clone(), call, tensor: 0 };
+    fn follow_layer(&mut self, entry: &'a Entry<'a>, rule: MaskRule, join: MaskJoin, nested: bool) {
+        let Entry { name, value, calls, .. } = entry;
+        let tensor = |call: usize, tensor: usize| Reference { layer: name.clone(), call, tensor };
         if calls.is_empty() {
-            let mask = if nested || class != "InputLayer" { Mask::Unknown } else { Mask::Without };
-            self.masks.insert(tensor(0), mask);
+            let mask = if nested || class_of(value) != "InputLayer" { Mask::Unknown } else { Mask::Without };
+            self.masks.insert(tensor(0, 0), mask);
         }
         for (index, call) in calls.iter().enumerate() {
             let Some(masks) = call.inputs.iter().map(|input| self.of(input)).collect::<Option<Vec<_>>>()
@@ -273,42 +244,25 @@ impl<'a> Masks<'a> {
                 continue;
             };
             let first = masks.first().copied().unwrap_or(Mask::Unknown);
-            let sequences = |config: &str| value.pointer(&format!("{config}/return_sequences"));
-            let mask = match (class, call.inputs.first()) {
-                ("Embedding", Some(input)) if masked(value).is_some() => {
-                    Mask::Term(self.terms.not_equal(input, 0.0))
+            let mut outputs = 1;
+            let mask = match (rule, call.inputs.first()) {
+                (MaskRule::Passes, _) => first,
+                (MaskRule::PassesTo(count), _) => {
+                    outputs = count;
+                    first
                 }
-                ("Embedding" | "Dot", _) => Mask::Without,
-                ("Masking", Some(input)) => {
-                    let steps = self.terms.not_equal(input, masked(value).unwrap_or_default());
-                    Mask::Term(self.terms.term("Any", vec![steps]))
+                (MaskRule::Drops, _) => Mask::Without,
+                (MaskRule::Begins { value, features }, Some(input)) => {
+                    let steps = self.terms.not_equal(input, value);
+                    Mask::Term(if features { self.terms.term("Any", vec![steps]) } else { steps })
                 }
-                ("Concatenate", _) => self.terms.concatenated(&call.inputs, &masks, join),
-                ("Add" | "Subtract" | "Multiply" | "Average" | "Maximum" | "Minimum", _) => {
-                    self.terms.merged(&masks, join)
-                }
-                ("Merge" | "Sequential" | "Functional" | "Model", _) => Mask::Unknown,
-                ("SimpleRNN" | "LSTM" | "GRU" | "RNN" | "ConvLSTM2D" | "CuDNNLSTM" | "CuDNNGRU", _) => {
-                    if sequences("/config") == Some(&Value::Bool(true)) {
-                        first
-                    } else {
-                        Mask::Without
-                    }
-                }
-                ("Bidirectional", _) => {
-                    let mask = match sequences("/config/layer/config") {
-                        Some(Value::Bool(true)) => first,
-                        _ => Mask::Without,
-                    };
-                    if value.pointer("/config/merge_mode").is_some_and(Value::is_null) {
-                        self.masks.insert(Reference { tensor: 1, ..tensor(index) }, mask);
-                    }
-                    mask
-                }
-                _ if DROPS.iter().any(|part| class.contains(part)) => Mask::Without,
-                _ => first,
+                (MaskRule::Joins(_), _) => self.terms.merged(&masks, join),
+                (MaskRule::Concatenates { .. }, _) => self.terms.concatenated(&call.inputs, &masks, join),
+                (MaskRule::Inside | MaskRule::Begins { .. }, _) => Mask::Unknown,
             };
-            self.masks.insert(tensor(index), mask);
+            for output in 0..outputs {
+                self.masks.insert(tensor(index, output), mask);
+            }
         }
     }
 
@@ -331,12 +285,18 @@ impl<'a> Masks<'a> {
         self.parts.contains_key(layer)
     }
 
-    /// Whether the mask that a call is given by hand is the one that its input brings anyway.
-    pub fn is_handed_on(&self, call: &Call) -> bool {
-        let Some(mask) = &call.mask else { return true };
-        let Some(term) = self.parts.get(mask.layer.as_str()) else { return false };
-        let own = call.inputs.first().and_then(|input| self.of(input)).unwrap_or(Mask::Unknown);
-        own == Mask::Unknown || own == Mask::Term(*term)
+    /// The first mask that a call is given by hand and that its inputs do not bring anyway: the layer that makes it.
+    pub fn by_hand<'c>(&self, call: &'c Call) -> Option<&'c str> {
+        let differs = |(index, mask): &(usize, &'c Option<Reference>)| {
+            let own = call.inputs.get(*index).and_then(|input| self.of(input)).unwrap_or(Mask::Unknown);
+            match mask {
+                _ if own == Mask::Unknown => mask.as_ref().is_some_and(|mask| !self.is_part(&mask.layer)),
+                None => own != Mask::Without,
+                Some(mask) => self.parts.get(mask.layer.as_str()).is_none_or(|term| own != Mask::Term(*term)),
+            }
+        };
+        let (_, mask) = call.masks.iter().enumerate().find(differs)?;
+        Some(mask.as_ref().map_or("nothing", |mask| mask.layer.as_str()))
     }
 
     /// Whether it is known that no mask comes with a call's input, though there are masks in the model.
@@ -347,13 +307,13 @@ impl<'a> Masks<'a> {
 
     /// Whether it matters that a layer of this class joins the masks of a call's inputs by `join` and not by the newest
     /// rule.
-    pub fn depends_on_rule(&self, class: &str, call: &Call, join: Join) -> bool {
+    pub fn depends_on_rule(&self, class: &str, call: &Call, join: MaskJoin) -> bool {
         let mut masks = call.inputs.iter().map(|input| self.of(input).unwrap_or(Mask::Unknown));
         let first = masks.next().unwrap_or(Mask::Without);
         let same = first != Mask::Unknown && masks.all(|mask| mask == first);
         // By the newer rule the numbers of these are others too where a step is masked.
         let masks_values = matches!(class, "Multiply" | "Maximum" | "Minimum");
-        !(same && (first == Mask::Without || join == Join::All && !masks_values))
+        !(same && (first == Mask::Without || join == MaskJoin::All && !masks_values))
     }
 }
 

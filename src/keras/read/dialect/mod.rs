@@ -5,6 +5,7 @@
 //! anything else that is not understood is refused, naming the layer.
 
 mod activation;
+mod call;
 mod convolution;
 mod fields;
 mod graph;
@@ -15,9 +16,10 @@ mod merge;
 mod recurrent;
 mod sequential;
 
+use crate::keras::names::is_model;
+use crate::layers::MaskJoin;
 use crate::{Error, Result};
 use fields::Fields;
-use masks::Join;
 use serde_json::{Value, json};
 
 /// Which Keras wrote a configuration.
@@ -113,7 +115,7 @@ struct Layer {
 struct Context {
     major: u32,
     /// How merging layers join masks.
-    mask_join: Join,
+    mask_join: MaskJoin,
     /// Whether a mask begins anywhere in the model.
     has_masks: bool,
     /// See [`Version::holds_masked`].
@@ -141,9 +143,9 @@ pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> 
 impl Context {
     fn new(version: &Version) -> Self {
         let mask_join = match (version.major, version.minor) {
-            (0..=2, _) => Join::All,
-            (3, Some(0..=3)) => Join::None,
-            _ => Join::Any,
+            (0..=2, _) => MaskJoin::All,
+            (3, Some(0..=3)) => MaskJoin::None,
+            _ => MaskJoin::Any,
         };
         Self {
             major: version.major,
@@ -197,7 +199,7 @@ impl Context {
                 format!("stands for `{class}`, an operation outside any layer, which is not supported");
             return Err(Error::layer(name, what));
         }
-        if matches!(class, "Sequential" | "Functional" | "Model") {
+        if is_model(class) {
             self.depth += 1;
             let (mut json, children) = self.model(class, value)?;
             self.depth -= 1;
@@ -255,39 +257,6 @@ fn is_operation(value: &Value, class: &str) -> bool {
     module.contains(".ops.") && !same.contains(&class)
 }
 
-/// Keras's `to_snake_case`: the names of groups in `model.weights.h5` are made of the classes.
-fn snake_case(class: &str) -> String {
-    let chars: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
-    let mut snake = String::new();
-    for (at, &c) in chars.iter().enumerate() {
-        let (before, after) = (at.checked_sub(1).and_then(|at| chars.get(at)), chars.get(at + 1));
-        // `(.)([A-Z][a-z]+)`, then `([a-z])([A-Z])`.
-        let starts_word = c.is_ascii_uppercase() && after.is_some_and(char::is_ascii_lowercase);
-        let ends_word = c.is_ascii_uppercase() && before.is_some_and(char::is_ascii_lowercase);
-        if before.is_some_and(|&c| c != '_') && (starts_word || ends_word) {
-            snake.push('_');
-        }
-        snake.extend(c.to_lowercase());
-    }
-    snake
-}
-
-/// Hands out the names of groups: `lstm`, `lstm_1`, ….
-#[derive(Default)]
-struct GroupNames(std::collections::HashMap<String, usize>);
-
-impl GroupNames {
-    fn next(&mut self, class: &str) -> String {
-        let name = snake_case(class);
-        let count = self.0.entry(name.clone()).or_default();
-        *count += 1;
-        match *count {
-            1 => name,
-            more => format!("{name}_{}", more - 1),
-        }
-    }
-}
-
 /// Hands out names of layers: unique, and without the characters that separate the parts of a variable's name.
 #[derive(Default)]
 struct LayerNames(std::collections::HashSet<String>);
@@ -314,27 +283,6 @@ fn canonical(class: &str, config: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn groups_are_named_as_keras_names_them() {
-        let names = [
-            ("LSTM", "lstm"),
-            ("SimpleRNN", "simple_rnn"),
-            ("GRUCell", "gru_cell"),
-            ("LSTMCell", "lstm_cell"),
-            ("StackedRNNCells", "stacked_rnn_cells"),
-            ("TimeDistributed", "time_distributed"),
-            ("ConvLSTM2D", "conv_lstm2d"),
-            ("Conv1D", "conv1d"),
-            ("BatchNormalization", "batch_normalization"),
-            ("PReLU", "p_re_lu"),
-            ("RNN", "rnn"),
-            ("Dense", "dense"),
-        ];
-        for (class, snake) in names {
-            assert_eq!(snake_case(class), snake);
-        }
-    }
 
     /// tf.keras gives 0 at the masked steps of a Bidirectional, Keras before it repeated the output.
     #[test]

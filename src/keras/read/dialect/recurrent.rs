@@ -1,8 +1,9 @@
 //! Recurrent layers and what wraps them.
 
 use super::fields::{Arguments, Fields};
-use super::{Context, GroupNames, Layer, Source, canonical, convolution};
+use super::{Context, Layer, Source, canonical, convolution};
 use crate::Result;
+use crate::keras::names::GroupNames;
 use serde_json::{Value, json};
 
 impl Context {

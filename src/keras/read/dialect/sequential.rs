@@ -3,7 +3,8 @@
 
 use super::fields::Fields;
 use super::layers::input_shape;
-use super::{Context, GroupNames, Layer, LayerNames, Source, canonical, ids};
+use super::{Context, Layer, LayerNames, Source, canonical, ids};
+use crate::keras::names::{GroupNames, snake_case};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ impl Context {
                      again",
                 ));
             }
-            let fallback = format!("{}_{index}", super::snake_case(class));
+            let fallback = format!("{}_{index}", snake_case(class));
             let layer = self.layer(value, &fallback)?;
             if std::mem::take(&mut is_first)
                 && layer.class != "InputLayer"

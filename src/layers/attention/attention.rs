@@ -1,0 +1,283 @@
+//! Keras's `Attention` (`keras/src/layers/attention/attention.py`).
+
+use crate::layers::dropout_mask::mask;
+use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Placed};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, check_rate, show};
+use crate::random::Stream;
+use candle_core::{D, Result, Tensor, bail};
+use candle_nn::{VarBuilder, ops::softmax};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How the score of a query and a key is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoreMode {
+    /// query · key (Luong et al. 2015)
+    #[default]
+    Dot,
+    /// The sum of tanh(query + key) over the features (Bahdanau et al. 2015, without their matrices).
+    Concat,
+}
+
+/// Keras's arguments and defaults, those of its call among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AttentionConfig {
+    /// Whether a learned scalar scales the scores.
+    pub use_scale: bool,
+    /// How scores are computed.
+    pub score_mode: ScoreMode,
+    /// Fraction of the weights of the values to drop in training.
+    pub dropout: f64,
+    /// Let no step of the query see later steps of the value.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub use_causal_mask: bool,
+    /// Give the weights of the values as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub return_attention_scores: bool,
+}
+
+impl AttentionConfig {
+    /// scale and concat_score_weight, scalars, as far as the arguments ask for them.
+    pub fn variables(&self) -> Vec<Variable> {
+        let wanted =
+            [("scale", self.use_scale), ("concat_score_weight", self.score_mode == ScoreMode::Concat)];
+        let wanted = wanted.into_iter().filter(|&(_, wanted)| wanted);
+        wanted.map(|(name, _)| Variable::new(name, [], Initializer::Ones)).collect()
+    }
+}
+
+impl Config for AttentionConfig {
+    fn check(&self) -> Checked<()> {
+        check_rate("dropout", self.dropout)
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let (query, value, key) = match inputs {
+            [query, value] => (query, value, value),
+            [query, value, key] => (query, value, key),
+            _ => {
+                return Err(format!(
+                    "takes a query, a value and perhaps a key, given {} inputs",
+                    inputs.len()
+                ));
+            }
+        };
+        let fits = |a: Option<usize>, b: Option<usize>| a.is_none() || b.is_none() || a == b;
+        match (query.as_slice(), value.as_slice(), key.as_slice()) {
+            (&[batch, steps, dim], &[_, places, features], &[_, keys, key_dim])
+                if fits(dim, key_dim) && fits(places, keys) =>
+            {
+                let mut outputs = vec![vec![batch, steps, features]];
+                if self.return_attention_scores {
+                    outputs.push(vec![batch, steps, keys]);
+                }
+                Ok(Placed::new(outputs).with(self.variables()))
+            }
+            _ => {
+                let (query, value, key) = (show(query), show(value), show(key));
+                Err(format!(
+                    "needs a query (batch, steps, dim), a value (batch, places, features) and a key (batch, places, dim), \
+                     given {query}, {value} and {key}"
+                ))
+            }
+        }
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::PassesTo(1)
+    }
+
+    fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(Attention::new(*self, vb)?))
+    }
+}
+
+/// Each step of a query as a mean of the value's steps, weighted by how well the query fits their keys.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    config: AttentionConfig,
+    name: String,
+    scale: Option<Tensor>,
+    concat_score_weight: Option<Tensor>,
+}
+
+/// The masks of an attention, each u8 and 0 where a step is not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttentionMasks<'a> {
+    /// (batch, steps): the output is 0 there.
+    pub query: Option<&'a Tensor>,
+    /// (batch, places): nothing is read there.
+    pub value: Option<&'a Tensor>,
+}
+
+impl Attention {
+    /// A layer with the variables that `vb` holds.
+    ///
+    /// # Errors
+    /// If an argument makes no sense, or `vb` lacks a variable or has it in another shape.
+    pub fn new(config: AttentionConfig, vb: VarBuilder) -> Result<Self> {
+        let name = vb.prefix();
+        if let Err(what) = config.check() {
+            bail!("layer {name}: {what}")
+        }
+        let variables = config.variables();
+        let get = |name: &str| variables.iter().find(|v| v.name == name).map(|v| v.get(&vb)).transpose();
+        let (scale, concat_score_weight) = (get("scale")?, get("concat_score_weight")?);
+        Ok(Self { config, name, scale, concat_score_weight })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &AttentionConfig {
+        &self.config
+    }
+
+    /// From `query` (batch, steps, dim), `value` (batch, places, features) and `key` (batch, places, dim): the means
+    /// (batch, steps, features) and their weights (batch, steps, places).
+    ///
+    /// # Errors
+    /// If a shape does not fit.
+    pub fn call(
+        &self,
+        query: &Tensor,
+        value: &Tensor,
+        key: &Tensor,
+        masks: AttentionMasks<'_>,
+        mode: Mode,
+    ) -> Result<(Tensor, Tensor)> {
+        let mut scores = self.scores(query, key)?;
+        if let Some(visible) = self.visible(scores.dims3()?, masks.value, query)? {
+            // Keras takes this much off, rather than to put -∞.
+            let visible = visible.broadcast_as(scores.shape())?.contiguous()?;
+            scores = visible.where_cond(&scores, &(&scores - 1e9)?)?;
+        }
+        let weights = self.drop(softmax(&scores, D::Minus1)?, mode)?;
+        let mut means = weights.matmul(&value.contiguous()?)?;
+        if let Some(mask) = masks.query {
+            let there = mask.unsqueeze(2)?.broadcast_as(means.shape())?.contiguous()?;
+            means = there.where_cond(&means, &means.zeros_like()?)?;
+        }
+        Ok((means, weights))
+    }
+
+    /// (batch, steps, places)
+    fn scores(&self, query: &Tensor, key: &Tensor) -> Result<Tensor> {
+        let scaled = |xs: Tensor| match &self.scale {
+            Some(scale) => xs.broadcast_mul(scale),
+            None => Ok(xs),
+        };
+        match &self.concat_score_weight {
+            None => scaled(query.matmul(&key.transpose(1, 2)?.contiguous()?)?),
+            Some(weight) => {
+                let sums = query.unsqueeze(2)?.broadcast_add(&key.unsqueeze(1)?)?;
+                scaled(sums)?.tanh()?.sum(D::Minus1)?.broadcast_mul(weight)
+            }
+        }
+    }
+
+    /// 1 where a step may look, broadcast to the scores; none where it may look everywhere.
+    fn visible(
+        &self,
+        (_, steps, places): (usize, usize, usize),
+        value: Option<&Tensor>,
+        like: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let there = value.map(|mask| mask.ne(0u8)?.unsqueeze(1)).transpose()?;
+        if !self.config.use_causal_mask {
+            return Ok(there);
+        }
+        let past = (0..steps * places).map(|at| u8::from(at % places <= at / places)).collect();
+        let past = Tensor::from_vec(past, (1, steps, places), like.device())?;
+        match there {
+            Some(there) => there.broadcast_minimum(&past).map(Some),
+            None => Ok(Some(past)),
+        }
+    }
+
+    fn drop(&self, weights: Tensor, mode: Mode) -> Result<Tensor> {
+        match mode {
+            Mode::Training { seed } if self.config.dropout > 0.0 => {
+                let mut stream = Stream::named(seed, &format!("{}/dropout", self.name));
+                let mask = mask(&mut stream, self.config.dropout, weights.elem_count());
+                let mask = Tensor::from_vec(mask, weights.shape(), weights.device())?;
+                &weights * mask.to_dtype(weights.dtype())?
+            }
+            Mode::Training { .. } | Mode::Inference => Ok(weights),
+        }
+    }
+}
+
+impl Layer for Attention {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+        let (query, value, key) = match values.as_slice() {
+            [query, value] => (query, value, value),
+            [query, value, key] => (query, value, key),
+            _ => bail!("layer {}: takes a query, a value and perhaps a key", self.name),
+        };
+        let masks = AttentionMasks { query: inputs[0].mask.as_ref(), value: inputs[1].mask.as_ref() };
+        let (means, weights) = self.call(query, value, key, masks, pass.mode)?;
+        let weights = Some(weights).filter(|_| self.config.return_attention_scores);
+        Ok(std::iter::once(means).chain(weights).map(Flow::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device, IndexOp};
+
+    fn attention(config: AttentionConfig) -> Attention {
+        Attention::new(config, VarBuilder::zeros(DType::F32, &Device::Cpu)).unwrap()
+    }
+
+    fn ramp(shape: (usize, usize, usize)) -> Tensor {
+        let count = (shape.0 * shape.1 * shape.2) as f32;
+        (Tensor::arange(0f32, count, &Device::Cpu).unwrap() / 7.0).unwrap().reshape(shape).unwrap()
+    }
+
+    /// The first step sees the first place alone, and each step's weights add up to 1.
+    #[test]
+    fn the_future_is_not_seen() {
+        let layer = attention(AttentionConfig { use_causal_mask: true, ..AttentionConfig::default() });
+        let xs = ramp((2, 3, 4));
+        let (ys, weights) = layer.call(&xs, &xs, &xs, AttentionMasks::default(), Mode::Inference).unwrap();
+        let row = |ys: &Tensor| ys.i((0, 0)).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(row(&ys), row(&xs));
+        assert_eq!(row(&weights), [1.0, 0.0, 0.0]);
+        for sum in weights.sum(2).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap() {
+            assert!((sum - 1.0).abs() < 1e-6);
+        }
+    }
+
+    /// Dropped weights are 0, the others scaled; a seed draws the same ones again.
+    #[test]
+    fn dropout_is_of_the_weights_in_training() {
+        let layer = attention(AttentionConfig { dropout: 0.5, ..AttentionConfig::default() });
+        let xs = ramp((2, 8, 4));
+        let weights = |mode| {
+            let (_, weights) = layer.call(&xs, &xs, &xs, AttentionMasks::default(), mode).unwrap();
+            weights.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (all, some) = (weights(Mode::Inference), weights(Mode::Training { seed: 3 }));
+        assert!(all.iter().zip(&some).all(|(all, some)| *some == 0.0 || *some == 2.0 * all));
+        assert!(
+            some.iter().filter(|weight| **weight == 0.0).count() > all.iter().filter(|w| **w == 0.0).count()
+        );
+        assert_eq!(some, weights(Mode::Training { seed: 3 }));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        let config = AttentionConfig::default();
+        let shape = |steps, dim| vec![None, Some(steps), Some(dim)];
+        let error = config.place(&[shape(3, 4), shape(5, 6)]).unwrap_err();
+        assert!(error.contains("(None, 3, 4), (None, 5, 6)"), "{error}");
+        assert!(config.place(&[shape(3, 4)]).unwrap_err().contains("given 1 inputs"));
+        assert_eq!(config.place(&[shape(3, 4), shape(5, 6), shape(5, 4)]).unwrap().outputs, [shape(3, 6)]);
+        assert!(AttentionConfig { dropout: 2.0, ..config }.check().is_err());
+    }
+}
