@@ -1,8 +1,8 @@
 //! What `train all` ends with: a table of the runs, and their validation losses in one picture.
 
 use super::output::table;
+use super::report::Report;
 use super::run_folder::{RUNS, first_free};
-use super::train::Report;
 use candle_recurrent::checkpoint::write_atomic;
 use candle_recurrent::plot;
 use candle_recurrent::train::History;

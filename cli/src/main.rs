@@ -19,6 +19,7 @@ mod predict_arrays;
 mod progress;
 mod reading;
 mod recorder;
+mod report;
 mod run_folder;
 mod summary;
 mod train;

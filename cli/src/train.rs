@@ -5,6 +5,7 @@ use super::model::Init;
 use super::output::message;
 use super::reading::Reading;
 use super::recorder::Recorder;
+use super::report::Report;
 use super::run_folder::Claim;
 use super::{Outcome, Output, interrupt, run_folder, values};
 use anyhow::Context;
@@ -17,7 +18,6 @@ use candle_recurrent::train::{FitConfig, History, RmsProp, Shuffle, Stop, evalua
 use candle_recurrent::zoo;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use serde::Serialize;
 use serde_json::json;
 use std::f64::consts::LN_2;
 use std::path::{Path, PathBuf};
@@ -162,29 +162,6 @@ fn check_size(model: &ModelConfig) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// What a run came to, with the keys of `--json`.
-#[derive(Serialize)]
-pub(super) struct Report {
-    pub(super) model: String,
-    pub(super) data: String,
-    pub(super) epochs: usize,
-    pub(super) best_epoch: usize,
-    pub(super) best_val_loss: f64,
-    pub(super) best_val_accuracy: f64,
-    pub(super) test_loss: Option<f64>,
-    pub(super) test_accuracy: Option<f64>,
-    pub(super) seconds: f64,
-    pub(super) folder: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    interrupted: bool,
-    #[serde(skip)]
-    pub(super) params: usize,
-    #[serde(skip)]
-    test_samples: usize,
-    #[serde(skip)]
-    history: History,
 }
 
 pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {

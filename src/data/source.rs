@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::dataset::{Dataset, check_table, check_trainable};
 use super::pickle::Rows;
+use super::random_state::train_test_split;
 use super::texts::Texts;
-use super::{Dataset, acl_imdb, builtin, check_trainable, imdb, npz, train_test_split};
+use super::{acl_imdb, builtin, imdb, npz};
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 
@@ -273,19 +275,6 @@ fn npz_dataset((rows, labels): &(Rows, Vec<u8>), order: &[u32], options: &Option
     check_table(order.len(), options.max_len)?;
     let ids = imdb::table(rows, order, options.vocab_size, options.max_len);
     Dataset::new(ids, order.iter().map(|&row| labels[row as usize]).collect(), options.max_len)
-}
-
-/// Refuses a table of ids that no machine should be asked for: beyond 2³², 16 GiB.
-pub(super) fn check_table(rows: usize, max_len: usize) -> Result<()> {
-    if rows.saturating_mul(max_len) > 1 << 32 {
-        let what = format!(
-            "{max_len} for {rows} reviews would take {} GiB; give at most {}",
-            rows.saturating_mul(max_len) >> 28,
-            (1 << 32) / rows
-        );
-        return Err(Error::argument("--max-len", what));
-    }
-    Ok(())
 }
 
 /// The tokenizer of an `imdb.npz`: from `imdb_word_index.json` beside it, else from Keras's cache.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Dataset;
+use super::dataset::{Dataset, check_table};
 use crate::Result;
 use crate::text::{Tokenizer, Vocabulary};
 
@@ -35,7 +35,7 @@ impl Texts {
         known: &Vocabulary,
         max_len: usize,
     ) -> Result<Dataset> {
-        super::source::check_table(order.len(), max_len)?;
+        check_table(order.len(), max_len)?;
         let mut ids = vec![0; order.len() * max_len];
         ids.par_chunks_mut(max_len.max(1)).zip(order).try_for_each(|(out, &row)| {
             let text = &self.texts[row as usize];

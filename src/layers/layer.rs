@@ -2,11 +2,11 @@
 //! the next ([`Flow`]).
 
 use super::activation::Activation;
+use super::flow::Flow;
 use super::initializer::Variable;
 use super::masks::MaskRule;
 use super::shape::{Checked, Shape};
-use super::table::Rows;
-use candle_core::{DType, Result, Tensor, Var, bail};
+use candle_core::{Result, Var};
 use candle_nn::VarBuilder;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -257,66 +257,6 @@ pub trait Layer: Debug + Send + Sync {
     }
 }
 
-/// What flows from layer to layer.
-#[derive(Clone, Debug)]
-pub struct Flow {
-    /// The numbers.
-    pub values: Values,
-    /// (batch, time), u8: 0 where a step is to be skipped.
-    pub mask: Option<Tensor>,
-}
-
-/// Values, or the rows of an embedding table that a recurrent layer will read itself.
-#[derive(Clone, Debug)]
-pub enum Values {
-    /// Numbers or ids.
-    Tensor(Tensor),
-    /// Rows of a table.
-    Rows(Rows),
-}
-
-impl Values {
-    /// The numbers themselves.
-    pub fn tensor(&self) -> Result<Tensor> {
-        match self {
-            Self::Tensor(tensor) => Ok(tensor.clone()),
-            Self::Rows(rows) => rows.look_up(),
-        }
-    }
-
-    /// The numbers as floats.
-    pub fn floats(&self) -> Result<Tensor> {
-        let xs = self.tensor()?;
-        if xs.dtype().is_int() { xs.to_dtype(DType::F32) } else { Ok(xs) }
-    }
-}
-
-impl Flow {
-    /// Values with their mask.
-    pub fn new(values: Tensor, mask: Option<Tensor>) -> Self {
-        Self { values: Values::Tensor(values), mask }
-    }
-
-    /// The numbers as floats.
-    pub fn floats(&self) -> Result<Tensor> {
-        self.values.floats()
-    }
-}
-
-impl From<Tensor> for Flow {
-    fn from(values: Tensor) -> Self {
-        Self::new(values, None)
-    }
-}
-
-/// The first input.
-pub fn first(inputs: &[Flow]) -> Result<&Flow> {
-    match inputs.first() {
-        Some(input) => Ok(input),
-        None => bail!("a layer was called on nothing"),
-    }
-}
-
 /// The shape of the first input; none of its axes where there is none.
 pub fn first_shape(inputs: &[Shape]) -> &[Option<usize>] {
     inputs.first().map(Vec::as_slice).unwrap_or_default()
@@ -365,10 +305,10 @@ macro_rules! plain_layer {
         impl $(<const $n: usize>)? $crate::layers::layer::Layer for $layer $(<$n>)? {
             fn run(
                 &self,
-                inputs: &[$crate::layers::layer::Flow],
+                inputs: &[$crate::layers::flow::Flow],
                 _: $crate::layers::layer::Pass,
-            ) -> candle_core::Result<Vec<$crate::layers::layer::Flow>> {
-                let xs = $crate::layers::layer::first(inputs)?.values.$values()?;
+            ) -> candle_core::Result<Vec<$crate::layers::flow::Flow>> {
+                let xs = $crate::layers::flow::first(inputs)?.values.$values()?;
                 Ok(vec![self.config.forward(&xs)?.into()])
             }
         }

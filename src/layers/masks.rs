@@ -1,6 +1,6 @@
 //! What becomes of masks, as rules: Keras's `compute_mask`, layer by layer.
 
-use super::layer::Flow;
+use super::flow::Flow;
 use super::shape::axis_index;
 use candle_core::{D, DType, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};

@@ -30,6 +30,7 @@ mod conv;
 mod core;
 mod cpu;
 mod dropout_mask;
+mod flow;
 mod graph;
 mod initializer;
 mod layer;
@@ -53,10 +54,11 @@ pub use conv::{
     Padding, Sizes, UpSampling, UpSamplingConfig, ZeroPadding, ZeroPaddingConfig,
 };
 pub use core::*;
+pub use flow::{Flow, Values};
 pub use graph::GraphConfig;
 pub(crate) use graph::{Graph, PlacedLayer, Placement};
 pub use initializer::{Initializer, Variable};
-pub use layer::{Config, Flow, Layer, Mode, Named, Pass, Placed, TensorRef, TimeLoop, Values};
+pub use layer::{Config, Layer, Mode, Named, Pass, Placed, TensorRef, TimeLoop};
 pub use masks::{MaskJoin, MaskRule};
 pub use merge::*;
 pub use norm::*;

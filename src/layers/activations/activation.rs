@@ -1,7 +1,8 @@
 //! Keras's `Activation` (`keras/src/layers/activations/activation.py`).
 
 use crate::layers::activation::Activation;
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, single};
 use candle_core::{Module, Result, Tensor};

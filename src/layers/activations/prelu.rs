@@ -1,7 +1,8 @@
 //! Keras's `PReLU` (`keras/src/layers/activations/prelu.py`).
 
+use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first, first_shape};
+use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axis_index, single};
 use candle_core::{Module, Result, Tensor, bail};

@@ -1,6 +1,7 @@
 //! Keras's `Softmax` (`keras/src/layers/activations/softmax.py`).
 
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first, first_shape};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, single};
 use candle_core::{Module, Result, Tensor, bail};

@@ -1,8 +1,9 @@
 //! Keras's `Attention` (`keras/src/layers/attention/attention.py`).
 
 use crate::layers::dropout_mask::mask;
+use crate::layers::flow::Flow;
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Placed};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, show};
 use crate::random::Stream;

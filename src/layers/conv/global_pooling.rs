@@ -1,6 +1,7 @@
 //! Keras's `GlobalMaxPooling1D` to `3D` and `GlobalAveragePooling1D` to `3D` (`keras/src/layers/pooling/`), channels last.
 
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first, first_shape, plain_layer};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, single};
 use candle_core::{Module, Result, Tensor, bail};

@@ -2,8 +2,9 @@
 
 use super::small_product::small_product;
 use crate::layers::activation::Activation;
+use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first, first_shape};
+use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
 use candle_core::{Module, Result, Tensor, bail};

@@ -1,7 +1,8 @@
 //! Keras's `Embedding` (`keras/src/layers/core/embedding.py`).
 
+use crate::layers::flow::{Flow, Values, first};
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, Values, first};
+use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskRule, not_equal};
 use crate::layers::shape::{Checked, Shape, single};
 use crate::layers::table::{Rows, Table};

@@ -1,6 +1,7 @@
 //! Keras's `InputLayer` (`keras/src/layers/core/input_layer.py`).
 
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape};
 use candle_core::Result;

@@ -3,7 +3,8 @@
 use super::config::GraphConfig;
 use super::place::{PlacedCall, Placement};
 use crate::layers::activation::Activation;
-use crate::layers::layer::{Config, Flow, Layer, Named, Pass, Placed, Values};
+use crate::layers::flow::{Flow, Values};
+use crate::layers::layer::{Config, Layer, Named, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape};
 use candle_core::{Error, Result, bail};

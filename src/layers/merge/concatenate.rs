@@ -1,6 +1,7 @@
 //! Keras's `Concatenate` (`keras/src/layers/merging/concatenate.py`).
 
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed};
+use crate::layers::flow::Flow;
+use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
 use crate::layers::shape::{Checked, Shape, axis_index, show};
 use candle_core::{Result, Tensor, bail};

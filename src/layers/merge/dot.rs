@@ -1,6 +1,7 @@
 //! Keras's `Dot` (`keras/src/layers/merging/dot.py`).
 
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed};
+use crate::layers::flow::Flow;
+use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, axis_index, show};
 use candle_core::{Result, Tensor, bail};

@@ -1,7 +1,8 @@
 //! Layers that join several tensors element by element: `Add`, `Subtract`, `Multiply`, `Average`, `Maximum`, `Minimum`
 //! (`keras/src/layers/merging/`).
 
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed};
+use crate::layers::flow::Flow;
+use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
 use crate::layers::shape::{Checked, Shape, show};
 use candle_core::{Result, Tensor, bail};

@@ -1,7 +1,8 @@
 //! Keras's `BatchNormalization` (`keras/src/layers/normalization/batch_normalization.py`).
 
+use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Passes, Placed, first, first_shape};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axis_index, single};
 use candle_core::{D, Result, Tensor, Var, bail};

@@ -1,7 +1,8 @@
 //! Keras's `LayerNormalization` (`keras/src/layers/normalization/layer_normalization.py`).
 
+use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, first, first_shape};
+use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, single};
 use candle_core::{Module, Result, Tensor, bail};

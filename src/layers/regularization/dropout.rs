@@ -1,7 +1,8 @@
 //! Keras's `Dropout` (`keras/src/layers/regularization/dropout.py`).
 
 use crate::layers::dropout_mask::mask;
-use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Passes, Placed, first};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
 use crate::random::Stream;

@@ -1,6 +1,7 @@
 //! Keras's `GaussianNoise` (`keras/src/layers/regularization/gaussian_noise.py`).
 
-use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Passes, Placed, first};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
 use crate::random::Stream;

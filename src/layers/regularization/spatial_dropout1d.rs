@@ -1,7 +1,8 @@
 //! Keras's `SpatialDropout1D` (`keras/src/layers/regularization/spatial_dropout.py`).
 
 use crate::layers::dropout_mask::mask;
-use crate::layers::layer::{Config, Flow, Layer, Mode, Pass, Passes, Placed, first};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, show, single};
 use crate::random::Stream;

@@ -3,8 +3,9 @@
 
 use super::parameters::{check_states, place_sequence, sequence_mask};
 use super::{GruConfig, LstmConfig, SimpleRnnConfig};
+use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::Variable;
-use crate::layers::layer::{Config, Flow, Layer, Pass, Placed, TimeLoop, first, first_shape, time_loop};
+use crate::layers::layer::{Config, Layer, Pass, Placed, TimeLoop, first_shape, time_loop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, features};
 use candle_core::{Result, Tensor, bail};

@@ -4,7 +4,8 @@ use super::parameters::{Call, DropoutMask, Parameters, RnnOutput, Settings, Sour
 use super::{op, steps};
 use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
-use crate::layers::layer::{Flow, Mode, Pass, Passes, Values, first};
+use crate::layers::flow::{Flow, Values, first};
+use crate::layers::layer::{Mode, Pass, Passes};
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -330,9 +331,9 @@ macro_rules! recurrent_layer {
         impl $crate::layers::layer::Layer for $layer {
             fn run(
                 &self,
-                inputs: &[$crate::layers::layer::Flow],
+                inputs: &[$crate::layers::flow::Flow],
                 pass: $crate::layers::layer::Pass,
-            ) -> candle_core::Result<Vec<$crate::layers::layer::Flow>> {
+            ) -> candle_core::Result<Vec<$crate::layers::flow::Flow>> {
                 self.inner.run(inputs, pass)
             }
 

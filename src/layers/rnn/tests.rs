@@ -1,7 +1,8 @@
 //! What holds for all recurrent layers: masks of every type, states that nobody wants, and NaN.
 
 use super::{Call, GruConfig, Lstm, LstmConfig, SimpleRnn, SimpleRnnConfig};
-use crate::layers::layer::{Config, Flow, Layer, Pass};
+use crate::layers::flow::Flow;
+use crate::layers::layer::{Config, Layer, Pass};
 use crate::layers::{Activation, Mode};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};

@@ -1,8 +1,7 @@
 //! Keras's `Bidirectional` (`keras/src/layers/rnn/bidirectional.py`).
 
-use crate::layers::layer::{
-    Config, Flow, Layer, Mode, Named, Pass, Passes, Placed, TimeLoop, Values, first, first_shape,
-};
+use crate::layers::flow::{Flow, Values, first};
+use crate::layers::layer::{Config, Layer, Mode, Named, Pass, Passes, Placed, TimeLoop, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::rnn::flip;
 use crate::layers::shape::{Checked, Shape, show};

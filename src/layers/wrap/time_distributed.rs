@@ -1,6 +1,7 @@
 //! Keras's `TimeDistributed` (`keras/src/layers/rnn/time_distributed.py`).
 
-use crate::layers::layer::{Config, Flow, Layer, Mode, Named, Pass, Passes, Placed, first, first_shape};
+use crate::layers::flow::{Flow, first};
+use crate::layers::layer::{Config, Layer, Mode, Named, Pass, Passes, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, show, single};
 use candle_core::{Result, Tensor, bail};
