@@ -190,8 +190,26 @@ fn one_line(text: &impl std::fmt::Display) -> String {
 /// The candidate most like `name`, if one is like it at all: for "did you mean".
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .map(|candidate| (likeness(name, candidate), candidate))
         .filter(|&(likeness, _)| likeness >= 0.5)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
+}
+
+/// How alike two names are, from 0 to 1; large and small letters are the same.
+fn likeness(a: &str, b: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(&a.to_lowercase(), &b.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_name_is_found_whatever_its_letters() {
+        let zoo = ["simple-rnn", "lstm", "gru"];
+        assert_eq!(nearest("GRU", zoo.into_iter()), Some("gru"));
+        assert_eq!(nearest("lsmt", zoo.into_iter()), Some("lstm"));
+        assert_eq!(nearest("transformer", zoo.into_iter()), None);
+    }
 }

@@ -107,7 +107,7 @@ impl Entry {
     pub fn load(&self, device: &Device) -> Result<Checkpoint> {
         let config = self.config()?;
         let model = Model::new(&config.model, self.weights(&config.model, device)?.detached())?;
-        Ok(Checkpoint { config, model, tokenizer: Some(self.tokenizer()?) })
+        Ok(Checkpoint { config, model, tokenizer: Some(self.tokenizer()?), device: device.clone() })
     }
 
     /// How messages name an embedded file.

@@ -179,7 +179,8 @@ impl Source {
                 )
             }
             ModelSource::Keras { path, config } => {
-                let loaded = keras::load_with(&path, &keras::Options { config, device })?;
+                let loaded =
+                    keras::load_with(&path, &keras::Options { config: config.map(Into::into), device })?;
                 Self {
                     weights: loaded.weights.snapshot()?,
                     config: Config::of_model(loaded.config),

@@ -129,7 +129,8 @@ impl ModelSource {
             Self::Keras { path, config } => {
                 let loaded = load(path, config.as_deref(), device)?;
                 let model = Model::new(&loaded.config, loaded.weights.detached())?;
-                Checkpoint { config: Config::of_model(loaded.config), model, tokenizer: None }
+                let config = Config::of_model(loaded.config);
+                Checkpoint { config, model, tokenizer: None, device: device.clone() }
             }
         })
     }
@@ -148,7 +149,8 @@ impl ModelSource {
 
 /// Reads a file of Keras's and passes its warnings on.
 fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<Loaded> {
-    let options = keras::Options { config: config.map(Path::to_path_buf), device: device.clone() };
+    let options =
+        keras::Options { config: config.map(|config| config.to_path_buf().into()), device: device.clone() };
     let loaded = keras::load_with(path, &options)?;
     for warning in &loaded.warnings {
         message(&format!("warning: {}: {warning}", path.display()));

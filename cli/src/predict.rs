@@ -4,10 +4,8 @@ use super::model::{ModelSource, tokenizer};
 use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output, arrays, output, predict_arrays};
 use anyhow::Context;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::layers::Mode;
-use candle_recurrent::text::{Tokenizer, pad_sequences};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -118,7 +116,6 @@ fn read_lines(classify: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow:
 
 struct Classifier {
     checkpoint: Checkpoint,
-    tokenizer: Tokenizer,
 }
 
 impl Classifier {
@@ -132,22 +129,18 @@ impl Classifier {
         checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
         let named = args.tokenizer.as_deref();
         let named = named.map(|named| tokenizer(named, checkpoint.config.recipe.vocab_size)).transpose()?;
-        let Some(tokenizer) = named.or(checkpoint.tokenizer.take()) else {
+        checkpoint.tokenizer = named.or(checkpoint.tokenizer.take());
+        if checkpoint.tokenizer.is_none() {
             anyhow::bail!(
                 "{model}: has no vocabulary, so it cannot read text; give one with --tokenizer (imdb, or a \
                  tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
             );
-        };
-        Ok(Self { checkpoint, tokenizer })
+        }
+        Ok(Self { checkpoint })
     }
 
     fn predict(&self, text: String) -> anyhow::Result<Prediction> {
-        let max_len = self.checkpoint.config.recipe.max_len;
-        let ids = pad_sequences(&[self.tokenizer.encode(&text)?], max_len);
-        let ids = Tensor::from_vec(ids, (1, max_len), &Device::Cpu)?;
-        let logits = self.checkpoint.model.logits(&ids, Mode::Inference)?;
-        let probability = candle_nn::ops::sigmoid(&logits)?.flatten_all()?.to_vec1::<f32>()?;
-        let probability = probability.first().copied().unwrap_or(f32::NAN);
+        let probability = self.checkpoint.predict(&[&text])?.first().copied().unwrap_or(f32::NAN);
         if !probability.is_finite() {
             anyhow::bail!("the model gives no number for {text:?}: are its weights finite?");
         }

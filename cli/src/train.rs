@@ -12,9 +12,9 @@ use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
 use candle_recurrent::data::{self, Source, Splits};
-use candle_recurrent::model::{Model, ModelConfig, Weights};
+use candle_recurrent::model::{ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
-use candle_recurrent::train::{FitConfig, History, RmsProp, Shuffle, Stop, evaluate, fit};
+use candle_recurrent::train::{FitConfig, History, Shuffle, Stop, Trainer};
 use candle_recurrent::zoo;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -261,11 +261,7 @@ impl Run<'_> {
                 folder.path().display()
             ));
         }
-        let model = Model::new(&config.model, weights.var_builder())?;
-        let frozen = Model::new(&config.model, weights.detached())?;
-        let variables =
-            weights.trainable().map(|(name, variable)| (name.to_string(), variable.clone())).collect();
-        let mut optimizer = RmsProp::named(variables, config.recipe.optimizer.clone())?;
+        let mut trainer = Trainer::new(&config.model, weights, config.recipe.optimizer.clone())?;
         let shuffle = match (args.no_shuffle, args.reshuffle) {
             (true, _) => Shuffle::Never,
             (_, true) => Shuffle::EveryEpoch,
@@ -276,7 +272,7 @@ impl Run<'_> {
         let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
         let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.reading.quiet);
         let (train, validation) = (&splits.train, &splits.validation);
-        let mut run = || fit(&model, &frozen, &mut optimizer, train, validation, &fit_config, &mut recorder);
+        let mut run = || trainer.fit_watched(train, validation, &fit_config, &mut recorder);
         let outcome = if device.is_cpu() { candle_recurrent::awake(run) } else { run() };
         let results = recorder.results(None);
         let outcome = match outcome {
@@ -323,7 +319,7 @@ impl Run<'_> {
             return Ok(Ended::Interrupted(reached));
         }
         // The best weights are back in the model.
-        let test = evaluate(&frozen, &splits.test, 1024, device)?;
+        let test = trainer.evaluate(&splits.test)?;
         let results = Results { test_loss: Some(test.loss), test_accuracy: Some(test.accuracy), ..results };
         recorder.finish(Some(results.clone()))?;
         if results.val_loss > GUESSING {

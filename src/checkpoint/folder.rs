@@ -2,8 +2,9 @@
 
 use super::file::{Staged, cause, stage};
 use super::{Config, card, to_safetensors, write_atomic};
+use crate::layers::Mode;
 use crate::model::{Model, ModelConfig, Weights};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, pad_sequences};
 use crate::train::{Epoch, History};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -33,7 +34,37 @@ pub struct Checkpoint {
     pub model: Model,
     /// The vocabulary, where there is one.
     pub tokenizer: Option<Tokenizer>,
+    /// Where the model's weights are.
+    pub device: Device,
 }
+
+impl Checkpoint {
+    /// The probability of the positive class for each text, by a classifier with a vocabulary.
+    ///
+    /// # Errors
+    /// A checkpoint without a vocabulary, or of a model that is no binary classifier.
+    pub fn predict(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
+        let Some(tokenizer) = &self.tokenizer else {
+            return Err(Error::argument(
+                "tokenizer",
+                "the checkpoint has no vocabulary, so it cannot read text",
+            ));
+        };
+        let max_len = self.config.recipe.max_len;
+        let mut probabilities = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(PREDICTION_BATCH) {
+            let ids = texts.iter().map(|text| tokenizer.encode(text.as_ref())).collect::<Result<Vec<_>>>()?;
+            let ids = pad_sequences(&ids, max_len);
+            let ids = Tensor::from_vec(ids, (texts.len(), max_len), &self.device)?;
+            let logits = self.model.logits(&ids, Mode::Inference)?;
+            probabilities.extend(candle_nn::ops::sigmoid(&logits)?.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(probabilities)
+    }
+}
+
+/// Texts a step of prediction.
+const PREDICTION_BATCH: usize = 256;
 
 /// A folder that holds a model, or will.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +164,7 @@ impl ModelFolder {
     pub fn load(&self, device: &Device) -> Result<Checkpoint> {
         let config = self.config()?;
         let model = Model::new(&config.model, self.weights(&config.model, device)?.detached())?;
-        Ok(Checkpoint { config, model, tokenizer: self.tokenizer()? })
+        Ok(Checkpoint { config, model, tokenizer: self.tokenizer()?, device: device.clone() })
     }
 
     /// Writes one file of the folder, whole or not at all.

@@ -30,7 +30,16 @@ impl Model {
         if path.join(WEIGHTS_FILE).is_file() {
             return Ok(ModelFolder::open(path)?.load(device)?.model);
         }
-        let loaded = load_with(path, &Options { device: device.clone(), ..Options::default() })?;
+        Self::load_with(path, &Options { device: device.clone(), ..Options::default() })
+    }
+
+    /// The same for a file of weights alone, whose architecture `options` give: from another file, or from memory
+    /// (`ModelConfig`).
+    ///
+    /// # Errors
+    /// As [`load_with`](super::load_with).
+    pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
+        let loaded = load_with(path, options)?;
         Self::new(&loaded.config, loaded.weights.detached())
     }
 }

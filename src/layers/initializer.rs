@@ -1,7 +1,7 @@
 //! Keras's initialisers (`keras/src/initializers/random_initializers.py`), drawn from the crate's own generator.
 
 use crate::random::Stream;
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
 /// How a variable begins.
@@ -50,10 +50,16 @@ impl Variable {
         Self { name: format!("{role}.{}", self.name), ..self }
     }
 
-    /// Reads the variable from `vb`. A `VarMap` that does not hold it yet draws it by a hint in Candle's terms, which
-    /// know neither orthogonal matrices nor the forget gate's ones: [`crate::model::Weights`] does.
+    /// Reads the variable from `vb`. A `VarMap` that does not hold it yet draws Keras's initial values, from Candle's
+    /// generator: what Candle's [`Init`] cannot say is made of what it drew.
     pub(crate) fn get(&self, vb: &VarBuilder) -> Result<Tensor> {
-        vb.get_with_hints(self.shape.as_slice(), &self.name, self.initializer.hint(&self.shape))
+        let is_new = !vb.contains_tensor(&self.name);
+        let hint = self.initializer.hint(&self.shape);
+        let tensor = vb.get_with_hints(self.shape.as_slice(), &self.name, hint)?;
+        if is_new && tensor.is_variable() {
+            self.initializer.complete(&tensor)?;
+        }
+        Ok(tensor)
     }
 }
 
@@ -66,13 +72,25 @@ impl Initializer {
         match self {
             Self::GlorotUniform => uniform(glorot_limit(shape)),
             Self::Uniform(limit) => uniform(limit),
-            Self::Orthogonal => orthogonal(shape, stream),
+            Self::Orthogonal => orthogonal(shape, &mut || stream.normal()),
             Self::Zeros => vec![0.0; len],
             Self::Ones => vec![1.0; len],
-            Self::UnitForgetBias => {
-                (0..len).map(|i| if (len / 4..len / 2).contains(&i) { 1.0 } else { 0.0 }).collect()
-            }
+            Self::UnitForgetBias => unit_forget_bias(len),
         }
+    }
+
+    /// Turns what [`hint`](Self::hint) made Candle draw for a new variable into initial values of this kind.
+    fn complete(self, drawn: &Tensor) -> Result<()> {
+        let mut values = drawn.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?.into_iter();
+        let shape = drawn.dims();
+        let made = match self {
+            // Normal numbers, and more than once around only where a vector is a sum of the others.
+            Self::Orthogonal => orthogonal(shape, &mut || values.next().unwrap_or(1.0)),
+            Self::UnitForgetBias => unit_forget_bias(values.len()),
+            Self::GlorotUniform | Self::Uniform(_) | Self::Zeros | Self::Ones => return Ok(()),
+        };
+        let made = Tensor::from_vec(made, shape, drawn.device())?.to_dtype(drawn.dtype())?;
+        Var::from_tensor(drawn)?.set(&made)
     }
 
     fn hint(self, shape: &[usize]) -> Init {
@@ -82,10 +100,7 @@ impl Initializer {
                 Init::Uniform { lo: -limit, up: limit }
             }
             Self::Uniform(limit) => Init::Uniform { lo: -limit, up: limit },
-            Self::Orthogonal => {
-                let longest = shape.iter().copied().max().unwrap_or(1).max(1);
-                Init::Randn { mean: 0.0, stdev: (longest as f64).sqrt().recip() }
-            }
+            Self::Orthogonal => Init::Randn { mean: 0.0, stdev: 1.0 },
             Self::Zeros | Self::UnitForgetBias => Init::Const(0.0),
             Self::Ones => Init::Const(1.0),
         }
@@ -107,14 +122,14 @@ fn glorot_limit(shape: &[usize]) -> f64 {
 
 /// Q of the QR decomposition of a normal (max, min) matrix, its columns' signs those of R's diagonal, transposed if
 /// rows < columns. Gram-Schmidt, twice for accuracy: R's diagonal comes out positive.
-fn orthogonal(shape: &[usize], stream: &mut Stream) -> Vec<f32> {
+fn orthogonal(shape: &[usize], normal: &mut dyn FnMut() -> f64) -> Vec<f32> {
     let columns = shape.last().copied().unwrap_or(1);
     let rows = shape.iter().product::<usize>() / columns.max(1);
     let (long, short) = (rows.max(columns), rows.min(columns));
     // One orthonormal vector of length `long` after another.
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(short);
     while basis.len() < short {
-        let mut vector: Vec<f64> = (0..long).map(|_| stream.normal()).collect();
+        let mut vector: Vec<f64> = (0..long).map(|_| normal()).collect();
         for _ in 0..2 {
             for other in &basis {
                 let dot: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
@@ -130,9 +145,38 @@ fn orthogonal(shape: &[usize], stream: &mut Stream) -> Vec<f32> {
     (0..rows * columns).map(|i| element(i / columns, i % columns) as f32).collect()
 }
 
+/// Ones in the second of four blocks.
+fn unit_forget_bias(len: usize) -> Vec<f32> {
+    (0..len).map(|i| if (len / 4..len / 2).contains(&i) { 1.0 } else { 0.0 }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
+    use candle_nn::VarMap;
+
+    /// A `VarMap` begins as Keras does, and a variable that it holds is left as it is.
+    #[test]
+    fn a_varmap_gets_keras_s_initial_values() {
+        let variables = VarMap::new();
+        for dtype in [DType::F32, DType::F64] {
+            let vb = VarBuilder::from_varmap(&variables, dtype, &Device::Cpu).pp(format!("{dtype:?}"));
+            let recurrent = Variable::new("recurrent_kernel", [4, 16], Initializer::Orthogonal);
+            let kernel = recurrent.get(&vb).unwrap();
+            let product = kernel.matmul(&kernel.t().unwrap()).unwrap().to_dtype(DType::F32).unwrap();
+            let off = (product - Tensor::eye(4, DType::F32, &Device::Cpu).unwrap()).unwrap().abs().unwrap();
+            assert!(off.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
+            let bias = Variable::new("bias", [8], Initializer::UnitForgetBias).get(&vb).unwrap();
+            let bias = bias.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(bias, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+            let again = recurrent.get(&vb).unwrap();
+            let bits = |kernel: &Tensor| {
+                kernel.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>()
+            };
+            assert_eq!(bits(&again).unwrap(), bits(&kernel).unwrap());
+        }
+    }
 
     #[test]
     fn orthogonal_rows_are_orthonormal() {

@@ -64,9 +64,10 @@ pub use merge::*;
 pub use norm::*;
 pub use registry::{BidirectionalConfig, Class, LayerConfig, ModelConfig, TimeDistributedConfig};
 pub use regularization::*;
+pub(crate) use rnn::swap_first_gates;
 pub use rnn::{
     Call, CellConfig, ConvLstm, ConvLstmConfig, Gru, GruConfig, Lstm, LstmConfig, Rnn, RnnConfig, RnnOutput,
-    SimpleRnn, SimpleRnnConfig,
+    SimpleRnn, SimpleRnnConfig, SimpleRnnState,
 };
 pub(crate) use shape::show;
 pub use shape::{Axes, Checked, Shape};

@@ -72,6 +72,20 @@ impl Model {
         Ok(flows.iter().map(|flow| flow.values.tensor()).collect::<candle_core::Result<_>>()?)
     }
 
+    /// Runs the model on inputs with masks (batch, time), u8, 0 where a step is to be skipped, to outputs with theirs.
+    ///
+    /// # Errors
+    /// As [`forward_all`](Self::forward_all), and if a mask does not fit its input.
+    pub fn call(&self, inputs: &[Flow], mode: Mode) -> Result<Vec<Flow>> {
+        let values =
+            inputs.iter().map(|input| input.values.tensor()).collect::<candle_core::Result<Vec<_>>>()?;
+        let mut flows = self.flows(&values)?;
+        for (flow, input) in flows.iter_mut().zip(inputs) {
+            flow.mask = input.mask.clone();
+        }
+        Ok(self.graph.run_all(&flows, mode.into())?)
+    }
+
     /// As [`forward`](Self::forward), up to the last layer's sigmoid: (batch, 1) logits.
     ///
     /// # Errors

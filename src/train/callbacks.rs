@@ -79,6 +79,11 @@ pub struct Verdict {
 }
 
 impl EarlyStopping {
+    /// Stops after so many epochs in a row without a better validation loss, and brings the best weights back.
+    pub fn patience(patience: usize) -> Self {
+        Self { patience, restore_best_weights: true, ..Self::default() }
+    }
+
     /// Judges the run after the last epoch of `epochs`. A value that is not a number never counts as improvement.
     pub fn judge(&self, epochs: &[Epoch]) -> Verdict {
         let mut verdict = Verdict::default();

@@ -1,6 +1,9 @@
 //! The training loop and evaluation.
 
-use super::{EarlyStopping, Epoch, History, ModelCheckpoint, RmsProp, batch_loss};
+use super::callbacks::{EarlyStopping, ModelCheckpoint};
+use super::history::{Epoch, History};
+use super::loss::batch_loss;
+use super::optimizers::Optimizer;
 use crate::data::{Dataset, RandomState};
 use crate::layers::Mode;
 use crate::model::Model;
@@ -201,7 +204,7 @@ pub struct Evaluation {
 pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     model: &T,
     frozen: &F,
-    optimizer: &mut RmsProp,
+    optimizer: &mut dyn Optimizer,
     train: &Dataset,
     validation: &Dataset,
     config: &FitConfig,
@@ -275,11 +278,10 @@ fn positive(argument: &str, value: usize) -> Result<()> {
     }
 }
 
-fn check(optimizer: &RmsProp, train: &Dataset, validation: &Dataset, config: &FitConfig) -> Result<()> {
+fn check(optimizer: &dyn Optimizer, train: &Dataset, validation: &Dataset, config: &FitConfig) -> Result<()> {
     positive("epochs", config.epochs)?;
     positive("batch_size", config.batch_size)?;
     positive("validation_batch_size", config.validation_batch_size)?;
-    optimizer.config().check()?;
     if let Some(early_stopping) = &config.early_stopping {
         early_stopping.check()?;
     }
@@ -330,7 +332,7 @@ impl Sums {
 struct Run<'a, T: ?Sized, F: ?Sized> {
     model: &'a T,
     frozen: &'a F,
-    optimizer: &'a mut RmsProp,
+    optimizer: &'a mut dyn Optimizer,
     train: &'a Dataset,
     validation: &'a Dataset,
     config: &'a FitConfig,

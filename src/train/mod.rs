@@ -1,4 +1,4 @@
-//! Training: [`fit`] and [`evaluate`], [`RmsProp`], the loss, callbacks that decide, and the history of a run.
+//! Training: [`Trainer`] with [`fit`] and [`evaluate`] below it, [`RmsProp`], the loss, callbacks that decide, and the history of a run.
 //!
 //! `fit` serves any module that gives one logit a sample ([`Trainable`]), not only the models of this crate. Whatever
 //! is to be written or shown goes through the caller's [`Observer`].
@@ -7,7 +7,8 @@ mod callbacks;
 mod fit;
 mod history;
 mod loss;
-mod rmsprop;
+mod optimizers;
+mod trainer;
 
 pub use callbacks::{EarlyStopping, ModelCheckpoint, Monitor, Verdict};
 pub use fit::{
@@ -16,4 +17,5 @@ pub use fit::{
 };
 pub use history::{Epoch, History};
 pub use loss::{BatchLoss, batch_loss, binary_crossentropy};
-pub use rmsprop::{RmsProp, RmsPropConfig};
+pub use optimizers::{Optimizer, RmsProp, RmsPropConfig};
+pub use trainer::Trainer;

@@ -23,7 +23,7 @@ fn comes_back(config: &ModelConfig, variables: &Variables) -> Result<()> {
 
     let path = folder.path().join("model.weights.h5");
     fs::write(&path, keras::to_weights_h5(config, variables)?.bytes).expect("a file");
-    let options = Options { config: Some(folder.path().join("model.keras")), ..Options::default() };
+    let options = Options { config: Some(folder.path().join("model.keras").into()), ..Options::default() };
     assert_eq!(bits(&keras::load_with(&path, &options)?.weights.snapshot()?)?, bits(variables)?);
     Ok(())
 }

@@ -26,7 +26,7 @@ fn every_kind_of_file_opens_and_agrees() {
         // Keras computes float16 layers in float16.
         let limit = if name.ends_with("half") { 2e-3 } else { 1e-5 };
         count += 1;
-        match check_with(path, &golden, &Options { config, ..Options::default() }) {
+        match check_with(path, &golden, &Options { config: config.map(Into::into), ..Options::default() }) {
             Ok(error) if error <= limit => {
                 let of = worst.entry(format!("{} {kind}", &name[..2])).or_default();
                 *of = of.max(error);

@@ -34,7 +34,7 @@ fn a_damaged_header_is_not_called_missing_weights() {
     let variables = weights.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect();
     let whole = keras::to_weights_h5(&model, &variables).unwrap().bytes;
     let path = folder.path().join("m.weights.h5");
-    let options = Options { config: Some(config), ..Options::default() };
+    let options = Options { config: Some(config.into()), ..Options::default() };
     let mut damaged = 0;
     for at in 8..whole.len() {
         let mut bytes = whole.clone();

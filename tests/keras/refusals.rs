@@ -1,7 +1,7 @@
 //! What cannot be read is refused in one line that says why.
 
 use super::fixtures::FIXTURES;
-use candle_recurrent::keras::{self, Options};
+use candle_recurrent::keras::{self, ConfigSource, Options};
 use hdf5_pure::FileBuilder;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -12,7 +12,7 @@ fn refusal(path: &Path, options: &Options) -> String {
     let error = keras::load_with(path, options).expect_err("it must be refused").to_string();
     assert!(!error.contains('\n'), "{error}");
     assert!(
-        error.starts_with(&*options.config.as_deref().unwrap_or(path).to_string_lossy())
+        error.starts_with(&*config_path(options).unwrap_or(path).to_string_lossy())
             || error.starts_with(&*path.to_string_lossy()),
         "{error}"
     );
@@ -56,9 +56,16 @@ fn dense_weights(kernel: &[f32]) -> Vec<u8> {
     builder.finish().unwrap()
 }
 
+fn config_path(options: &Options) -> Option<&Path> {
+    match options.config.as_ref()? {
+        ConfigSource::File(path) => Some(path),
+        ConfigSource::Memory(_) => None,
+    }
+}
+
 fn with_config(folder: &tempfile::TempDir, config: &Value) -> Options {
     let config = write(folder, "config.json", config.to_string().as_bytes());
-    Options { config: Some(config), ..Options::default() }
+    Options { config: Some(config.into()), ..Options::default() }
 }
 
 #[test]

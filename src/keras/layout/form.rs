@@ -4,6 +4,7 @@
 //! (out, in, k…). PyTorch's LSTM has Keras's gates i, f, c, o; its GRU has r, z, n where Keras has z, r, h. PyTorch's
 //! recurrent layers add two biases; only a GRU needs both.
 
+use crate::layers::swap_first_gates;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 
@@ -26,15 +27,6 @@ pub(super) enum Form {
     GruBias,
     /// No variable of Keras: this value everywhere.
     Constant(f32),
-}
-
-/// The first two of three blocks along axis 0 exchanged: z, r, h to r, z, n, and back.
-fn swap_blocks(tensor: &Tensor) -> Result<Tensor> {
-    let blocks = tensor.chunk(3, 0)?;
-    let [z, r, h] = blocks.as_slice() else {
-        return Err(Error::argument("gates", format!("{:?} does not hold three gates", tensor.dims())));
-    };
-    Ok(Tensor::cat(&[r, z, h], 0)?)
 }
 
 impl Form {
@@ -60,11 +52,12 @@ impl Form {
             Self::Squeezed => vec![variable.flatten_all()?],
             Self::Transposed | Self::Gates { swap: false } => vec![variable.t()?],
             Self::Convolution => vec![variable.permute(convolution(variable.rank()))?],
-            Self::Gates { swap: true } => vec![swap_blocks(&variable.t()?)?],
+            Self::Gates { swap: true } => vec![swap_first_gates(&variable.t()?)?],
             Self::Bias => vec![variable.clone(), variable.zeros_like()?],
             Self::GruBias => {
                 let rows = variable.chunk(2, 0)?;
-                rows.iter().map(|row| swap_blocks(&row.flatten_all()?)).collect::<Result<_>>()?
+                let swapped = rows.iter().map(|row| swap_first_gates(&row.flatten_all()?));
+                swapped.collect::<candle_core::Result<_>>()?
             }
             Self::Constant(value) => vec![Tensor::full(value, variable.shape(), &Device::Cpu)?],
         };
@@ -86,10 +79,10 @@ impl Form {
                 axes.extend([1, 0]);
                 tensor.permute(axes)?
             }
-            (Self::Gates { swap: true }, [tensor]) => swap_blocks(tensor)?.t()?,
+            (Self::Gates { swap: true }, [tensor]) => swap_first_gates(tensor)?.t()?,
             (Self::Bias, [input, recurrent]) => (input + recurrent)?,
             (Self::GruBias, [input, recurrent]) => {
-                Tensor::stack(&[swap_blocks(input)?, swap_blocks(recurrent)?], 0)?
+                Tensor::stack(&[swap_first_gates(input)?, swap_first_gates(recurrent)?], 0)?
             }
             (Self::Constant(value), [tensor]) => {
                 let values = tensor.flatten_all()?.to_vec1::<f32>()?;

@@ -34,11 +34,31 @@ pub struct Loaded {
 /// How a file is read.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the architecture stands, for a file of weights alone: what Keras's `to_json` gave, a `config.json` of
-    /// this crate, or another file of Keras's.
-    pub config: Option<PathBuf>,
+    /// The architecture, for a file of weights alone.
+    pub config: Option<ConfigSource>,
     /// Where the variables go.
     pub device: Device,
+}
+
+/// Where an architecture comes from.
+#[derive(Clone, Debug)]
+pub enum ConfigSource {
+    /// A file: what Keras's `to_json` gave, a `config.json` of this crate, or another file of Keras's.
+    File(PathBuf),
+    /// One in memory.
+    Memory(Box<ModelConfig>),
+}
+
+impl From<PathBuf> for ConfigSource {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl From<ModelConfig> for ConfigSource {
+    fn from(config: ModelConfig) -> Self {
+        Self::Memory(Box::new(config))
+    }
 }
 
 impl Default for Options {
@@ -74,11 +94,15 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
     let path = path.as_ref();
     let (own, weights) = source::open(path)?;
     let architecture = match (&options.config, own) {
-        (Some(config), _) => source::architecture(config)?,
+        (Some(ConfigSource::File(config)), _) => source::architecture(config)?,
+        (Some(ConfigSource::Memory(config)), _) => source::in_memory(config)?,
         (None, Some(own)) => own,
         (None, None) => return Err(Error::file(path, weights.alone())),
     };
-    let origin = options.config.as_deref().unwrap_or(path);
+    let origin = match &options.config {
+        Some(ConfigSource::File(config)) => config,
+        Some(ConfigSource::Memory(_)) | None => path,
+    };
     let mut translated = translate(origin, &architecture)?;
     if options.config.is_some()
         && let Some(function) = weights.hard_sigmoid().map_err(|what| Error::file(path, what))?

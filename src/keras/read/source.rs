@@ -5,6 +5,7 @@ use super::dialect::Version;
 use super::hdf5::Hdf5;
 use super::{archive, within};
 use crate::keras::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
+use crate::layers::ModelConfig;
 use crate::{Error, Result};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -92,6 +93,12 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
 pub(super) fn architecture(path: &Path) -> Result<Architecture> {
     let (own, arrays) = open(path)?;
     own.ok_or_else(|| Error::file(path, arrays.alone()))
+}
+
+/// An architecture in memory.
+pub(super) fn in_memory(config: &ModelConfig) -> Result<Architecture> {
+    let model = serde_json::to_value(config).map_err(|error| Error::argument("model config", error))?;
+    Ok(own_form(model, Version::guess(&Value::Null)))
 }
 
 /// The members of a `.keras` in a folder, as they lie on the Hugging Face Hub.

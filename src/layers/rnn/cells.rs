@@ -1,7 +1,7 @@
 //! Keras's `RNN` over a cell or a stack of them (`keras/src/layers/rnn/rnn.py`, `stacked_rnn_cells.py`). A cell of this
 //! crate's kinds is a layer's step, so that the loop runs on the layers themselves.
 
-use super::parameters::{check_states, place_sequence, sequence_mask};
+use super::settings::{check_states, place_sequence, sequence_mask};
 use super::{GruConfig, LstmConfig, SimpleRnnConfig};
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::Variable;

@@ -1,6 +1,6 @@
 //! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015), one tensor operation after another.
 
-use super::parameters::{Call, check_states, sequence_mask};
+use super::settings::{Call, check_states, sequence_mask};
 use crate::layers::activation::Activation;
 use crate::layers::conv::{Padding, Sizes, Window, convolve, one, window_shape, windows, yes};
 use crate::layers::dropout_mask::mask;

@@ -1,10 +1,12 @@
 //! Keras's `GRU` (`keras/src/layers/rnn/gru.py`).
 
-use super::parameters::Settings;
 use super::recurrent::recurrent_layer;
+use super::settings::Settings;
 use crate::layers::activation::Activation;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::TimeLoop;
+use candle_core::{Result, Tensor, bail};
+use candle_nn::rnn::{GRUState, RNN};
 use candle_recurrent_kernel::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -94,4 +96,36 @@ impl GruConfig {
 recurrent_layer! {
     /// Gated recurrent unit (Cho et al. 2014). State: h.
     Gru, GruConfig
+}
+
+/// Candle's own interface: one step, or all of them with the state after each. `call` gives the states after the last step
+/// alone, and is many times faster over a sequence.
+impl RNN for Gru {
+    type State = GRUState;
+
+    fn zero_state(&self, batch: usize) -> Result<GRUState> {
+        state(self.inner.zero_states(batch)?)
+    }
+
+    fn step(&self, xs: &Tensor, state_before: &GRUState) -> Result<GRUState> {
+        let states = &[state_before.h.clone()];
+        state(self.inner.step(xs, states)?)
+    }
+
+    fn seq_init(&self, xs: &Tensor, state_before: &GRUState) -> Result<Vec<GRUState>> {
+        let states = &[state_before.h.clone()];
+        self.inner.walk(xs, states)?.into_iter().map(state).collect()
+    }
+
+    /// (batch, time · units), as candle-nn's GRU gives it; its LSTM gives (batch, time, units).
+    fn states_to_tensor(&self, states: &[GRUState]) -> Result<Tensor> {
+        Tensor::cat(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)
+    }
+}
+
+fn state(states: Vec<Tensor>) -> Result<GRUState> {
+    match <[Tensor; 1]>::try_from(states) {
+        Ok([h]) => Ok(GRUState { h }),
+        Err(states) => bail!("a GRU has one state, not {}", states.len()),
+    }
 }

@@ -1,10 +1,12 @@
 //! Keras's `LSTM` (`keras/src/layers/rnn/lstm.py`).
 
-use super::parameters::Settings;
 use super::recurrent::recurrent_layer;
+use super::settings::Settings;
 use crate::layers::activation::Activation;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::TimeLoop;
+use candle_core::{Result, Tensor, bail};
+use candle_nn::rnn::{LSTMState, RNN};
 use candle_recurrent_kernel::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -93,4 +95,35 @@ impl LstmConfig {
 recurrent_layer! {
     /// Long short-term memory (Hochreiter and Schmidhuber 1997). States: h and c.
     Lstm, LstmConfig
+}
+
+/// Candle's own interface: one step, or all of them with the state after each. `call` gives the states after the last step
+/// alone, and is many times faster over a sequence.
+impl RNN for Lstm {
+    type State = LSTMState;
+
+    fn zero_state(&self, batch: usize) -> Result<LSTMState> {
+        state(self.inner.zero_states(batch)?)
+    }
+
+    fn step(&self, xs: &Tensor, state_before: &LSTMState) -> Result<LSTMState> {
+        let states = &[state_before.h.clone(), state_before.c.clone()];
+        state(self.inner.step(xs, states)?)
+    }
+
+    fn seq_init(&self, xs: &Tensor, state_before: &LSTMState) -> Result<Vec<LSTMState>> {
+        let states = &[state_before.h.clone(), state_before.c.clone()];
+        self.inner.walk(xs, states)?.into_iter().map(state).collect()
+    }
+
+    fn states_to_tensor(&self, states: &[LSTMState]) -> Result<Tensor> {
+        Tensor::stack(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)
+    }
+}
+
+fn state(states: Vec<Tensor>) -> Result<LSTMState> {
+    match <[Tensor; 2]>::try_from(states) {
+        Ok([h, c]) => Ok(LSTMState::new(h, c)),
+        Err(states) => bail!("an LSTM has two states, not {}", states.len()),
+    }
 }

@@ -1,5 +1,6 @@
 //! Recurrent layers (`keras/src/layers/rnn/`).
 
+mod candle_layout;
 mod cells;
 mod conv_lstm;
 mod gru;
@@ -7,15 +8,17 @@ mod lstm;
 mod op;
 mod parameters;
 mod recurrent;
+mod settings;
 mod simple_rnn;
 mod steps;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use candle_layout::swap_first_gates;
 pub(crate) use cells::flip;
 pub use cells::{CellConfig, Rnn, RnnConfig};
 pub use conv_lstm::{ConvLstm, ConvLstmConfig};
 pub use gru::{Gru, GruConfig};
 pub use lstm::{Lstm, LstmConfig};
-pub use parameters::{Call, RnnOutput};
-pub use simple_rnn::{SimpleRnn, SimpleRnnConfig};
+pub use settings::{Call, RnnOutput};
+pub use simple_rnn::{SimpleRnn, SimpleRnnConfig, SimpleRnnState};

@@ -4,7 +4,8 @@
 //! row, and a third one: the initial states if there are any, else the companion of a table in training. The one
 //! holds each sequence's outputs, followed by its final states where somebody wants them.
 
-use super::parameters::{DropoutMask, Parameters, RnnOutput, Source};
+use super::parameters::Parameters;
+use super::settings::{DropoutMask, RnnOutput, Source};
 use crate::layers::cpu::{floats, with_floats};
 use crate::layers::table::Table;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
@@ -59,9 +60,10 @@ pub fn run(
     if !return_state {
         return Ok(RnnOutput { hidden: packed, states: vec![] });
     }
-    let output = packed.narrow(1, 0, steps)?;
-    let states =
-        (0..count).map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)).collect::<Result<_>>()?;
+    let output = packed.narrow(1, 0, steps)?.contiguous()?;
+    let states = (0..count)
+        .map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)?.contiguous())
+        .collect::<Result<_>>()?;
     Ok(RnnOutput { hidden: if return_sequences { output } else { output.reshape((batch, units))? }, states })
 }
 

@@ -1,6 +1,7 @@
 //! What SimpleRNN, LSTM and GRU share: dropout masks, states, and the choice between the kernels and the tensor path.
 
-use super::parameters::{Call, DropoutMask, Parameters, RnnOutput, Settings, Source};
+use super::parameters::Parameters;
+use super::settings::{Call, DropoutMask, RnnOutput, Settings, Source};
 use super::{op, steps};
 use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
@@ -59,8 +60,38 @@ impl Recurrent {
         Ok(self.forward(Source::Features(xs), call, false)?.hidden)
     }
 
+    /// The states of zeros of a batch.
+    pub fn zero_states(&self, batch: usize) -> Result<Vec<Tensor>> {
+        self.or_zeros(None, batch, &self.of.kernel)
+    }
+
+    /// The states after one step of (batch, features).
+    pub fn step(&self, xs: &Tensor, states: &[Tensor]) -> Result<Vec<Tensor>> {
+        let call = Call { states: Some(states), ..Call::default() };
+        Ok(self.forward(Source::Features(&xs.unsqueeze(1)?), call, true)?.states)
+    }
+
+    /// The states after each step of (batch, time, features), walked forwards.
+    pub fn walk(&self, xs: &Tensor, states: &[Tensor]) -> Result<Vec<Vec<Tensor>>> {
+        self.check(Source::Features(xs), Call::default())?;
+        steps::walk(&self.of, xs, states)
+    }
+
     /// Says what does not fit, if anything does not; gives the batch's size.
     fn check(&self, source: Source<'_>, call: Call<'_>) -> Result<usize> {
+        let values = source.values();
+        if let Source::Features(xs) = source
+            && xs.rank() != 3
+        {
+            bail!("layer {}: needs an input (batch, time, features), given {:?}", self.of.name, xs.dims())
+        }
+        if values.dtype() != self.of.kernel.dtype() {
+            let (own, given) = (self.of.kernel.dtype(), values.dtype());
+            bail!(
+                "layer {}: its weights are {own:?}, its input is {given:?}; convert one with to_dtype",
+                self.of.name
+            )
+        }
         let (batch, time, features) = source.shape()?;
         if features != self.of.input_dim {
             bail!("layer {}: built for {} input features, given {features}", self.of.name, self.of.input_dim)
@@ -231,7 +262,7 @@ macro_rules! recurrent_layer {
             }
 
             fn mask_rule(&self) -> $crate::layers::masks::MaskRule {
-                $crate::layers::rnn::parameters::sequence_mask(self.settings().time_loop)
+                $crate::layers::rnn::settings::sequence_mask(self.settings().time_loop)
             }
 
             fn build(
@@ -293,7 +324,7 @@ macro_rules! recurrent_layer {
                 xs: &candle_core::Tensor,
                 call: $crate::layers::Call<'_>,
             ) -> candle_core::Result<$crate::layers::RnnOutput> {
-                self.inner.forward($crate::layers::rnn::parameters::Source::Features(xs), call, true)
+                self.inner.forward($crate::layers::rnn::settings::Source::Features(xs), call, true)
             }
 
             /// The same over rows of an embedding ([`Embedding::rows`](crate::layers::Embedding::rows)), which are read
@@ -306,7 +337,7 @@ macro_rules! recurrent_layer {
                 rows: &$crate::layers::Rows,
                 call: $crate::layers::Call<'_>,
             ) -> candle_core::Result<$crate::layers::RnnOutput> {
-                self.inner.forward($crate::layers::rnn::parameters::Source::Rows(rows), call, true)
+                self.inner.forward($crate::layers::rnn::settings::Source::Rows(rows), call, true)
             }
 
             /// Whether a call on `xs` runs on this crate's kernels: in f32, on the CPU, with activations that work on each

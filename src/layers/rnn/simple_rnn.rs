@@ -1,10 +1,12 @@
 //! Keras's `SimpleRNN` (`keras/src/layers/rnn/simple_rnn.py`).
 
-use super::parameters::Settings;
 use super::recurrent::recurrent_layer;
+use super::settings::Settings;
 use crate::layers::activation::Activation;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::TimeLoop;
+use candle_core::{Result, Tensor, bail};
+use candle_nn::rnn::RNN;
 use candle_recurrent_kernel::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -87,4 +89,42 @@ impl SimpleRnnConfig {
 recurrent_layer! {
     /// Simple recurrent layer (Elman 1990). State: h.
     SimpleRnn, SimpleRnnConfig
+}
+
+/// The state of a [`SimpleRnn`] between two steps.
+#[derive(Clone, Debug)]
+pub struct SimpleRnnState {
+    /// (batch, units)
+    pub h: Tensor,
+}
+
+/// Candle's own interface: one step, or all of them with the state after each. `call` gives the states after the last step
+/// alone, and is many times faster over a sequence.
+impl RNN for SimpleRnn {
+    type State = SimpleRnnState;
+
+    fn zero_state(&self, batch: usize) -> Result<SimpleRnnState> {
+        state(self.inner.zero_states(batch)?)
+    }
+
+    fn step(&self, xs: &Tensor, state_before: &SimpleRnnState) -> Result<SimpleRnnState> {
+        let states = &[state_before.h.clone()];
+        state(self.inner.step(xs, states)?)
+    }
+
+    fn seq_init(&self, xs: &Tensor, state_before: &SimpleRnnState) -> Result<Vec<SimpleRnnState>> {
+        let states = &[state_before.h.clone()];
+        self.inner.walk(xs, states)?.into_iter().map(state).collect()
+    }
+
+    fn states_to_tensor(&self, states: &[SimpleRnnState]) -> Result<Tensor> {
+        Tensor::stack(&states.iter().map(|state| &state.h).collect::<Vec<_>>(), 1)
+    }
+}
+
+fn state(states: Vec<Tensor>) -> Result<SimpleRnnState> {
+    match <[Tensor; 1]>::try_from(states) {
+        Ok([h]) => Ok(SimpleRnnState { h }),
+        Err(states) => bail!("a SimpleRNN has one state, not {}", states.len()),
+    }
 }

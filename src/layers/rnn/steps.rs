@@ -1,7 +1,8 @@
 //! Recurrent layers one tensor operation after another, step by step: the path on CUDA and Metal, in other types than
 //! f32 and with activations that the kernels do not know; and the oracle of the kernels' tests.
 
-use super::parameters::{DropoutMask, Parameters, RnnOutput};
+use super::parameters::Parameters;
+use super::settings::{DropoutMask, RnnOutput};
 use candle_core::{D, Result, Tensor};
 use candle_recurrent_kernel::Kind;
 
@@ -41,6 +42,18 @@ pub fn run(
     }
     let output = if settings.time_loop.return_sequences { Tensor::stack(&outputs, 1)? } else { output };
     Ok(RnnOutput { hidden: output, states })
+}
+
+/// The states after each step, the input's products made for all steps at once.
+pub fn walk(parameters: &Parameters, xs: &Tensor, states: &[Tensor]) -> Result<Vec<Vec<Tensor>>> {
+    let projected = project_inputs(parameters, xs, None)?;
+    let cell = Cell { parameters, masks: None };
+    let mut walked: Vec<Vec<Tensor>> = Vec::with_capacity(xs.dim(1)?);
+    for step in 0..xs.dim(1)? {
+        let before = walked.last().map_or(states, Vec::as_slice);
+        walked.push(cell.step(&projected.narrow(1, step, 1)?.squeeze(1)?, before)?);
+    }
+    Ok(walked)
 }
 
 /// x · kernel + bias for all steps at once: (batch, time, gates · units).

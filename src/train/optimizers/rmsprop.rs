@@ -312,6 +312,16 @@ impl RmsProp {
     }
 }
 
+impl super::Optimizer for RmsProp {
+    fn variables(&self) -> &[(String, Var)] {
+        self.variables()
+    }
+
+    fn step(&mut self, grads: &GradStore) -> Result<()> {
+        self.step(grads)
+    }
+}
+
 /// Candle's own optimiser interface: `RmsProp::new(varmap.all_vars(), config)`, `backward_step(&loss)`. Variables that come
 /// without names are trained like others; only the state, which is kept by name, is not to be had.
 impl candle_nn::Optimizer for RmsProp {
