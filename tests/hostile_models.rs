@@ -1,0 +1,75 @@
+//! Small configurations that would take a large machine: an answer or a refusal, at once.
+
+use candle_recurrent::layers::ModelConfig;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+fn layer(class: &str, name: &str, config: Value) -> Value {
+    let mut layer = json!({ "class_name": class, "config": config });
+    layer["config"]["name"] = name.into();
+    layer
+}
+
+/// `levels` Sequentials, each within the next, around a Dense.
+fn nested(levels: usize) -> ModelConfig {
+    let input = layer("InputLayer", "x", json!({ "batch_shape": [null, 3] }));
+    let mut inner = layer("Dense", "dense", json!({ "units": 3 }));
+    for level in 1..levels {
+        inner = layer("Sequential", &format!("m{level}"), json!({ "layers": [inner] }));
+    }
+    serde_json::from_value(json!({ "name": "outer", "layers": [input, inner] })).expect("a configuration")
+}
+
+/// What the model has to say, and how long it took. Walked twice at every level, it would take years.
+fn asked<T>(question: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (question(), start.elapsed())
+}
+
+#[test]
+fn models_within_models_are_walked_once() {
+    let config = nested(64);
+    let (summary, time) = asked(|| config.summary().expect("a summary"));
+    assert_eq!(summary.total_params, 12);
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    let error = nested(66).summary().unwrap_err().to_string();
+    assert!(error.contains("65 levels deep") && error.contains("at most 64"), "{error}");
+}
+
+/// A graph of `levels` models, each of which calls the one within it twice; at the bottom is `bottom`.
+fn doubling(levels: usize, bottom: Value, shape: Value) -> Value {
+    let call = |mut layer: Value, from: Value| {
+        layer["inbound_nodes"] = from;
+        layer
+    };
+    let mut inner = bottom;
+    for level in 0..levels {
+        let name = inner["config"]["name"].clone();
+        let input = layer("InputLayer", "x", json!({ "batch_shape": shape }));
+        let twice = call(inner, json!([[["x", 0, 0]], [[name, 0, 0]]]));
+        let config = json!({
+            "layers": [input, twice], "input_layers": [["x", 0, 0]], "output_layers": [[name, 1, 0]]
+        });
+        inner = layer("Functional", &format!("m{level}"), config);
+    }
+    let mut config = inner["config"].take();
+    config["name"] = "outer".into();
+    config
+}
+
+#[test]
+fn calls_that_double_are_refused() {
+    // The same shapes each time, and others each time.
+    for (bottom, shape) in [
+        (layer("Activation", "a", json!({ "activation": "tanh" })), json!([null, 3])),
+        (layer("ZeroPadding1D", "a", json!({ "padding": [[1, 0]] })), json!([null, null, 3])),
+        (layer("ZeroPadding1D", "a", json!({ "padding": [[1, 0]] })), json!([null, 4, 3])),
+    ] {
+        let few: ModelConfig = serde_json::from_value(doubling(1, bottom.clone(), shape.clone())).unwrap();
+        assert_eq!(few.summary().expect("a summary").total_params, 0);
+        let many: ModelConfig = serde_json::from_value(doubling(40, bottom, shape)).unwrap();
+        let (refused, time) = asked(|| many.summary());
+        assert!(refused.is_err());
+        assert!(time < Duration::from_secs(5), "{time:?}");
+    }
+}
