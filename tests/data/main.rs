@@ -1,5 +1,7 @@
 //! The data sets: Keras's ids bit for bit, the forms that people have, and what happens with damaged ones.
 
+#[path = "../common/mod.rs"]
+mod common;
 #[cfg(feature = "parquet")]
 mod parquet_files;
 
@@ -11,15 +13,6 @@ use candle_recurrent::data::{
     Dataset, Options, RandomState, Source, Splits, load, load_test, train_test_split,
 };
 use sha2::{Digest, Sha256};
-
-fn shared(file: &str) -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/imdb")).join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is absent", path.display());
-    None
-}
 
 fn sha256(values: impl IntoIterator<Item = u32>) -> String {
     let mut hash = Sha256::new();
@@ -66,7 +59,7 @@ fn the_split_is_scikit_learns() {
 /// The check values that Keras 3.15, NumPy and scikit-learn give.
 #[test]
 fn imdb_is_keras_imdb_to_the_bit() {
-    let Some(path) = shared("imdb.npz") else { return };
+    let Some(path) = common::shared("imdb/imdb.npz") else { return };
     let splits = read(&path).unwrap();
     let row = |ids: &str, sum, labels: &str, positives| (ids.to_string(), sum, labels.to_string(), positives);
     assert_eq!(
@@ -106,7 +99,10 @@ fn imdb_is_keras_imdb_to_the_bit() {
 #[cfg(feature = "parquet")]
 #[test]
 fn the_hubs_text_gives_the_rows_of_keras_file() {
-    let (Some(npz), Some(folder)) = (shared("imdb.npz"), shared("plain_text")) else { return };
+    let (Some(npz), Some(folder)) = (common::shared("imdb/imdb.npz"), common::shared("imdb/plain_text"))
+    else {
+        return;
+    };
     let options = Options { vocab_size: 20_000, max_len: 200, ..Options::default() };
     let load = |path| load(&Source::Path(path), &options, None, &mut |_| {}).unwrap();
     let (keras, ours) = (load(npz), load(folder));

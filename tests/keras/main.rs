@@ -1,5 +1,7 @@
 //! Files of Keras's, read and run.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod fixtures;
 mod hostile;
 mod refusals;

@@ -5,8 +5,6 @@ use candle_recurrent::keras;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/keras");
-
 /// Files that have no answer, with a word of the reason that must be given.
 const REFUSED: [(&str, &str); 4] = [
     ("Aadii0916+Next-word-predict__lstm_model.h5", "no weights"),
@@ -18,9 +16,9 @@ const REFUSED: [(&str, &str); 4] = [
 /// A GRU whose errors grow with every step.
 const CHAOTIC: &str = "aledhita02+lstm_saham_mandiri__gru_model.h5";
 
-fn files(folder: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(Path::new(SHARED).join(folder)) else { return vec![] };
-    let mut files: Vec<PathBuf> = entries
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| !path.to_string_lossy().ends_with(".golden.npz"))
         .collect();
@@ -74,11 +72,9 @@ fn tier(file: &Path) -> &'static str {
 }
 
 fn walk(folder: &str) {
-    let files = files(folder);
-    if files.is_empty() {
-        println!("skipped: {SHARED}/{folder} is not there");
-        return;
-    }
+    let Some(path) = super::common::shared(&format!("keras/{folder}")) else { return };
+    let files = files(&path);
+    assert!(!files.is_empty(), "{folder} is empty");
     let (mut worst, mut failures) = (BTreeMap::<String, (usize, f64)>::new(), vec![]);
     let mut refused = 0;
     for file in &files {
