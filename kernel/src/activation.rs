@@ -1,7 +1,8 @@
 //! The activations that the kernels know: all that work on each element by itself.
 
+use super::isa::outline;
 use super::math;
-use pulp::{Simd, bytemuck};
+use pulp::{Simd, WithSimd, bytemuck};
 
 /// An activation of each element by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,113 +127,180 @@ impl Functions for Any {
     }
 }
 
+// The activations that are more than a few operations are functions of their own, compiled once for each instruction
+// set: inlined into every cell they took half of the compiler's time, and no longer stayed in registers.
+
+/// Turns pre-activations, `M` vectors at a time, into their values.
+struct Values<'a, const M: usize>(Activation, &'a mut [f32]);
+
+impl<const M: usize> WithSimd for Values<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for xs in pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(self.1).0).0 {
+            *xs = match self.0 {
+                Activation::Tanh => math::tanh(simd, *xs),
+                Activation::Sigmoid => math::sigmoid(simd, *xs),
+                other => {
+                    let mut ys = *xs;
+                    for m in 0..M {
+                        ys[m] = other.composed(simd, xs[m]).0;
+                    }
+                    ys
+                }
+            };
+        }
+    }
+}
+
+/// Turns a vector of pre-activations, given twice, into the values and the slopes.
+struct ValueAndSlope<'a>(Activation, &'a mut [f32]);
+
+impl WithSimd for ValueAndSlope<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for xs in pulp::as_arrays_mut::<2, _>(S::as_mut_simd_f32s(self.1).0).0 {
+            let (value, slope) = self.0.composed(simd, xs[0]);
+            *xs = [value, slope];
+        }
+    }
+}
+
 impl Activation {
+    /// The values of `M` vectors.
     #[inline(always)]
     fn values<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [S::f32s; M] {
-        match self {
-            Self::Tanh => math::tanh(simd, xs),
-            Self::Sigmoid => math::sigmoid(simd, xs),
-            _ => {
-                let mut ys = xs;
-                for m in 0..M {
-                    ys[m] = self.value(simd, xs[m]);
-                }
-                ys
+        let mut ys = xs;
+        if self.is_simple() {
+            for m in 0..M {
+                ys[m] = self.simple(simd, xs[m]).0;
             }
+        } else {
+            outline(simd, Values::<M>(self, bytemuck::cast_slice_mut(&mut ys)));
+        }
+        ys
+    }
+
+    /// The value, and the derivative there.
+    #[inline(always)]
+    fn value_and_slope<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+        if self.is_simple() {
+            return self.simple(simd, x);
+        }
+        let mut both = [x; 2];
+        outline(simd, ValueAndSlope(self, bytemuck::cast_slice_mut(&mut both)));
+        (both[0], both[1])
+    }
+
+    /// Whether it is a few operations: those stay within the cell.
+    #[inline(always)]
+    fn is_simple(self) -> bool {
+        match self {
+            Self::Linear | Self::HardSigmoid { .. } | Self::Relu | Self::Relu6 => true,
+            Self::Softsign | Self::LeakyRelu => true,
+            Self::Tanh | Self::Sigmoid | Self::Elu { .. } | Self::Exponential | Self::Softplus => false,
+            Self::Silu | Self::HardSilu | Self::Gelu | Self::Mish => false,
         }
     }
 
-    /// What it makes of `x`; NaN of NaN.
+    /// The value and the slope of a simple one; NaN of NaN.
     #[inline(always)]
-    fn value<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+    fn simple<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         match self {
-            Self::Linear => x,
-            Self::Tanh => math::tanh(simd, [x])[0],
-            Self::Sigmoid => math::sigmoid(simd, [x])[0],
             Self::HardSigmoid { slope } => {
                 let y = simd.mul_add_e_f32s(x, simd.splat_f32s(slope), simd.splat_f32s(0.5));
                 let clipped = simd.min_f32s(simd.max_f32s(y, zero), one);
-                math::select(simd, simd.equal_f32s(y, y), clipped, y)
+                let y = math::select(simd, simd.equal_f32s(y, y), clipped, y);
+                (y, inside(simd, y, 1.0, slope))
             }
             // `select` rather than `max`, so that NaN stays NaN.
-            Self::Relu => math::select(simd, simd.less_than_f32s(x, zero), zero, x),
+            Self::Relu => {
+                let y = math::select(simd, simd.less_than_f32s(x, zero), zero, x);
+                (y, inside(simd, y, f32::INFINITY, 1.0))
+            }
             Self::Relu6 => {
                 let six = simd.splat_f32s(6.0);
                 let y = math::select(simd, simd.less_than_f32s(x, zero), zero, x);
-                math::select(simd, simd.greater_than_f32s(y, six), six, y)
+                let y = math::select(simd, simd.greater_than_f32s(y, six), six, y);
+                (y, inside(simd, y, 6.0, 1.0))
+            }
+            Self::Softsign => {
+                let y = simd.div_f32s(x, simd.add_f32s(one, math::abs(simd, x)));
+                let d = simd.sub_f32s(one, math::abs(simd, y));
+                (y, simd.mul_f32s(d, d))
+            }
+            Self::LeakyRelu => {
+                let below = simd.mul_f32s(x, simd.splat_f32s(LEAK));
+                let positive = simd.greater_than_f32s(x, zero);
+                (
+                    math::select(simd, positive, x, below),
+                    math::select(simd, positive, one, simd.splat_f32s(LEAK)),
+                )
+            }
+            // `Linear`; the others are not simple.
+            _ => (x, one),
+        }
+    }
+
+    /// The value and the slope of one that is not simple; NaN of NaN.
+    #[inline(always)]
+    fn composed<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        match self {
+            Self::Tanh => {
+                let y = math::tanh(simd, [x])[0];
+                (y, simd.sub_f32s(one, simd.mul_f32s(y, y)))
+            }
+            Self::Sigmoid => {
+                let y = math::sigmoid(simd, [x])[0];
+                (y, simd.mul_f32s(y, simd.sub_f32s(one, y)))
             }
             Self::Elu { alpha, scale } => {
                 let below =
                     simd.mul_f32s(simd.sub_f32s(math::exp(simd, x), one), simd.splat_f32s(scale * alpha));
                 let above = simd.mul_f32s(x, simd.splat_f32s(scale));
-                math::select(simd, simd.greater_than_f32s(x, zero), above, below)
+                let y = math::select(simd, simd.greater_than_f32s(x, zero), above, below);
+                let slope = math::select(
+                    simd,
+                    simd.greater_than_or_equal_f32s(y, zero),
+                    simd.splat_f32s(scale),
+                    simd.add_f32s(y, simd.splat_f32s(scale * alpha)),
+                );
+                (y, slope)
             }
-            Self::Exponential => math::exp(simd, x),
-            Self::Softplus => softplus(simd, x),
-            Self::Softsign => simd.div_f32s(x, simd.add_f32s(one, math::abs(simd, x))),
-            Self::LeakyRelu => {
-                let below = simd.mul_f32s(x, simd.splat_f32s(LEAK));
-                math::select(simd, simd.greater_than_f32s(x, zero), x, below)
+            Self::Exponential => {
+                let y = math::exp(simd, x);
+                (y, y)
             }
-            Self::Silu => simd.mul_f32s(x, math::sigmoid(simd, [x])[0]),
-            Self::HardSilu => simd.mul_f32s(x, Self::SIXTHS.value(simd, x)),
-            Self::Gelu => simd.mul_f32s(x, normal_distribution(simd, x)),
-            Self::Mish => simd.mul_f32s(x, math::tanh(simd, [softplus(simd, x)])[0]),
-        }
-    }
-
-    const SIXTHS: Self = Self::HardSigmoid { slope: 1.0 / 6.0 };
-
-    /// The value, and the derivative there.
-    #[inline(always)]
-    fn value_and_slope<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        let y = self.value(simd, x);
-        let slope = match self {
-            Self::Linear => one,
-            Self::Tanh => simd.sub_f32s(one, simd.mul_f32s(y, y)),
-            Self::Sigmoid => simd.mul_f32s(y, simd.sub_f32s(one, y)),
-            Self::HardSigmoid { slope } => inside(simd, y, 1.0, slope),
-            Self::Relu => inside(simd, y, f32::INFINITY, 1.0),
-            Self::Relu6 => inside(simd, y, 6.0, 1.0),
-            Self::Elu { alpha, scale } => math::select(
-                simd,
-                simd.greater_than_or_equal_f32s(y, zero),
-                simd.splat_f32s(scale),
-                simd.add_f32s(y, simd.splat_f32s(scale * alpha)),
-            ),
-            Self::Exponential => y,
-            Self::Softplus => math::sigmoid(simd, [x])[0],
-            Self::Softsign => {
-                let d = simd.sub_f32s(one, math::abs(simd, y));
-                simd.mul_f32s(d, d)
-            }
-            Self::LeakyRelu => {
-                math::select(simd, simd.greater_than_f32s(x, zero), one, simd.splat_f32s(LEAK))
-            }
+            Self::Softplus => (softplus(simd, x), math::sigmoid(simd, [x])[0]),
             Self::Silu => {
                 let s = math::sigmoid(simd, [x])[0];
-                simd.mul_add_e_f32s(y, simd.sub_f32s(one, s), s)
+                let y = simd.mul_f32s(x, s);
+                (y, simd.mul_add_e_f32s(y, simd.sub_f32s(one, s), s))
             }
             Self::HardSilu => {
-                let (s, slope) = (Self::SIXTHS.value(simd, x), 1.0 / 6.0);
-                simd.mul_add_e_f32s(x, inside(simd, s, 1.0, slope), s)
+                let (s, slope) = Self::HardSigmoid { slope: 1.0 / 6.0 }.simple(simd, x);
+                (simd.mul_f32s(x, s), simd.mul_add_e_f32s(x, slope, s))
             }
             Self::Gelu => {
                 let half = simd.splat_f32s(-0.5);
                 let density = math::exp(simd, simd.mul_f32s(simd.mul_f32s(x, x), half));
                 let density = simd.mul_f32s(density, simd.splat_f32s(NORMAL_DENSITY_AT_0));
-                simd.mul_add_e_f32s(x, density, normal_distribution(simd, x))
+                let below = normal_distribution(simd, x);
+                (simd.mul_f32s(x, below), simd.mul_add_e_f32s(x, density, below))
             }
             Self::Mish => {
                 let t = math::tanh(simd, [softplus(simd, x)])[0];
                 let s = math::sigmoid(simd, [x])[0];
                 let inner = simd.mul_f32s(simd.sub_f32s(one, simd.mul_f32s(t, t)), s);
-                simd.mul_add_e_f32s(x, inner, t)
+                (simd.mul_f32s(x, t), simd.mul_add_e_f32s(x, inner, t))
             }
-        };
-        (y, slope)
+            _ => self.simple(simd, x),
+        }
     }
 }
 
