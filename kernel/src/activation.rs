@@ -1,7 +1,7 @@
 //! The activations that the kernels know: all that work on each element by itself.
 
-use super::isa::outline;
-use super::math;
+use crate::isa::outline;
+use crate::math;
 use pulp::{Simd, WithSimd, bytemuck};
 
 /// An activation of each element by itself.
@@ -48,7 +48,7 @@ pub enum Activation {
 }
 
 /// A cell's two activations, and what its slots keep of them for the way back.
-pub(super) trait Functions: Copy {
+pub(crate) trait Functions: Copy {
     /// The activation (of the candidate, and of c in an LSTM).
     fn squash<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [S::f32s; M];
 
@@ -67,7 +67,7 @@ pub(super) trait Functions: Copy {
 
 /// tanh and sigmoid. The values are kept: the slopes follow from them.
 #[derive(Clone, Copy)]
-pub(super) struct Usual;
+pub(crate) struct Usual;
 
 impl Functions for Usual {
     #[inline(always)]
@@ -98,7 +98,7 @@ impl Functions for Usual {
 
 /// Any activation, any recurrent activation. What went in is kept, and the values are computed again.
 #[derive(Clone, Copy)]
-pub(super) struct Any(pub Activation, pub Activation);
+pub(crate) struct Any(pub Activation, pub Activation);
 
 impl Functions for Any {
     #[inline(always)]

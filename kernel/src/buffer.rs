@@ -13,7 +13,7 @@ const KEPT_FLOATS: usize = 1 << 25;
 const LINE: usize = 16;
 
 /// A slice of floats with arbitrary contents, given back when dropped.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     floats: Vec<f32>,
     start: usize,
     len: usize,
@@ -23,7 +23,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// `len` floats. Their values are left over from an earlier use: write before you read.
-    pub(super) fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         let home = rayon::current_thread_index().unwrap_or(0) % POOLS.len();
         let mut pool = POOLS[home].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // The smallest that is large enough, and not wastefully so.
@@ -41,7 +41,7 @@ impl Buffer {
     }
 
     /// The same, all zeros.
-    pub(super) fn zeros(len: usize) -> Self {
+    pub(crate) fn zeros(len: usize) -> Self {
         let mut buffer = Self::new(len);
         buffer.fill(0.0);
         buffer

@@ -1,6 +1,6 @@
 //! What a cell is to the time loop: how it steps forward, and how it steps back.
 
-use super::activation::Functions;
+use crate::activation::Functions;
 use pulp::Simd;
 
 /// The kind of recurrent cell.
@@ -39,7 +39,7 @@ impl Kind {
 }
 
 /// A product with the recurrent kernel: which of its gates go to which slots, and what is multiplied.
-pub(super) struct Part {
+pub(crate) struct Part {
     /// (gate, slot): the gate's share of the product is added to the slot, and the backward pass leaves its gradient
     /// there.
     pub gates: &'static [(usize, usize)],
@@ -48,7 +48,7 @@ pub(super) struct Part {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Factor {
+pub(crate) enum Factor {
     PreviousState,
     Slot(usize),
 }
@@ -57,7 +57,7 @@ pub(super) enum Factor {
 ///
 /// The *state* is the vectors of [`Kind::states`]; the *slots* are kept for the backward pass. The first slots come in
 /// holding `x · kernel + bias`, and hold, after the backward pass, the gradient of that.
-pub(super) trait Cell {
+pub(crate) trait Cell {
     /// Vectors of a state.
     const STATES: usize;
     /// The slots.

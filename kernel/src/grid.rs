@@ -1,17 +1,45 @@
-//! How the numbers of a block lie in memory. Some sequences are a *group*; of each group come its vectors of units, of
-//! each vector its slots (or states, or features: whatever there are several of), of each slot `M` vectors, as a rule one
-//! a sequence. Where the units of a layer fill no more than half a vector, two sequences share one, unit by unit.
+//! How the numbers of a block lie in memory.
+//!
+//! The sequences of a block stand in *groups*. Of each group come its *vectors* of units, of each vector its *slots* (the
+//! cell's gates; or its states; or one slot of features), and of each slot a *tile*: `M` vectors, as a rule one a
+//! sequence. A group of four sequences (`M` = 4), A to D, with 16 units in vectors of eight *lanes* and three slots:
+//!
+//! ```text
+//!                  slot 0           slot 1           slot 2
+//! units 0 to 7     A0 B0 C0 D0      A1 B1 C1 D1      A2 B2 C2 D2      vector 0
+//! units 8 to 15    A0 B0 C0 D0      A1 B1 C1 D1      A2 B2 C2 D2      vector 1
+//!                  └─ a tile ┘
+//! ```
+//!
+//! Memory follows the picture row by row, and after its last row comes the next group. Each entry is a vector, here slot
+//! 1 of sequence A for the units 0 to 7:
+//!
+//! ```text
+//! lane     0    1    2    3    4    5    6    7
+//! A1     │ u0 │ u1 │ u2 │ u3 │ u4 │ u5 │ u6 │ u7 │
+//! ```
+//!
+//! Where the units fill no more than half a vector, two sequences share one, unit by unit, and a group of four vectors
+//! has eight sequences, A to H. With four units:
+//!
+//! ```text
+//!                  slot 0           slot 1           slot 2
+//! units 0 to 3     AB CD EF GH      AB CD EF GH      AB CD EF GH      vector 0
+//!
+//! lane     0    1    2    3    4    5    6    7
+//! AB     │ u0 │ u0 │ u1 │ u1 │ u2 │ u2 │ u3 │ u3 │
+//!          A    B    A    B    A    B    A    B
+//! ```
 
-use super::product::Operand;
 use pulp::Simd;
 
 /// Vectors of a slot of a group, but for batches smaller than that: the sums of two columns of a group are as many as
 /// keep a processor's multipliers busy.
-pub(super) const GROUP: usize = 4;
+pub(crate) const GROUP: usize = 4;
 
 /// The groups of a block and the vectors of each.
 #[derive(Clone, Copy)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     pub groups: usize,
     /// Vectors that hold the units, or the features.
     pub vectors: usize,
@@ -217,12 +245,33 @@ impl Grid {
     }
 }
 
+/// Some slots of a grid, as the rows that a product reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Operand<'a> {
+    pub floats: &'a [f32],
+    pub grid: Grid,
+    /// The slots: one a segment.
+    pub slots: &'a [usize],
+}
+
+impl Operand<'_> {
+    /// Whether its slots stand in memory, for `groups` groups.
+    pub fn fits<S: Simd, const M: usize>(&self, groups: usize) -> bool {
+        let Grid { vectors, slots, .. } = self.grid;
+        let mut within = true;
+        for &slot in self.slots {
+            within &= slot < slots;
+        }
+        within && self.floats.len() / S::F32_LANES >= groups * vectors * slots * M
+    }
+}
+
 /// The first half of a vector's worth of floats of each, side by side.
 ///
 /// # Safety
 /// So many floats are to be read from each.
 #[inline(always)]
-pub(super) unsafe fn interleave<S: Simd>(first: *const f32, second: *const f32) -> S::f32s {
+pub(crate) unsafe fn interleave<S: Simd>(first: *const f32, second: *const f32) -> S::f32s {
     let mut vector = std::mem::MaybeUninit::<S::f32s>::uninit();
     let lanes = vector.as_mut_ptr().cast::<f32>();
     // SAFETY: the loop writes all lanes.
@@ -240,7 +289,7 @@ pub(super) unsafe fn interleave<S: Simd>(first: *const f32, second: *const f32) 
 /// # Safety
 /// So many floats are to be written to each.
 #[inline(always)]
-pub(super) unsafe fn deinterleave<S: Simd>(vector: S::f32s, first: *mut f32, second: *mut f32) {
+pub(crate) unsafe fn deinterleave<S: Simd>(vector: S::f32s, first: *mut f32, second: *mut f32) {
     let lanes = (&raw const vector).cast::<f32>();
     let mut halves = [std::mem::MaybeUninit::<S::f32s>::uninit(); 2];
     let [one, other] = &mut halves;
@@ -259,7 +308,7 @@ pub(super) unsafe fn deinterleave<S: Simd>(vector: S::f32s, first: *mut f32, sec
 /// The row `row` of rows of `len` floats, and the next one where two sequences share a vector; `spare` stands in for one
 /// that is not there.
 #[inline(always)]
-pub(super) fn rows_mut<'a>(
+pub(crate) fn rows_mut<'a>(
     floats: &'a mut [f32],
     len: usize,
     row: usize,
@@ -276,7 +325,7 @@ pub(super) fn rows_mut<'a>(
 
 /// `len` floats from `at` on of each row; of one that is not there none.
 #[inline(always)]
-pub(super) fn part_of(rows: [&mut [f32]; 2], at: usize, len: usize) -> [&mut [f32]; 2] {
+pub(crate) fn part_of(rows: [&mut [f32]; 2], at: usize, len: usize) -> [&mut [f32]; 2] {
     let [one, other] = rows;
     let other = if other.is_empty() { other } else { &mut other[at..at + len] };
     [&mut one[at..at + len], other]

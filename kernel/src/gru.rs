@@ -7,13 +7,13 @@
 //! h' = z · h + (1 - z) · candidate
 //! ```
 
-use super::activation::Functions;
-use super::cell::{Cell, Factor, Part};
+use crate::activation::Functions;
+use crate::cell::{Cell, Factor, Part};
 use pulp::Simd;
 
 /// Four slots: z, r, the candidate (then the gradients of their pre-activations) and q (reset after: then its
 /// gradient).
-pub(super) struct Gru<const RESET_AFTER: bool>;
+pub(crate) struct Gru<const RESET_AFTER: bool>;
 
 impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
     const STATES: usize = 1;

@@ -46,7 +46,7 @@ fn best(_: Option<&str>) -> Isa {
 }
 
 /// Runs `op` with the instructions chosen.
-pub(super) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
+pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     match isa() {
         Isa::Portable => outline(Scalar128b, op),
         #[cfg(target_arch = "x86_64")]
@@ -60,12 +60,12 @@ pub(super) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
 
 /// Runs `op` as a function of its own, compiled once for each instruction set, wherever it is called from.
 #[inline(never)]
-pub(super) fn outline<S: Simd, Op: WithSimd>(simd: S, op: Op) -> Op::Output {
+pub(crate) fn outline<S: Simd, Op: WithSimd>(simd: S, op: Op) -> Op::Output {
     simd.vectorize(op)
 }
 
 /// The same for a loop over so many units: eight or fewer would leave half of a vector of sixteen empty.
-pub(super) fn dispatch_for<Op: WithSimd>(units: usize, op: Op) -> Op::Output {
+pub(crate) fn dispatch_for<Op: WithSimd>(units: usize, op: Op) -> Op::Output {
     match narrower(units) {
         true => narrow(op),
         false => dispatch(op),
@@ -106,7 +106,7 @@ pub fn lanes() -> usize {
 }
 
 /// Floats in a vector of [`dispatch_for`].
-pub(super) fn lanes_for(units: usize) -> usize {
+pub(crate) fn lanes_for(units: usize) -> usize {
     dispatch_for(units, Lanes)
 }
 

@@ -1,16 +1,38 @@
 //! Whole-sequence forward and backward passes of SimpleRNN, LSTM and GRU on plain `f32` slices.
 //!
-//! A vector holds several units of one sequence, or of two where the units are few. The batch is cut into *blocks* of sequences; a block runs through all
-//! its time steps on one thread, so that its state never leaves the nearer caches. A step is a few matrix products with
-//! weights that were packed once a batch, and the cell's own arithmetic between them. Within a block the sequences stand
-//! in *groups* ([`grid`]), four vectors of a group side by side: the products and the cells work on groups, at distances
-//! in memory that the compiler knows.
+//! A vector holds several units of one sequence, or of two where the units are few. The batch is cut into *blocks* of
+//! sequences; a block runs through all its time steps on one thread, so that its state never leaves the nearer caches. A
+//! step is a few matrix products with weights that were packed once a batch, and the cell's own arithmetic between them.
+//! Within a block the sequences stand in *groups* ([`grid`]), four vectors of a group side by side: the products and the
+//! cells work on groups, at distances in memory that the compiler knows.
 //!
-//! Input that comes from a table shorter than the tokens of a block is projected row by row of the table, once a batch,
-//! and looked up; its gradient is summed by row of the table and goes back through the kernel once ([`table`]).
+//! The files, from the bottom up; each uses those above it only:
 //!
-//! Blocks depend on the batch alone, and what they add up (weight gradients) is added in their order, so that any number
-//! of threads gives the same bytes.
+//! | file | what it is |
+//! |---|---|
+//! | `isa` | the vector instructions of this machine, chosen at run time |
+//! | `math` | exp, sigmoid and tanh on vectors |
+//! | `activation` | the activations |
+//! | `buffer` | memory that is kept from batch to batch |
+//! | `grid` | where the numbers of a block lie in memory, with a picture |
+//! | `packed` | weights in the order in which a product reads them |
+//! | `product`, `outer` | rows times packed weights; the sum of outer products |
+//! | `cell`; `simple_rnn`, `lstm`, `gru` | what a cell is; the equations of each |
+//! | `layer` | what goes into a layer's passes and what comes out |
+//! | `cells` | a step of a layer's cell on all groups |
+//! | `lane_layout` | how units and features lie in the lanes of vectors |
+//! | `weights` | the weights of a layer, packed |
+//! | `plan` | what both passes of a block share: its sequences, how its memory is cut |
+//! | `dropout` | the dropout masks of a block |
+//! | `gate_product` | an operand times the weights of some gates, with dropout: forward, backward, gradient |
+//! | `accumulate` | how gradients are added up, in an order of their own |
+//! | `projection` | input that is projected before the time loop |
+//! | `gradients` | the sums of the backward pass, and the gradients that come of them |
+//! | `forward`, `backward` | the time loops |
+//! | `awake` | keeps Rayon's threads awake between batches; on its own |
+//!
+//! Blocks depend on the batch and the layer alone, and what they add up (weight gradients) is added in their order, so
+//! that any number of threads gives the same bytes.
 //!
 //! Loops count rather than iterate: what takes a closure may not be inlined into the function for which the vector
 //! instructions are enabled, and would then run without them.
@@ -19,30 +41,38 @@
 
 #![allow(unsafe_code, clippy::needless_range_loop)]
 
+mod accumulate;
 mod activation;
 mod awake;
 mod backward;
 mod buffer;
 mod cell;
-mod connection;
+mod cells;
+mod dropout;
 mod forward;
+mod gate_product;
+mod gradients;
 mod grid;
 mod gru;
 mod isa;
+mod lane_layout;
+mod layer;
 mod lstm;
 mod math;
+mod outer;
 mod packed;
-mod pass;
+mod plan;
 mod product;
+mod projection;
 mod simple_rnn;
-mod sums;
-mod table;
 mod weights;
 
+pub use accumulate::scatter;
 pub use activation::Activation;
 pub use awake::awake;
 pub use backward::backward;
 pub use cell::Kind;
-pub use forward::{Saved, forward};
+pub use forward::forward;
 pub use isa::instruction_set;
-pub use pass::{Dropout, Input, Layer, Rows, scatter};
+pub use layer::{Dropout, Input, Layer, Rows};
+pub use plan::Saved;

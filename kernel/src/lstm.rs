@@ -6,12 +6,12 @@
 //! c' = forget · c + i · g       h'     = o · f(c')
 //! ```
 
-use super::activation::Functions;
-use super::cell::{Cell, Factor, Part};
+use crate::activation::Functions;
+use crate::cell::{Cell, Factor, Part};
 use pulp::Simd;
 
 /// Five slots: i, forget, g, o (then their gradients) and f(c'). The state is h, c.
-pub(super) struct Lstm;
+pub(crate) struct Lstm;
 
 impl Cell for Lstm {
     const STATES: usize = 2;

@@ -1,17 +1,17 @@
 //! Weights in the order in which a product reads them.
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// Columns that are summed at a time. With four rows two make eight sums, as many as multiplications are in flight; for
 /// twelve there would be too few registers. The widest vectors come with twice as many registers: there four columns make
 /// more of each float that is read.
-pub(super) const fn abreast(lanes: usize) -> usize {
+pub(crate) const fn abreast(lanes: usize) -> usize {
     if lanes < 16 { 2 } else { 4 }
 }
 
 /// A matrix in panels: for each few column vectors its rows one after another. A row belongs to a feature (or unit)
 /// and a *segment*: of each vector of features come first those of segment 0, then those of segment 1.
-pub(super) struct Packed {
+pub(crate) struct Packed {
     pub floats: Buffer,
     /// Features of each segment, and of a vector of them.
     pub len: usize,
@@ -48,7 +48,7 @@ impl Packed {
 }
 
 /// Gives what `floats` hold, laid out as [`Packed`] with one segment: each row of each column vector.
-pub(super) fn unpack(
+pub(crate) fn unpack(
     floats: &[f32],
     (lanes, width): (usize, usize),
     len: usize,

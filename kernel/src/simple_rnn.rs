@@ -1,11 +1,11 @@
 //! SimpleRNN (Elman 1990; `keras/src/layers/rnn/simple_rnn.py`): h' = f(x W + b + h U).
 
-use super::activation::Functions;
-use super::cell::{Cell, Factor, Part};
+use crate::activation::Functions;
+use crate::cell::{Cell, Factor, Part};
 use pulp::Simd;
 
 /// One slot: the new h, then the gradient of its pre-activation.
-pub(super) struct SimpleRnn;
+pub(crate) struct SimpleRnn;
 
 impl Cell for SimpleRnn {
     const STATES: usize = 1;

@@ -1,7 +1,7 @@
 //! What goes into a layer's forward and backward pass and what comes out.
 
-use super::activation::Activation;
-use super::cell::Kind;
+use crate::activation::Activation;
+use crate::cell::Kind;
 
 /// What a layer computes, apart from its weights. Below, F is `features`, u is `units`, G and S are the kind's gates
 /// and states, B the batch and T the time steps.
@@ -41,17 +41,17 @@ impl Layer {
     }
 
     /// Floats a sequence in the output.
-    pub(super) fn row_out(&self, time: usize) -> usize {
+    pub(crate) fn row_out(&self, time: usize) -> usize {
         self.rows_out(time) * self.units
     }
 
     /// The step of the input that is read at step `step` of the walk.
-    pub(super) fn at(&self, step: usize, time: usize) -> usize {
+    pub(crate) fn at(&self, step: usize, time: usize) -> usize {
         if self.go_backwards { time - 1 - step } else { step }
     }
 
     /// Where the output of step `step` of the walk stands in a sequence's row, if it is given.
-    pub(super) fn output_at(&self, step: usize, time: usize) -> Option<usize> {
+    pub(crate) fn output_at(&self, step: usize, time: usize) -> Option<usize> {
         match self.return_sequences {
             true => Some(step * self.units),
             false => (step + 1 == time).then_some(0),
@@ -59,17 +59,17 @@ impl Layer {
     }
 
     /// Whether the activations are Keras's defaults.
-    pub(super) fn usual(&self) -> bool {
+    pub(crate) fn usual(&self) -> bool {
         (self.activation, self.recurrent_activation) == (Activation::Tanh, Activation::Sigmoid)
     }
 
     /// G·u, the width of the kernels.
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.kind.gates() * self.units
     }
 
     /// kernel, recurrent kernel, bias.
-    pub(super) fn split<'a>(&self, weights: &'a [f32]) -> (&'a [f32], &'a [f32], &'a [f32]) {
+    pub(crate) fn split<'a>(&self, weights: &'a [f32]) -> (&'a [f32], &'a [f32], &'a [f32]) {
         let (kernel, rest) = weights.split_at(self.features * self.width());
         let (recurrent, bias) = rest.split_at(self.units * self.width());
         (kernel, recurrent, bias)
@@ -77,7 +77,7 @@ impl Layer {
 
     /// What a cell's first slots hold before the products are added, u values a slot: the bias, and for a GRU that
     /// resets after the product, in a slot of its own, the recurrent bias of the candidate.
-    pub(super) fn start(&self, bias: &[f32]) -> Vec<f32> {
+    pub(crate) fn start(&self, bias: &[f32]) -> Vec<f32> {
         let (u, width) = (self.units, self.width());
         let mut start = vec![0.0; width + if self.kind.bias_rows() == 2 { u } else { 0 }];
         if let Some(input_side) = bias.get(..width) {
@@ -143,23 +143,4 @@ pub struct Gradients {
     pub weights: Vec<f32>,
     /// (B, S, u)
     pub states: Vec<f32>,
-}
-
-/// The gradient of a table of `rows`, from those of the looked-up rows, (B·T, F): each added to its row, in order.
-pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> Vec<f32> {
-    let len = rows.vocabulary * features;
-    let mut sums = vec![0.0; if rows.squares { 2 * len } else { len }];
-    let (table, squares) = sums.split_at_mut(len);
-    for (&id, row) in rows.ids.iter().zip(gradients.chunks_exact(features)) {
-        let at = id as usize * features;
-        for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
-            *sum += d;
-        }
-        if let Some(squares) = squares.get_mut(at..at + features) {
-            for (sum, &d) in squares.iter_mut().zip(row) {
-                *sum += d * d;
-            }
-        }
-    }
-    sums
 }

@@ -1,15 +1,18 @@
-//! What the input or the state is multiplied by, as a block does it: forward, back, and the outer products that sum up
-//! to the gradient; with dropout masks between, where there are any.
+//! The product of an operand (the input, the state, or a slot) with the packed weights of some gates, which adds to the
+//! slots of those gates: forward, backward, and the gradient of the weights. Dropout masks lie on the operand, where
+//! there are any.
 
-use super::grid::Grid;
-use super::isa::outline;
-use super::packed::Packed;
-use super::product::{Base, Operand, Outer, Product};
-use super::weights::BlockMasks;
+use crate::cell::Kind;
+use crate::dropout::DropoutMasks;
+use crate::grid::{Grid, Operand};
+use crate::isa::outline;
+use crate::outer::Outer;
+use crate::packed::Packed;
+use crate::product::{Base, Product};
 use pulp::Simd;
 
-/// A kernel whose gates add to slots.
-pub(super) struct Connection<'a> {
+/// `operand · weights`, for the gates of a kernel.
+pub(crate) struct GateProduct<'a> {
     /// All gates as one, or gate by gate.
     weights: &'a [Packed],
     /// (gate, slot), for each of the `weights`.
@@ -18,16 +21,33 @@ pub(super) struct Connection<'a> {
     /// by gate.
     slots: Vec<Vec<usize>>,
     columns: Vec<Vec<usize>>,
-    masks: Option<BlockMasks>,
+    masks: Option<DropoutMasks>,
     /// The slots of the cell.
     grid: Grid,
 }
 
-impl<'a> Connection<'a> {
+/// Where the gradient of an operand goes: slot 0 of a grid.
+pub(crate) struct Target<'a> {
+    pub floats: &'a mut [f32],
+    pub grid: Grid,
+    /// The tiles of slot 0 in each group.
+    pub columns: &'a [usize],
+    /// Added to what is there.
+    pub adds: bool,
+}
+
+/// Some steps, which follow each other in memory, `step` floats from one to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<T> {
+    pub first: T,
+    pub step: usize,
+}
+
+impl<'a> GateProduct<'a> {
     pub fn new(
         weights: &'a [Packed],
         gates: &'a [(usize, usize)],
-        masks: Option<BlockMasks>,
+        masks: Option<DropoutMasks>,
         grid: Grid,
     ) -> Self {
         let per_gate = masks.as_ref().is_some_and(|masks| masks.per_gate);
@@ -49,9 +69,9 @@ impl<'a> Connection<'a> {
         self.grid.vectors * self.grid.slots
     }
 
-    /// Adds `(a · mask) · weights` to the slots of `steps` steps, which follow each other, as those of `a` do; or, with a
-    /// `start` (of each vector the slots, the same for all sequences), to that, and puts it there. `scratch` is as large as
-    /// the grid of `a` with one slot, so many times.
+    /// Adds `(a · mask) · weights` to the slots of `steps` steps, which follow each other, as those of `a` do. With a
+    /// `start` (of each vector the slots, the same for all sequences) the sum begins there, and what was in the slots is
+    /// overwritten. `scratch` has room for `steps` times the grid of `a` with one slot.
     #[inline(always)]
     pub fn forward<S: Simd, const M: usize>(
         &self,
@@ -80,22 +100,18 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// `(d · weightsᵀ) · mask` for the gradients `d` in the slots of `steps` steps, given to the tiles `columns` of each
-    /// group of `out`, which are the vectors of slot 0 of the grid `into`; with `adds`, added to what is there. `scratch`
-    /// is as large as that grid with one slot, so many times.
+    /// `(d · weightsᵀ) · mask` for the gradients `d` in the slots of `steps` steps. `scratch` has room for `steps` times
+    /// the target's grid with one slot.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     pub fn backward<S: Simd, const M: usize>(
         &self,
         simd: S,
         steps: usize,
         slots: &[f32],
-        out: &mut [f32],
-        into: Grid,
-        columns: &[usize],
-        adds: bool,
+        target: Target<'_>,
         scratch: &mut [f32],
     ) {
+        let Target { floats: out, grid: into, columns, adds } = target;
         for index in 0..self.weights.len() {
             let a = Operand { floats: slots, grid: self.grid, slots: &self.slots[index] };
             let (groups, weights) = (steps * self.grid.groups, &self.weights[index]);
@@ -106,8 +122,8 @@ impl<'a> Connection<'a> {
                     outline(simd, Product::<M> { groups, out, out_stride, columns, base, a, weights });
                 }
                 Some(masks) => {
-                    let narrow = Grid { slots: 1, ..into };
-                    let scratch = &mut scratch[..steps * narrow.len(M) * S::F32_LANES];
+                    let one_slot = Grid { slots: 1, ..into };
+                    let scratch = &mut scratch[..steps * one_slot.len(M) * S::F32_LANES];
                     let all: Vec<usize> = (0..into.vectors).collect();
                     let product = Product::<M> {
                         groups,
@@ -126,27 +142,27 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Adds the outer products of `steps` steps to `sums`: for each of the weights a matrix laid out as [`Packed`], one row
-    /// a float of `a`. Returns what follows them. `a` and `slots` begin with the first step; a step's `a` is `a_step` floats
-    /// long, its slots `slot_step`. `scratch` is as large as `steps` times a's grid with one slot.
+    /// Adds the gradient of the weights, `(a · mask)ᵀ · d` over `steps` steps, to `sums`: for each of the weights a
+    /// matrix laid out as [`Packed`], one row a float of `a`. Returns what follows them. `scratch` has room for `steps`
+    /// times the grid of `a` with one slot.
     #[inline(always)]
-    pub fn outer<'s, S: Simd, const M: usize>(
+    pub fn add_gradient<'s, S: Simd, const M: usize>(
         &self,
         simd: S,
         steps: usize,
-        (a, a_step): (Operand<'_>, usize),
-        (slots, slot_step): (&[f32], usize),
+        a: Steps<Operand<'_>>,
+        slots: Steps<&[f32]>,
         mut sums: &'s mut [f32],
         scratch: &mut [f32],
     ) -> &'s mut [f32] {
         let tile = M * S::F32_LANES;
         for (index, columns) in self.columns.iter().enumerate() {
-            let (a, a_step) = match &self.masks {
-                None => (a, a_step),
-                Some(masks) => {
-                    let len = a.grid.groups * a.grid.vectors * tile;
-                    (masks.apply::<S, M>(simd, self.gates[index][0].0, steps, a, scratch), len)
-                }
+            let Steps { first: a, step: a_step } = match &self.masks {
+                None => a,
+                Some(masks) => Steps {
+                    first: masks.apply::<S, M>(simd, self.gates[index][0].0, steps, a.first, scratch),
+                    step: a.first.grid.groups * a.first.grid.vectors * tile,
+                },
             };
             let out;
             let len = a.grid.vectors * a.grid.width(simd) * columns.len() * S::F32_LANES;
@@ -157,13 +173,25 @@ impl<'a> Connection<'a> {
                 out,
                 a,
                 a_step: a_step / tile,
-                d: slots,
+                d: slots.first,
                 d_stride: self.stride(),
-                d_step: slot_step / tile,
+                d_step: slots.step / tile,
                 columns,
             };
             outline(simd, outer);
         }
         sums
     }
+}
+
+/// The products of a cell's parts with the recurrent kernel; `weights` and `masks` one a part.
+pub(crate) fn recurrent_products(
+    kind: Kind,
+    weights: &[Vec<Packed>],
+    masks: Vec<DropoutMasks>,
+    slots: Grid,
+) -> Vec<GateProduct<'_>> {
+    let mut masks = masks.into_iter();
+    let parts = kind.parts().iter().zip(weights);
+    parts.map(|(part, packed)| GateProduct::new(packed, part.gates, masks.next(), slots)).collect()
 }

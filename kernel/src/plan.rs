@@ -1,0 +1,131 @@
+//! What the forward and the backward pass of a block share: which sequences it has, how its memory is cut, and which
+//! outputs are masked.
+
+use crate::buffer::Buffer;
+use crate::cell::Kind;
+use crate::grid::{GROUP, Grid};
+use crate::lane_layout::LaneLayout;
+use crate::layer::{Input, Layer};
+
+/// Sequences of a block: few enough for its steps to stay in the cache.
+const ROWS: usize = 16;
+/// The same where the packed weights outgrow the nearer caches: each pass over them should serve more rows.
+const ROWS_LARGE: usize = 32;
+/// Units from which the weights are large.
+const LARGE: usize = 128;
+/// Steps that the forward pass makes ready at a time.
+pub(crate) const AHEAD: usize = 8;
+
+/// What the backward pass needs of a forward pass: the memory of each block.
+pub struct Saved(pub(crate) Vec<Buffer>);
+
+/// Sequences of a block of this layer, but for the last block.
+pub(crate) fn block_rows(layer: &Layer) -> usize {
+    if layer.units < LARGE { ROWS } else { ROWS_LARGE }
+}
+
+/// Whether the batch fills a group; if not, its sequences go one by one.
+pub(crate) fn fills_group(input: &Input<'_>) -> bool {
+    input.batch >= GROUP
+}
+
+/// The sequences of a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    pub first: usize,
+    pub rows: usize,
+}
+
+impl Block {
+    pub fn of(layer: &Layer, input: &Input<'_>, index: usize) -> Self {
+        let first = index * block_rows(layer);
+        Self { first, rows: block_rows(layer).min(input.batch - first) }
+    }
+
+    /// The sequence of a row. Rows that only fill up a group are copies of the last sequence, so that their numbers are
+    /// as finite as the others.
+    #[inline(always)]
+    pub fn sequence(self, row: usize) -> usize {
+        self.first + row.min(self.rows - 1)
+    }
+
+    /// For each sequence the first step of the walk that is not masked.
+    pub fn first_valid(self, layer: &Layer, input: &Input<'_>) -> Vec<usize> {
+        let Some(mask) = input.mask else { return vec![0; self.rows] };
+        let of_row = |row: usize| {
+            let valid =
+                |&step: &usize| mask[(self.first + row) * input.time + layer.at(step, input.time)] != 0;
+            (0..input.time).find(valid).unwrap_or(input.time)
+        };
+        (0..self.rows).map(of_row).collect()
+    }
+}
+
+/// Whether a sequence's output at a step is its h, rather than 0: not before its first valid step (`seen`), nor at a
+/// masked step with `zero_output_for_mask`.
+#[inline(always)]
+pub(crate) fn shows(layer: &Layer, input: &Input<'_>, row: usize, step: usize, seen: bool) -> bool {
+    let Some(mask) = input.mask else { return true };
+    match layer.zero_output_for_mask {
+        true => mask[row * input.time + layer.at(step, input.time)] != 0,
+        false => seen,
+    }
+}
+
+/// How a block's memory is cut: the states before each step and after the last, the slots and the inputs of each step.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub states: Grid,
+    pub slots: Grid,
+    pub inputs: Grid,
+    /// Floats of a step's states, slots and inputs; no inputs are kept where they were projected before the loop.
+    pub state: usize,
+    pub slot: usize,
+    pub input: usize,
+    /// Steps kept: all for a backward pass, else as many as are made ready.
+    steps: usize,
+}
+
+impl Plan {
+    /// For a block of `rows` sequences, `M` vectors a slot; `kept` steps, if a backward pass is to come.
+    pub fn new<const M: usize>(
+        kind: Kind,
+        layout: LaneLayout,
+        rows: usize,
+        projected: bool,
+        kept: Option<usize>,
+    ) -> Self {
+        let grid = |vectors, slots| layout.grid(rows.div_ceil(M * layout.shared), vectors, slots);
+        let floats = |grid: Grid| grid.len(M) * layout.lanes;
+        let states = grid(layout.vectors(), kind.states());
+        let slots = grid(layout.vectors(), kind.slots());
+        let inputs = grid(layout.feature_vectors(), 1);
+        Self {
+            states,
+            slots,
+            inputs,
+            state: floats(states),
+            slot: floats(slots),
+            input: if projected { 0 } else { floats(inputs) },
+            steps: kept.unwrap_or(AHEAD),
+        }
+    }
+
+    /// Floats of one state of all sequences: a grid of one slot.
+    #[inline(always)]
+    pub fn of_units(&self) -> usize {
+        self.state / self.states.slots
+    }
+
+    /// Floats of the block's memory.
+    pub fn floats(&self) -> usize {
+        (self.steps + 1) * self.state + self.steps * (self.slot + self.input)
+    }
+
+    /// States, slots, inputs.
+    pub fn cut<'a>(&self, memory: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
+        let (states, rest) = memory.split_at_mut((self.steps + 1) * self.state);
+        let (slots, inputs) = rest.split_at_mut(self.steps * self.slot);
+        (states, slots, inputs)
+    }
+}
