@@ -2,11 +2,8 @@
 
 use crate::activation::{Any, Functions, Usual};
 use crate::cell::{Cell, Kind, Part};
-use crate::gru::Gru;
 use crate::isa::outline;
 use crate::layer::Layer;
-use crate::lstm::Lstm;
-use crate::simple_rnn::SimpleRnn;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
@@ -14,25 +11,27 @@ use std::marker::PhantomData;
 macro_rules! with_cell {
     ($kind:expr, $C:ident => $value:expr) => {
         match $kind {
-            Kind::SimpleRnn => {
-                type $C = SimpleRnn;
+            $crate::cell::Kind::SimpleRnn => {
+                type $C = $crate::simple_rnn::SimpleRnn;
                 $value
             }
-            Kind::Lstm => {
-                type $C = Lstm;
+            $crate::cell::Kind::Lstm => {
+                type $C = $crate::lstm::Lstm;
                 $value
             }
-            Kind::Gru { reset_after: true } => {
-                type $C = Gru<true>;
+            $crate::cell::Kind::Gru { reset_after: true } => {
+                type $C = $crate::gru::Gru<true>;
                 $value
             }
-            Kind::Gru { reset_after: false } => {
-                type $C = Gru<false>;
+            $crate::cell::Kind::Gru { reset_after: false } => {
+                type $C = $crate::gru::Gru<false>;
                 $value
             }
         }
     };
 }
+
+pub(crate) use with_cell;
 
 impl Kind {
     /// The slots of its cell.
@@ -55,14 +54,9 @@ pub(crate) struct StepForward<'a> {
 }
 
 impl StepForward<'_> {
-    /// With the layer's cell and activations, on groups of `M` vectors.
+    /// With a cell and the layer's activations, on groups of `M` vectors.
     #[inline(always)]
-    pub fn run<S: Simd, const M: usize>(self, simd: S, layer: &Layer) {
-        with_cell!(layer.kind, C => self.run_cell::<S, C, M>(simd, layer));
-    }
-
-    #[inline(always)]
-    fn run_cell<S: Simd, C: Cell, const M: usize>(self, simd: S, layer: &Layer) {
+    pub fn run<S: Simd, C: Cell, const M: usize>(self, simd: S, layer: &Layer) {
         let cell = PhantomData::<C>;
         if layer.usual() {
             outline(simd, Forward::<C, _, M> { step: self, functions: Usual, cell });
@@ -107,14 +101,9 @@ pub(crate) struct StepBackward<'a> {
 }
 
 impl StepBackward<'_> {
-    /// With the layer's cell and activations, on groups of `M` vectors.
+    /// With a cell and the layer's activations, on groups of `M` vectors.
     #[inline(always)]
-    pub fn run<S: Simd, const M: usize>(self, simd: S, layer: &Layer) {
-        with_cell!(layer.kind, C => self.run_cell::<S, C, M>(simd, layer));
-    }
-
-    #[inline(always)]
-    fn run_cell<S: Simd, C: Cell, const M: usize>(self, simd: S, layer: &Layer) {
+    pub fn run<S: Simd, C: Cell, const M: usize>(self, simd: S, layer: &Layer) {
         let cell = PhantomData::<C>;
         if layer.usual() {
             outline(simd, Backward::<C, _, M> { step: self, functions: Usual, cell });

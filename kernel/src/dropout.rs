@@ -1,8 +1,8 @@
 //! The dropout masks of a block.
 
 use crate::grid::{Grid, Operand};
-use crate::layer::{Dropout, Input, Layer};
-use crate::plan::{Block, Plan};
+use crate::layer::Dropout;
+use crate::plan::{Block, Walk};
 use pulp::Simd;
 
 /// The dropout masks of a block, one a gate or one for all, each a grid of one slot.
@@ -100,12 +100,10 @@ impl DropoutMasks {
 
 /// The block's dropout masks: those of the input; those of the state, for each part.
 pub(crate) fn masks<const M: usize>(
-    layer: &Layer,
-    input: &Input<'_>,
-    block: Block,
+    walk: &Walk<'_>,
     lanes: usize,
-    plan: &Plan,
 ) -> (Option<DropoutMasks>, Vec<DropoutMasks>) {
+    let Walk { layer, input, block, plan } = *walk;
     let masks = |dropout: Option<Dropout<'_>>, grid: Grid, width| {
         let sizes = (layer.kind.gates(), input.batch);
         dropout.map(|dropout| DropoutMasks::new::<M>(dropout, grid, lanes, sizes, block, width))

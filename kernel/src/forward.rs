@@ -1,18 +1,20 @@
 //! The forward pass.
 
 use crate::buffer::Buffer;
-use crate::cell::Factor;
-use crate::cells::StepForward;
+use crate::cell::{Cell, Factor};
+use crate::cells::{StepForward, with_cell};
 use crate::dropout::masks;
 use crate::gate_product::{GateProduct, recurrent_products};
-use crate::grid::{GROUP, Operand, interleave, part_of, rows_mut};
+use crate::grid::{GROUP, Grid, Operand, interleave, part_of, rows_mut};
+use crate::isa::outline;
 use crate::lane_layout::LaneLayout;
 use crate::layer::{Input, Layer};
-use crate::plan::{AHEAD, Block, Plan, Saved, block_rows, fills_group, shows};
+use crate::plan::{AHEAD, Block, Plan, Saved, Walk, block_rows, fills_group, shows};
 use crate::projection::{Projection, project};
 use crate::weights::Weights;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Runs the layer: `out` is (B, [`Layer::rows_out`], u), each sequence's outputs, followed by its final states if they are
 /// to be given. With `save`, what [`backward`](crate::backward) needs is returned.
@@ -43,10 +45,12 @@ fn forward_blocks<const M: usize>(
     let start = start(layer, layout, bias, layer.kind.slots());
     let run = |(index, out): (usize, &mut [f32])| {
         let block = Block::of(layer, input, index);
-        let plan =
-            Plan::new::<M>(layer.kind, layout, block.rows, projection.is_some(), save.then_some(input.time));
         let (weights, start, projection) = (&packed, &*start, projection.as_ref());
-        layout.dispatch(Forward::<M> { layer, input, weights, start, projection, block, plan, save, out })
+        with_cell!(layer.kind, C => {
+            let cell = PhantomData::<C>;
+            let pass = Forward::<C, M> { layer, input, weights, start, projection, block, save, out, cell };
+            layout.dispatch(pass)
+        })
     };
     let chunk = block_rows(layer) * layer.row_out(input.time);
     let blocks: Vec<Option<Buffer>> = if input.batch > block_rows(layer) {
@@ -72,7 +76,7 @@ fn start(layer: &Layer, layout: LaneLayout, bias: &[f32], slots: usize) -> Vec<f
 }
 
 /// The forward pass of a block.
-struct Forward<'a, const M: usize> {
+struct Forward<'a, C, const M: usize> {
     layer: &'a Layer,
     input: &'a Input<'a>,
     weights: &'a Weights,
@@ -80,9 +84,9 @@ struct Forward<'a, const M: usize> {
     start: &'a [f32],
     projection: Option<&'a Projection<'a>>,
     block: Block,
-    plan: Plan,
     save: bool,
     out: &'a mut [f32],
+    cell: PhantomData<C>,
 }
 
 /// Memory that a step needs beside the block's own.
@@ -93,120 +97,203 @@ struct Scratch {
     masked: Buffer,
 }
 
-impl<const M: usize> WithSimd for Forward<'_, M> {
+impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
     type Output = Option<Buffer>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) -> Option<Buffer> {
-        let (layer, input, plan, time) = (self.layer, self.input, self.plan, self.input.time);
-        let (input_masks, state_masks) = masks::<M>(layer, input, self.block, S::F32_LANES, &plan);
-        let gates = self.weights.layout.input_gates();
-        let kernel = GateProduct::new(&self.weights.kernel, &gates, input_masks, plan.slots);
-        let recurrent = recurrent_products(layer.kind, &self.weights.recurrent, state_masks, plan.slots);
+    fn with_simd<S: Simd>(self, simd: S) -> Option<Buffer> {
+        let Self { layer, input, weights, start, projection, block, save, out, .. } = self;
+        let (time, layout) = (input.time, weights.layout);
+        let plan = Plan::new::<C, M>(layout, block.rows, projection.is_some(), save.then_some(time));
+        let walk = &Walk { layer, input, block, plan };
+        let (input_masks, state_masks) = masks::<M>(walk, S::F32_LANES);
+        let gates = layout.input_gates();
+        let kernel = GateProduct::new(&weights.kernel, &gates, input_masks, plan.slots);
+        let recurrent = recurrent_products(C::PARTS, &weights.recurrent, state_masks, plan.slots);
         let masked = (AHEAD * plan.inputs.len(M)).max(plan.states.len(M)) * S::F32_LANES;
-        let mut scratch = Scratch { factor: Buffer::new(plan.of_units()), masked: Buffer::new(masked) };
-        let first_valid = self.block.first_valid(layer, input);
+        let mut scratch = Scratch { factor: Buffer::new(plan.h), masked: Buffer::new(masked) };
+        let first_valid = &*block.first_valid(layer, input);
         let mut memory = Buffer::new(plan.floats());
         let (states, slots, inputs) = plan.cut(&mut memory);
 
-        self.read_states::<S>(states);
+        read_states::<S, M>(walk, states);
         let mut first = 0;
         while first < time {
             let steps = AHEAD.min(time - first);
             // Without a backward pass to come the same memory serves all steps.
-            let kept = if self.save { first } else { 0 };
+            let kept = if save { first } else { 0 };
             if first > kept {
                 states.copy_within(AHEAD * plan.state.., 0);
             }
             let slots = &mut slots[kept * plan.slot..][..steps * plan.slot];
             let states = &mut states[kept * plan.state..][..(steps + 1) * plan.state];
-            match self.projection {
-                Some(projection) => self.read_projection(simd, projection, first, slots),
-                None => {
-                    self.start_slots::<S>(slots);
-                    let inputs = &mut inputs[kept * plan.input..][..steps * plan.input];
-                    self.read_inputs(simd, first, inputs);
-                    let a = Operand { floats: inputs, grid: plan.inputs, slots: &[0] };
-                    kernel.forward::<S, M>(simd, steps, a, Some(self.start), slots, &mut scratch.masked);
-                }
+            if let Some(projection) = projection {
+                outline(simd, ReadProjection::<M> { walk, projection, starts: layout.starts, first, slots });
+            } else {
+                start_slots::<S, M>(layout, plan.slots, start, slots);
+                let inputs = &mut inputs[kept * plan.input..][..steps * plan.input];
+                outline(simd, ReadInputs::<M> { walk, first, inputs });
+                let a = Operand { floats: inputs, grid: plan.inputs, slots: &[0] };
+                kernel.forward::<S, M>(simd, steps, a, Some(start), slots, &mut scratch.masked);
             }
             for step in 0..steps {
                 let slots = &mut slots[step * plan.slot..][..plan.slot];
                 let (previous, next) = states[step * plan.state..].split_at_mut(plan.state);
                 let next = &mut next[..plan.state];
-                self.step(simd, &recurrent, previous, next, slots, &mut scratch);
-                self.keep_masked(simd, first + step, previous, next);
+                step_forward::<S, C, M>(simd, walk, &recurrent, previous, next, slots, &mut scratch);
+                keep_masked::<S, M>(simd, walk, first + step, previous, next);
             }
-            self.give(simd, first, &states[plan.state..], &first_valid);
+            let states = &states[plan.state..];
+            outline(simd, GiveOutputs::<M> { walk, first, states, first_valid, out: &mut *out });
             first += steps;
         }
-        self.save.then_some(memory)
+        save.then_some(memory)
     }
 }
 
-impl<const M: usize> Forward<'_, M> {
-    /// Reads the initial states.
-    #[inline(always)]
-    fn read_states<S: Simd>(&self, into: &mut [f32]) {
-        let (grid, units) = (self.plan.states, self.layer.units);
-        for row in 0..grid.rows(M) {
-            for part in 0..grid.slots {
-                let from = (self.block.sequence(row) * grid.slots + part) * units;
-                let from = &self.input.states[from..from + units];
-                grid.set::<M>(S::F32_LANES, into, row, part, from);
-            }
+/// Reads the initial states.
+#[inline(always)]
+fn read_states<S: Simd, const M: usize>(walk: &Walk<'_>, into: &mut [f32]) {
+    let (grid, units) = (walk.plan.states, walk.layer.units);
+    for row in 0..grid.rows(M) {
+        for part in 0..grid.slots {
+            let from = (walk.block.sequence(row) * grid.slots + part) * units;
+            grid.set::<M>(S::F32_LANES, into, row, part, &walk.input.states[from..][..units]);
         }
     }
+}
 
-    /// Where the input is projected step by step: gives those first slots their start that the input's kernel does not.
-    #[inline(always)]
-    fn start_slots<S: Simd>(&self, slots: &mut [f32]) {
-        let grid = self.plan.slots;
-        let start = S::as_simd_f32s(self.start).0;
-        let LaneLayout { gates, starts, .. } = self.weights.layout;
-        let tiles = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(slots).0).0;
-        for tiles in tiles.chunks_exact_mut(grid.vectors * grid.slots) {
-            for v in 0..grid.vectors {
-                for slot in gates..starts {
-                    let at = v * grid.slots + slot;
-                    for m in 0..M {
-                        tiles[at][m] = start[at];
-                    }
+/// Where the input is projected step by step: gives those first slots their start that the input's kernel does not.
+#[inline(always)]
+fn start_slots<S: Simd, const M: usize>(layout: LaneLayout, grid: Grid, start: &[f32], slots: &mut [f32]) {
+    let start = S::as_simd_f32s(start).0;
+    let tiles = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(slots).0).0;
+    for tiles in tiles.chunks_exact_mut(grid.vectors * grid.slots) {
+        for v in 0..grid.vectors {
+            for slot in layout.gates..layout.starts {
+                let at = v * grid.slots + slot;
+                for m in 0..M {
+                    tiles[at][m] = start[at];
                 }
             }
         }
     }
+}
 
-    /// Fills the first slots of the steps from `first` on, as many as there is room for, from the projection.
+/// From the previous state and what the slots start with to the next state: the products with the recurrent kernel, and
+/// after each the cell's arithmetic.
+#[inline(always)]
+fn step_forward<S: Simd, C: Cell, const M: usize>(
+    simd: S,
+    walk: &Walk<'_>,
+    recurrent: &[GateProduct<'_>],
+    previous: &[f32],
+    next: &mut [f32],
+    slots: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let Plan { states, slots: grid, .. } = walk.plan;
+    for part in 0..C::PARTS.len() {
+        let a = match C::PARTS[part].factor {
+            Factor::PreviousState => Operand { floats: previous, grid: states, slots: &[0] },
+            Factor::Slot(slot) => grid.copy_slot::<S, M>(simd, slots, slot, &mut scratch.factor),
+        };
+        recurrent[part].forward::<S, M>(simd, 1, a, None, slots, &mut scratch.masked);
+        StepForward { part, previous, next, slots }.run::<S, C, M>(simd, walk.layer);
+    }
+}
+
+/// At a masked step a sequence keeps its state.
+#[inline(always)]
+fn keep_masked<S: Simd, const M: usize>(
+    simd: S,
+    walk: &Walk<'_>,
+    step: usize,
+    previous: &[f32],
+    next: &mut [f32],
+) {
+    let Some(mask) = walk.input.mask else { return };
+    let (states, time) = (walk.plan.states, walk.input.time);
+    let at = walk.layer.at(step, time);
+    for row in 0..states.rows(M) {
+        if mask[walk.block.sequence(row) * time + at] == 0 {
+            states.set_row::<S, M>(simd, Some(previous), next, row);
+        }
+    }
+}
+
+/// Reads the inputs of the steps from `first` on, as many as there is room for: those of a sequence follow each other in
+/// memory.
+struct ReadInputs<'a, const M: usize> {
+    walk: &'a Walk<'a>,
+    first: usize,
+    inputs: &'a mut [f32],
+}
+
+impl<const M: usize> WithSimd for ReadInputs<'_, M> {
+    type Output = ();
+
     #[inline(always)]
-    fn read_projection<S: Simd>(
-        &self,
-        simd: S,
-        projection: &Projection<'_>,
-        first: usize,
-        slots: &mut [f32],
-    ) {
-        let (grid, count, time) = (self.plan.slots, self.weights.layout.starts, self.input.time);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Walk { layer, input, block, plan } = *self.walk;
+        let (grid, features, time) = (Grid { slots: 1, ..plan.inputs }, layer.features, input.time);
+        let mut row = 0;
+        while row < grid.rows(M) {
+            let sequences = [block.sequence(row), block.sequence(row + grid.shared - 1)];
+            for (index, inputs) in self.inputs.chunks_exact_mut(plan.input).enumerate() {
+                let at = layer.at(self.first + index, time);
+                let mut x = [input.x; 2];
+                for of in 0..2 {
+                    let token = sequences[of] * time + at;
+                    let line = match input.rows {
+                        Some(table) => table.ids[token] as usize,
+                        None => token,
+                    };
+                    x[of] = &input.x[line * features..][..features];
+                }
+                grid.put::<S, M>(simd, x, S::as_mut_simd_f32s(inputs).0, row, 0);
+            }
+            row += grid.shared;
+        }
+    }
+}
+
+/// Fills the first `starts` slots of the steps from `first` on, as many as there is room for, from the projection.
+struct ReadProjection<'a, const M: usize> {
+    walk: &'a Walk<'a>,
+    projection: &'a Projection<'a>,
+    starts: usize,
+    first: usize,
+    slots: &'a mut [f32],
+}
+
+impl<const M: usize> WithSimd for ReadProjection<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { walk: &Walk { layer, input, block, plan }, projection, starts, first, slots } = self;
+        let (grid, time) = (plan.slots, input.time);
         let (stride, shared, width) = (grid.vectors * grid.slots, grid.shared, grid.width(simd));
-        let len = grid.vectors * count * width;
+        let len = grid.vectors * starts * width;
         for tile in 0..grid.groups * M {
             let row = tile * shared;
-            let sequences = [self.block.sequence(row), self.block.sequence(row + shared - 1)];
-            for (index, slots) in slots.chunks_exact_mut(self.plan.slot).enumerate() {
-                let at = self.layer.at(first + index, time);
+            let sequences = [block.sequence(row), block.sequence(row + shared - 1)];
+            for (index, slots) in slots.chunks_exact_mut(plan.slot).enumerate() {
+                let at = layer.at(first + index, time);
                 let mut from = [&projection.floats[..]; 2];
                 for of in 0..2 {
                     from[of] = &projection.floats[projection.row(sequences[of] * time + at) * len..][..len];
                 }
                 let slots = S::as_mut_simd_f32s(slots).0;
                 assert!(slots.len() >= grid.groups * stride * M);
-                // SAFETY: the assertion: the tiles of the row's group are there; each of `from` has `count` for each
+                // SAFETY: the assertion: the tiles of the row's group are there; each of `from` has `starts` for each
                 // vector.
                 unsafe {
                     let [mut one, mut other] = [from[0].as_ptr(), from[1].as_ptr()];
                     let mut to = slots.as_mut_ptr().add(tile / M * stride * M + tile % M);
                     for _ in 0..grid.vectors {
-                        for slot in 0..count {
+                        for slot in 0..starts {
                             to.add(slot * M).write(match shared {
                                 1 => one.cast::<S::f32s>().read_unaligned(),
                                 _ => interleave::<S>(one, other),
@@ -219,92 +306,43 @@ impl<const M: usize> Forward<'_, M> {
             }
         }
     }
+}
 
-    /// Reads the inputs of the steps from `first` on, as many as there is room for: those of a sequence follow each other
-    /// in memory.
-    #[inline(always)]
-    fn read_inputs<S: Simd>(&self, simd: S, first: usize, inputs: &mut [f32]) {
-        let (input, grid, features) = (self.input, self.plan.inputs, self.layer.features);
-        let mut row = 0;
-        while row < grid.rows(M) {
-            let sequences = [self.block.sequence(row), self.block.sequence(row + grid.shared - 1)];
-            for (index, inputs) in inputs.chunks_exact_mut(self.plan.input).enumerate() {
-                let at = self.layer.at(first + index, input.time);
-                let mut x = [input.x; 2];
-                for of in 0..2 {
-                    let token = sequences[of] * input.time + at;
-                    let line = match input.rows {
-                        Some(table) => table.ids[token] as usize,
-                        None => token,
-                    };
-                    x[of] = &input.x[line * features..][..features];
-                }
-                grid.put::<S, M>(simd, x, S::as_mut_simd_f32s(inputs).0, row, 0);
-            }
-            row += grid.shared;
-        }
-    }
+/// Gives the outputs of the steps from `first` on, whose next states are `states`, and after the last step the state.
+struct GiveOutputs<'a, const M: usize> {
+    walk: &'a Walk<'a>,
+    first: usize,
+    states: &'a [f32],
+    first_valid: &'a [usize],
+    out: &'a mut [f32],
+}
 
-    /// From the previous state and what the slots start with to the next state: the products with the recurrent kernel,
-    /// and after each the cell's arithmetic.
-    #[inline(always)]
-    fn step<S: Simd>(
-        &self,
-        simd: S,
-        recurrent: &[GateProduct<'_>],
-        previous: &[f32],
-        next: &mut [f32],
-        slots: &mut [f32],
-        scratch: &mut Scratch,
-    ) {
-        let grid = self.plan.slots;
-        for (part, product) in recurrent.iter().enumerate() {
-            let a = match self.layer.kind.parts()[part].factor {
-                Factor::PreviousState => Operand { floats: previous, grid: self.plan.states, slots: &[0] },
-                Factor::Slot(slot) => grid.copy_slot::<S, M>(simd, slots, slot, &mut scratch.factor),
-            };
-            product.forward::<S, M>(simd, 1, a, None, slots, &mut scratch.masked);
-            StepForward { part, previous, next, slots }.run::<S, M>(simd, self.layer);
-        }
-    }
+impl<const M: usize> WithSimd for GiveOutputs<'_, M> {
+    type Output = ();
 
-    /// At a masked step a sequence keeps its state.
     #[inline(always)]
-    fn keep_masked<S: Simd>(&self, simd: S, step: usize, previous: &[f32], next: &mut [f32]) {
-        let Some(mask) = self.input.mask else { return };
-        let (states, time) = (self.plan.states, self.input.time);
-        let at = self.layer.at(step, time);
-        for row in 0..states.rows(M) {
-            if mask[self.block.sequence(row) * time + at] == 0 {
-                states.set_row::<S, M>(simd, Some(previous), next, row);
-            }
-        }
-    }
-
-    /// Gives the outputs of the steps from `first` on, whose next states are `states`, and after the last step the state.
-    #[inline(always)]
-    fn give<S: Simd>(&mut self, simd: S, first: usize, states: &[f32], first_valid: &[usize]) {
-        let (layer, input, units, grid) = (self.layer, self.input, self.layer.units, self.plan.states);
-        let (row_out, shared) = (layer.row_out(input.time), grid.shared);
-        let mut spare = vec![0.0; if self.block.rows.is_multiple_of(shared) { 0 } else { row_out }];
-        for (index, state) in states.chunks_exact(self.plan.state).enumerate() {
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { walk: &Walk { layer, input, block, plan }, first, states, first_valid, out } = self;
+        let (grid, units, row_out) = (plan.states, layer.units, layer.row_out(input.time));
+        let mut spare = vec![0.0; if block.rows.is_multiple_of(grid.shared) { 0 } else { row_out }];
+        for (index, state) in states.chunks_exact(plan.state).enumerate() {
             let (step, state) = (first + index, S::as_simd_f32s(state).0);
             if let Some(at) = layer.output_at(step, input.time) {
-                for row in (0..self.block.rows).step_by(shared) {
-                    let out = part_of(rows_mut(self.out, row_out, row, shared, &mut spare), at, units);
+                for row in (0..block.rows).step_by(grid.shared) {
+                    let out = part_of(rows_mut(out, row_out, row, grid.shared, &mut spare), at, units);
                     grid.take::<S, M>(simd, state, out, row, 0);
                 }
-                for row in 0..self.block.rows {
-                    if !shows(layer, input, self.block.first + row, step, step >= first_valid[row]) {
-                        self.out[row * row_out + at..][..units].fill(0.0);
+                for row in 0..block.rows {
+                    if !shows(layer, input, block.first + row, step, step >= first_valid[row]) {
+                        out[row * row_out + at..][..units].fill(0.0);
                     }
                 }
             }
             if layer.return_state && step + 1 == input.time {
                 for part in 0..grid.slots {
                     let at = (layer.steps_out(input.time) + part) * units;
-                    for row in (0..self.block.rows).step_by(shared) {
-                        let out = part_of(rows_mut(self.out, row_out, row, shared, &mut spare), at, units);
+                    for row in (0..block.rows).step_by(grid.shared) {
+                        let out = part_of(rows_mut(out, row_out, row, grid.shared, &mut spare), at, units);
                         grid.take::<S, M>(simd, state, out, row, part);
                     }
                 }

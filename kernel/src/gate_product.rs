@@ -2,7 +2,7 @@
 //! slots of those gates: forward, backward, and the gradient of the weights. Dropout masks lie on the operand, where
 //! there are any.
 
-use crate::cell::Kind;
+use crate::cell::Part;
 use crate::dropout::DropoutMasks;
 use crate::grid::{Grid, Operand};
 use crate::isa::outline;
@@ -185,13 +185,13 @@ impl<'a> GateProduct<'a> {
 }
 
 /// The products of a cell's parts with the recurrent kernel; `weights` and `masks` one a part.
-pub(crate) fn recurrent_products(
-    kind: Kind,
-    weights: &[Vec<Packed>],
+pub(crate) fn recurrent_products<'a>(
+    parts: &'static [Part],
+    weights: &'a [Vec<Packed>],
     masks: Vec<DropoutMasks>,
     slots: Grid,
-) -> Vec<GateProduct<'_>> {
+) -> Vec<GateProduct<'a>> {
     let mut masks = masks.into_iter();
-    let parts = kind.parts().iter().zip(weights);
+    let parts = parts.iter().zip(weights);
     parts.map(|(part, packed)| GateProduct::new(packed, part.gates, masks.next(), slots)).collect()
 }

@@ -2,7 +2,7 @@
 //! outputs are masked.
 
 use crate::buffer::Buffer;
-use crate::cell::Kind;
+use crate::cell::Cell;
 use crate::grid::{GROUP, Grid};
 use crate::lane_layout::LaneLayout;
 use crate::layer::{Input, Layer};
@@ -82,14 +82,15 @@ pub(crate) struct Plan {
     pub state: usize,
     pub slot: usize,
     pub input: usize,
+    /// Floats of a step's h: of one slot of the states.
+    pub h: usize,
     /// Steps kept: all for a backward pass, else as many as are made ready.
     steps: usize,
 }
 
 impl Plan {
     /// For a block of `rows` sequences, `M` vectors a slot; `kept` steps, if a backward pass is to come.
-    pub fn new<const M: usize>(
-        kind: Kind,
+    pub fn new<C: Cell, const M: usize>(
         layout: LaneLayout,
         rows: usize,
         projected: bool,
@@ -97,8 +98,8 @@ impl Plan {
     ) -> Self {
         let grid = |vectors, slots| layout.grid(rows.div_ceil(M * layout.shared), vectors, slots);
         let floats = |grid: Grid| grid.len(M) * layout.lanes;
-        let states = grid(layout.vectors(), kind.states());
-        let slots = grid(layout.vectors(), kind.slots());
+        let states = grid(layout.vectors(), C::STATES);
+        let slots = grid(layout.vectors(), C::SLOTS);
         let inputs = grid(layout.feature_vectors(), 1);
         Self {
             states,
@@ -107,14 +108,9 @@ impl Plan {
             state: floats(states),
             slot: floats(slots),
             input: if projected { 0 } else { floats(inputs) },
+            h: floats(Grid { slots: 1, ..states }),
             steps: kept.unwrap_or(AHEAD),
         }
-    }
-
-    /// Floats of one state of all sequences: a grid of one slot.
-    #[inline(always)]
-    pub fn of_units(&self) -> usize {
-        self.state / self.states.slots
     }
 
     /// Floats of the block's memory.
@@ -128,4 +124,13 @@ impl Plan {
         let (slots, inputs) = rest.split_at_mut(self.steps * self.slot);
         (states, slots, inputs)
     }
+}
+
+/// A block on its way through a layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk<'a> {
+    pub layer: &'a Layer,
+    pub input: &'a Input<'a>,
+    pub block: Block,
+    pub plan: Plan,
 }
