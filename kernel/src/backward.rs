@@ -149,7 +149,10 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
             let states = &states[first * plan.state..][..steps * plan.state];
             let slots = &mut slots[first * plan.slot..][..steps * plan.slot];
             let d_outs = &mut d_outs[..steps * plan.h];
-            outline(simd, ReadOutputGradients::<M> { walk, first, first_valid, d_out, d_outs: &mut *d_outs });
+            if layer.gives_output(first..end, time) {
+                let d_outs = &mut *d_outs;
+                outline(simd, ReadOutputGradients::<M> { walk, first, first_valid, d_out, d_outs });
+            }
             for step in (0..steps).rev() {
                 if layer.output_at(first + step, time).is_some() {
                     let d_out = &d_outs[step * plan.h..];

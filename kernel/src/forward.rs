@@ -143,8 +143,10 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
                 step_forward::<S, C, M>(simd, walk, &recurrent, previous, next, slots, &mut scratch);
                 keep_masked::<S, M>(simd, walk, first + step, previous, next);
             }
-            let states = &states[plan.state..];
-            outline(simd, GiveOutputs::<M> { walk, first, states, first_valid, out: &mut *out });
+            if layer.gives_output(first..first + steps, time) {
+                let states = &states[plan.state..];
+                outline(simd, GiveOutputs::<M> { walk, first, states, first_valid, out: &mut *out });
+            }
             first += steps;
         }
         save.then_some(memory)
@@ -212,12 +214,12 @@ fn keep_masked<S: Simd, const M: usize>(
     previous: &[f32],
     next: &mut [f32],
 ) {
-    let Some(mask) = walk.input.mask else { return };
-    let (states, time) = (walk.plan.states, walk.input.time);
-    let at = walk.layer.at(step, time);
-    for row in 0..states.rows(M) {
-        if mask[walk.block.sequence(row) * time + at] == 0 {
-            states.set_row::<S, M>(simd, Some(previous), next, row);
+    let Walk { layer, input, block, plan } = *walk;
+    let Some(mask) = input.mask else { return };
+    let at = layer.at(step, input.time);
+    for row in 0..plan.states.rows(M) {
+        if mask[block.sequence(row) * input.time + at] == 0 {
+            plan.states.set_row::<S, M>(simd, Some(previous), next, row);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::cell::Kind;
+use std::ops::Range;
 
 /// What a layer computes, apart from its weights. Below, F is `features`, u is `units`, G and S are the kind's gates
 /// and states, B the batch and T the time steps.
@@ -56,6 +57,11 @@ impl Layer {
             true => Some(step * self.units),
             false => (step + 1 == time).then_some(0),
         }
+    }
+
+    /// Whether something is given at one of some steps of the walk: an output, or the final states.
+    pub(crate) fn gives_output(&self, steps: Range<usize>, time: usize) -> bool {
+        self.return_sequences || steps.end == time
     }
 
     /// Whether the activations are Keras's defaults.
