@@ -37,6 +37,12 @@ use pulp::Simd;
 /// keep a processor's multipliers busy.
 pub(crate) const GROUP: usize = 4;
 
+/// Whether two sequences may share a vector, where a slot has `m` of them: half a vector is still to be made of whole tiles
+/// of sums, and the batch is to fill a group.
+pub(crate) const fn may_share(lanes: usize, m: usize) -> bool {
+    lanes >= 8 && m == GROUP
+}
+
 /// The groups of a block and the vectors of each.
 #[derive(Clone, Copy)]
 pub(crate) struct Grid {

@@ -1,9 +1,8 @@
 //! How a layer's units and features lie in the lanes of vectors.
 
-use crate::grid::{GROUP, Grid};
+use crate::grid::{GROUP, Grid, may_share};
 use crate::isa::{dispatch, dispatch_for, lanes, lanes_for};
 use crate::layer::Layer;
-use crate::outer::ROWS;
 use crate::packed::{Packed, unpack};
 use pulp::WithSimd;
 use std::ops::Range;
@@ -27,8 +26,7 @@ impl LaneLayout {
         let gates = layer.kind.gates();
         let starts = gates + layer.kind.bias_rows() - 1;
         let (units, features) = (layer.units, layer.features);
-        // Half a vector is still to be made of whole tiles of sums.
-        let halved = lanes() / 2 >= ROWS && 2 * units <= lanes() && batch >= 2 * GROUP;
+        let halved = may_share(lanes(), GROUP) && 2 * units <= lanes() && batch >= 2 * GROUP;
         let (lanes, shared) = if halved { (lanes(), 2) } else { (lanes_for(units), 1) };
         Self { lanes, shared, units, features, gates, starts }
     }

@@ -1,7 +1,7 @@
 //! The sum of outer products, over the rows of a group, the groups of a step and the steps: the gradient of weights.
 
 use crate::buffer::Buffer;
-use crate::grid::{Grid, Operand};
+use crate::grid::{Grid, Operand, may_share};
 use crate::packed::abreast;
 use crate::product::{IN_PLACE, splat};
 use pulp::{Simd, WithSimd};
@@ -23,7 +23,7 @@ pub(crate) struct Outer<'a, const M: usize> {
 }
 
 /// Rows of a tile of sums.
-pub(crate) const ROWS: usize = 4;
+const ROWS: usize = 4;
 
 impl<const M: usize> WithSimd for Outer<'_, M> {
     type Output = ();
@@ -47,8 +47,8 @@ impl<const M: usize> WithSimd for Outer<'_, M> {
             (walk, Some(&mut *d_copy))
         };
         match self.a.grid.shared {
-            1 => self.panels::<S, 1>(simd, a, d_copy),
-            _ => self.panels::<S, 2>(simd, a, d_copy),
+            2 if const { may_share(S::F32_LANES, M) } => self.panels::<S, 2>(simd, a, d_copy),
+            _ => self.panels::<S, 1>(simd, a, d_copy),
         }
     }
 }
@@ -67,8 +67,10 @@ impl<const M: usize> Outer<'_, M> {
     #[inline(always)]
     fn check<S: Simd>(&self) {
         let lanes = S::F32_LANES;
-        let width = lanes >> (self.a.grid.shared - 1);
-        assert!(self.a.grid.shared <= 2 && width.is_multiple_of(ROWS) && self.a.slots.len() == 1);
+        let shared = self.a.grid.shared;
+        assert!(shared == 1 || shared == 2 && may_share(lanes, M));
+        let width = lanes >> (shared - 1);
+        assert!(width.is_multiple_of(ROWS) && self.a.slots.len() == 1);
         let start = (self.steps - 1) * self.a_step * M * lanes;
         let last = Operand { floats: &self.a.floats[start.min(self.a.floats.len())..], ..self.a };
         assert!(last.fits::<S, M>(self.groups));
@@ -109,8 +111,8 @@ impl<const M: usize> Outer<'_, M> {
         while column < columns {
             let d_copy = d_copy.as_deref_mut();
             match (columns - column).min(abreast(S::F32_LANES)) {
-                4 => self.panel::<S, 4, P>(simd, column, a, d_copy),
-                3 => self.panel::<S, 3, P>(simd, column, a, d_copy),
+                4 if const { abreast(S::F32_LANES) == 4 } => self.panel::<S, 4, P>(simd, column, a, d_copy),
+                3 if const { abreast(S::F32_LANES) == 4 } => self.panel::<S, 3, P>(simd, column, a, d_copy),
                 2 => self.panel::<S, 2, P>(simd, column, a, d_copy),
                 _ => self.panel::<S, 1, P>(simd, column, a, d_copy),
             }

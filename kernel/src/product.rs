@@ -1,11 +1,9 @@
-//! The two products that a time loop is made of, as register tiles over groups: rows times packed weights, and the sum
-//! over rows of outer products.
+//! Rows times packed weights: sums of a few columns for a group at a time, which stay in registers.
 //!
-//! A *tile* of memory is the `M` vectors of a slot, of as many sequences or twice as many (see [`grid`](super::grid)); positions are counted in
-//! tiles.
+//! Positions are counted in tiles, the `M` vectors of a slot (see [`grid`](crate::grid)).
 
 use crate::buffer::Buffer;
-use crate::grid::{GROUP, Grid, Operand};
+use crate::grid::{GROUP, Grid, Operand, may_share};
 use crate::packed::{Packed, abreast};
 use pulp::{Simd, WithSimd};
 
@@ -73,8 +71,8 @@ impl<const M: usize> WithSimd for Product<'_, M> {
             }
         };
         match grid.shared {
-            1 => self.panels::<S, 1>(simd, &rows),
-            _ => self.panels::<S, 2>(simd, &rows),
+            2 if const { may_share(S::F32_LANES, M) } => self.panels::<S, 2>(simd, &rows),
+            _ => self.panels::<S, 1>(simd, &rows),
         }
     }
 }
@@ -98,7 +96,8 @@ impl<const M: usize> Product<'_, M> {
         let Packed { len, width, segments, columns, ref floats } = *self.weights;
         assert!(self.columns.len() == columns && self.a.slots.len() == segments);
         let Grid { vectors, shared, .. } = self.a.grid;
-        assert!(shared <= 2 && width * shared == S::F32_LANES);
+        assert!(shared == 1 || shared == 2 && may_share(S::F32_LANES, M));
+        assert!(width * shared == S::F32_LANES);
         assert!((vectors - 1) * width < len && len <= vectors * width);
         assert!(floats.len() >= vectors * width * segments * columns * S::F32_LANES);
         assert!(self.a.fits::<S, M>(self.groups));
@@ -139,8 +138,8 @@ impl<const M: usize> Product<'_, M> {
         let mut column = 0;
         while column < columns {
             match (columns - column).min(abreast(S::F32_LANES)) {
-                4 => self.panel::<S, 4, P>(simd, column, rows),
-                3 => self.panel::<S, 3, P>(simd, column, rows),
+                4 if const { abreast(S::F32_LANES) == 4 } => self.panel::<S, 4, P>(simd, column, rows),
+                3 if const { abreast(S::F32_LANES) == 4 } => self.panel::<S, 3, P>(simd, column, rows),
                 2 => self.panel::<S, 2, P>(simd, column, rows),
                 _ => self.panel::<S, 1, P>(simd, column, rows),
             }
@@ -148,14 +147,12 @@ impl<const M: usize> Product<'_, M> {
         }
     }
 
+    /// A few columns side by side.
     #[inline(always)]
     fn panel<S: Simd, const N: usize, const P: usize>(&mut self, simd: S, column: usize, rows: &Rows<'_>) {
         let vectors = self.a.grid.vectors;
-        let slots = rows.slots;
-        let width = S::F32_LANES / P;
-        let tail = self.weights.len - (vectors - 1) * width;
+        let depth = rows.slots.len() * (S::F32_LANES / P);
         let tile = M * S::F32_LANES;
-        let depth = slots.len() * width;
         let mut at = [0; N];
         at.copy_from_slice(&self.columns[column..column + N]);
         // SAFETY: `check` has made sure that the columns of each group lie within `out`, the slots of each group's
@@ -171,56 +168,9 @@ impl<const M: usize> Product<'_, M> {
                 let mut out = out;
                 let mut a = rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile);
                 for _ in 0..self.groups {
-                    let mut sums = [[simd.splat_f32s(0.0); M]; N];
-                    // Where a few columns of a few rows make too few sums, every other feature goes to a second set.
-                    let mut others = sums;
-                    match self.base {
-                        Base::Zeros if first == 0 => {}
-                        Base::Vectors(floats) if first == 0 => {
-                            let vectors = floats.as_ptr().cast::<S::f32s>();
-                            for n in 0..N {
-                                sums[n] = [vectors.add(at[n]).read_unaligned(); M];
-                            }
-                        }
-                        _ => {
-                            for n in 0..N {
-                                sums[n] = out.add(at[n]).read();
-                            }
-                        }
-                    }
-                    let mut weights = panel.add(first * depth);
-                    for v in first..last {
-                        let a = a.add((v - first) * rows.of_vector * tile);
-                        for s in 0..slots.len() {
-                            let a = a.add(*slots.get_unchecked(s) * tile);
-                            if v + 1 == vectors && tail < width {
-                                for k in 0..tail {
-                                    rank_one::<S, M, N, P>(simd, &mut sums, a.add(k * P), weights.add(k));
-                                }
-                            } else {
-                                let mut k = 0;
-                                while k < width {
-                                    for k in k..k + 4 {
-                                        let sums = if N * M <= GROUP && k % 2 == 1 {
-                                            &mut others
-                                        } else {
-                                            &mut sums
-                                        };
-                                        rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
-                                    }
-                                    k += 4;
-                                }
-                            }
-                            weights = weights.add(width);
-                        }
-                    }
-                    if N * M <= GROUP {
-                        for n in 0..N {
-                            for m in 0..M {
-                                sums[n][m] = simd.add_f32s(sums[n][m], others[n][m]);
-                            }
-                        }
-                    }
+                    let mut sums = self.sums_so_far::<S, N>(simd, first, out, at);
+                    let weights = panel.add(first * depth);
+                    self.add_vectors::<S, N, P>(simd, (first, last), rows, a, weights, &mut sums);
                     for n in 0..N {
                         out.add(at[n]).write(sums[n]);
                     }
@@ -228,6 +178,92 @@ impl<const M: usize> Product<'_, M> {
                     a = a.wrapping_add(rows.of_group * tile);
                 }
                 first = last;
+            }
+        }
+    }
+
+    /// What the products of the vectors from `first` on are added to: the base, or what those before have made of it.
+    ///
+    /// # Safety
+    /// `out` is at a group's first tile, which has the tiles `at`, as the base has vectors there.
+    #[inline(always)]
+    unsafe fn sums_so_far<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        out: *const [S::f32s; M],
+        at: [usize; N],
+    ) -> [[S::f32s; M]; N] {
+        let mut sums = [[simd.splat_f32s(0.0); M]; N];
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.base {
+                Base::Zeros if first == 0 => {}
+                Base::Vectors(floats) if first == 0 => {
+                    let vectors = floats.as_ptr().cast::<S::f32s>();
+                    for n in 0..N {
+                        sums[n] = [vectors.add(at[n]).read_unaligned(); M];
+                    }
+                }
+                _ => {
+                    for n in 0..N {
+                        sums[n] = out.add(at[n]).read();
+                    }
+                }
+            }
+        }
+        sums
+    }
+
+    /// Adds a group's products for the vectors from `first` to `last`.
+    ///
+    /// # Safety
+    /// `a` is at the group's vector `first`, and `weights` at the panel's row for it.
+    #[inline(always)]
+    unsafe fn add_vectors<S: Simd, const N: usize, const P: usize>(
+        &self,
+        simd: S,
+        (first, last): (usize, usize),
+        rows: &Rows<'_>,
+        a: *const f32,
+        mut weights: *const [S::f32s; N],
+        sums: &mut [[S::f32s; M]; N],
+    ) {
+        let (vectors, width) = (self.a.grid.vectors, S::F32_LANES / P);
+        let tail = self.weights.len - (vectors - 1) * width;
+        let tile = M * S::F32_LANES;
+        // Where a few columns of a few rows make too few sums, every other feature goes to a second set.
+        let mut others = [[simd.splat_f32s(0.0); M]; N];
+        // SAFETY: the caller's promise: each vector has the slots of `rows`, and the panel a row for each feature.
+        unsafe {
+            for v in first..last {
+                let a = a.add((v - first) * rows.of_vector * tile);
+                for s in 0..rows.slots.len() {
+                    let a = a.add(*rows.slots.get_unchecked(s) * tile);
+                    if v + 1 == vectors && tail < width {
+                        for k in 0..tail {
+                            rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
+                        }
+                    } else {
+                        let mut k = 0;
+                        while k < width {
+                            for k in k..k + 4 {
+                                let sums =
+                                    if N * M <= GROUP && k % 2 == 1 { &mut others } else { &mut *sums };
+                                rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
+                            }
+                            k += 4;
+                        }
+                    }
+                    weights = weights.add(width);
+                }
+            }
+        }
+        if N * M <= GROUP {
+            for n in 0..N {
+                for m in 0..M {
+                    sums[n][m] = simd.add_f32s(sums[n][m], others[n][m]);
+                }
             }
         }
     }
