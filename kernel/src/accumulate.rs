@@ -4,7 +4,8 @@
 use crate::buffer::Buffer;
 use crate::grid::deinterleave;
 use crate::layer::Rows;
-use pulp::Simd;
+use crate::plan::Walk;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// The sum of all, in their order, whichever thread was first.
@@ -46,9 +47,83 @@ pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> Vec<f32> 
     sums
 }
 
+/// Adds the gradients of the steps from `first` on to the rows of a table: those of its projection, of the table itself,
+/// and their squares, each where there is room for it.
+pub(crate) struct AddRows<'a, const M: usize> {
+    pub walk: &'a Walk<'a>,
+    pub first: usize,
+    pub rows: Rows<'a>,
+    pub slots: &'a [f32],
+    pub dx: &'a [f32],
+    pub projection: &'a mut [f32],
+    pub table: &'a mut [f32],
+    pub squares: &'a mut [f32],
+}
+
+impl<const M: usize> WithSimd for AddRows<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let plan = self.walk.plan;
+        let of_features = plan.inputs.len(M) * S::F32_LANES;
+        for (index, slots) in self.slots.chunks_exact(plan.slot).enumerate() {
+            self.step(simd, self.first + index, slots, &self.dx[index * of_features..][..of_features]);
+        }
+    }
+}
+
+impl<const M: usize> AddRows<'_, M> {
+    #[inline(always)]
+    fn step<S: Simd>(&mut self, simd: S, step: usize, slots: &[f32], dx: &[f32]) {
+        let Walk { layer, input, block, plan } = *self.walk;
+        let (grid, features, gates) = (plan.slots, plan.inputs.vectors, layer.kind.gates());
+        let (shared, width, stride) = (grid.shared, grid.width(simd), grid.vectors * grid.slots);
+        let at = layer.at(step, input.time);
+        let slots = pulp::as_arrays::<M, _>(S::as_simd_f32s(slots).0).0;
+        let dx = pulp::as_arrays::<M, _>(S::as_simd_f32s(dx).0).0;
+        let mut row = 0;
+        while row < block.rows {
+            let (group, m) = (row / shared / M, row / shared % M);
+            // Of an odd sequence at the end the partner's gradient is 0, wherever it is added.
+            let mut ids = [0; 2];
+            for of in 0..2 {
+                let sequence = block.sequence(row + of.min(shared - 1));
+                ids[of] = self.rows.ids[sequence * input.time + at] as usize;
+            }
+            if !self.projection.is_empty() {
+                let slots = &slots[group * stride..][..stride];
+                let mut sums = two_rows(self.projection, ids, grid.vectors * gates * width);
+                for v in 0..grid.vectors {
+                    for gate in 0..gates {
+                        // SAFETY: `two_rows` has made sure of so many sums.
+                        sums = unsafe { add_vector(simd, shared, slots[v * grid.slots + gate][m], sums) };
+                    }
+                }
+            }
+            let dx = &dx[group * features..][..features];
+            if !self.table.is_empty() {
+                let mut sums = two_rows(self.table, ids, features * width);
+                for v in 0..features {
+                    // SAFETY: as above.
+                    sums = unsafe { add_vector(simd, shared, dx[v][m], sums) };
+                }
+            }
+            if !self.squares.is_empty() {
+                let mut sums = two_rows(self.squares, ids, features * width);
+                for v in 0..features {
+                    // SAFETY: as above.
+                    sums = unsafe { add_vector(simd, shared, simd.mul_f32s(dx[v][m], dx[v][m]), sums) };
+                }
+            }
+            row += shared;
+        }
+    }
+}
+
 /// The sums of two rows of a table, `len` for each.
 #[inline(always)]
-pub(crate) fn two_rows(table: &mut [f32], rows: [usize; 2], len: usize) -> [*mut f32; 2] {
+fn two_rows(table: &mut [f32], rows: [usize; 2], len: usize) -> [*mut f32; 2] {
     assert!((rows[0].max(rows[1]) + 1) * len <= table.len());
     let table = table.as_mut_ptr();
     [table.wrapping_add(rows[0] * len), table.wrapping_add(rows[1] * len)]
@@ -61,12 +136,7 @@ pub(crate) fn two_rows(table: &mut [f32], rows: [usize; 2], len: usize) -> [*mut
 /// As many sums as a vector has floats of a sequence stand at each; at the second only if two share it. They may be the
 /// same.
 #[inline(always)]
-pub(crate) unsafe fn add_vector<S: Simd>(
-    simd: S,
-    shared: usize,
-    d: S::f32s,
-    sums: [*mut f32; 2],
-) -> [*mut f32; 2] {
+unsafe fn add_vector<S: Simd>(simd: S, shared: usize, d: S::f32s, sums: [*mut f32; 2]) -> [*mut f32; 2] {
     // SAFETY: the caller's promise; half a vector is written to each of the halves.
     unsafe {
         if shared == 1 {

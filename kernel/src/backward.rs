@@ -1,16 +1,15 @@
 //! The backward pass.
 
-use crate::accumulate::{add_vector, sum_in_order, two_rows};
+use crate::accumulate::{AddRows, sum_in_order};
 use crate::buffer::Buffer;
 use crate::cell::{Cell, Factor};
 use crate::cells::{StepBackward, with_cell};
-use crate::dropout::masks;
-use crate::gate_product::{GateProduct, Steps, Target, recurrent_products};
+use crate::gate_product::{GateProduct, Products, Steps, Target};
 use crate::gradients::{Sums, Tables, gradients};
 use crate::grid::{GROUP, Grid, Operand, part_of, rows_mut};
 use crate::isa::outline;
 use crate::lane_layout::LaneLayout;
-use crate::layer::{Gradients, Input, Layer, Rows};
+use crate::layer::{Gradients, Input, Layer};
 use crate::plan::{Block, Plan, Saved, Walk, block_rows, fills_group, shows};
 use crate::weights::Weights;
 use pulp::{Simd, WithSimd};
@@ -20,7 +19,7 @@ use std::marker::PhantomData;
 /// Steps whose outer products are summed in one go: their gradients are still in the cache.
 const STEPS: usize = 8;
 
-/// The gradients, given those of [`forward`](crate::forward)'s output in `d_out`; that of the input only if `want_x`.
+/// The gradients, given those of [`forward`](crate::forward())'s output in `d_out`; that of the input only if `want_x`.
 /// Consumes what the forward pass saved.
 pub fn backward(
     layer: &Layer,
@@ -129,10 +128,7 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         let (layout, time, projected) = (weights.layout, input.time, tables.projected.is_some());
         let plan = Plan::new::<C, M>(layout, block.rows, projected, Some(time));
         let walk = &Walk { layer, input, block, plan };
-        let (input_masks, state_masks) = masks::<M>(walk, S::F32_LANES);
-        let gates = layout.input_gates();
-        let kernel = GateProduct::new(&weights.kernel, &gates, input_masks, plan.slots);
-        let recurrent = recurrent_products(C::PARTS, &weights.recurrent, state_masks, plan.slots);
+        let products = &Products::new::<M>(walk, weights, C::PARTS, S::F32_LANES);
         let (states, slots, inputs) = plan.cut(memory);
         let of_features = plan.inputs.len(M) * S::F32_LANES;
         let mut scratch = Scratch::new(walk, of_features);
@@ -160,51 +156,28 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
                 }
                 let previous = &states[step * plan.state..][..plan.state];
                 let slots = &mut slots[step * plan.slot..][..plan.slot];
-                step_back::<S, C, M>(simd, walk, &recurrent, first + step, previous, slots, &mut scratch);
+                step_back::<S, C, M>(
+                    simd,
+                    walk,
+                    &products.recurrent,
+                    first + step,
+                    previous,
+                    slots,
+                    &mut scratch,
+                );
             }
             let dx = &mut dx[..steps * of_features];
             if wants_dx {
                 let columns = &scratch.columns[..plan.inputs.vectors];
                 let target = Target { floats: &mut *dx, grid: plan.inputs, columns, adds: false };
-                kernel.backward::<S, M>(simd, steps, slots, target, &mut scratch.masked);
+                products.kernel.backward::<S, M>(simd, steps, slots, target, &mut scratch.masked);
                 if let Some(d_x) = &mut d_x {
-                    outline(simd, GiveInputGradients::<M> { walk, first, dx: &*dx, d_x: &mut **d_x });
+                    outline(simd, GiveInputGradients::<M> { walk, first, dx: &*dx, d_x });
                 }
             }
-            let [bias, mut d_recurrent, d_kernel, table, squares] = sums.cut(share);
-            for slots in slots.chunks_exact(plan.slot) {
-                add_bias::<S, M>(simd, plan.slots, layout.starts, slots, bias);
-            }
-            let slots = &*slots;
-            if let Some(rows) = tables.projected.or(tables.by_row) {
-                let projection = if projected { &mut *d_kernel } else { &mut [] };
-                outline(
-                    simd,
-                    AddRows::<M> { walk, first, rows, slots, dx: &*dx, projection, table, squares },
-                );
-            }
-            let slots = Steps { first: slots, step: plan.slot };
-            if !projected {
-                let x = Operand { floats: &inputs[first * plan.input..], grid: plan.inputs, slots: &[0] };
-                let x = Steps { first: x, step: plan.input };
-                kernel.add_gradient::<S, M>(simd, steps, x, slots, d_kernel, &mut scratch.masked);
-            }
-            for (part, product) in C::PARTS.iter().zip(&recurrent) {
-                let slot;
-                let a = match part.factor {
-                    Factor::PreviousState => {
-                        let first = Operand { floats: states, grid: plan.states, slots: &[0] };
-                        Steps { first, step: plan.state }
-                    }
-                    Factor::Slot(index) => {
-                        slot = [index];
-                        let first = Operand { floats: slots.first, grid: plan.slots, slots: &slot };
-                        Steps { first, step: plan.slot }
-                    }
-                };
-                let masked = &mut scratch.masked;
-                d_recurrent = product.add_gradient::<S, M>(simd, steps, a, slots, d_recurrent, masked);
-            }
+            let inputs = if projected { &[] } else { &inputs[first * plan.input..][..steps * plan.input] };
+            let chunk = Chunk { first, states, slots: &*slots, inputs, dx: &*dx };
+            add_gradients::<S, C, M>(simd, walk, &pass, products, chunk, share, &mut scratch.masked);
             end = first;
         }
         give_d_states::<S, M>(simd, walk, &scratch.gradient, d_states);
@@ -318,6 +291,61 @@ fn add_bias<S: Simd, const M: usize>(simd: S, grid: Grid, starts: usize, slots: 
     }
 }
 
+/// Some steps of a block on the way back.
+struct Chunk<'a> {
+    first: usize,
+    /// The states before each step.
+    states: &'a [f32],
+    /// The slots, which hold gradients.
+    slots: &'a [f32],
+    /// The inputs, unless they were projected.
+    inputs: &'a [f32],
+    /// The inputs' gradients, where they are wanted.
+    dx: &'a [f32],
+}
+
+/// Adds the gradients of the weights, and those of a table, for some steps.
+#[inline(always)]
+fn add_gradients<S: Simd, C: Cell, const M: usize>(
+    simd: S,
+    walk: &Walk<'_>,
+    pass: &Pass<'_>,
+    products: &Products<'_>,
+    chunk: Chunk<'_>,
+    share: &mut [f32],
+    masked: &mut [f32],
+) {
+    let (plan, Tables { projected, by_row }) = (walk.plan, pass.tables);
+    let Chunk { first, states, slots, inputs, dx } = chunk;
+    let steps = slots.len() / plan.slot;
+    let [bias, mut d_recurrent, d_kernel, table, squares] = pass.sums.cut(share);
+    for slots in slots.chunks_exact(plan.slot) {
+        add_bias::<S, M>(simd, plan.slots, pass.weights.layout.starts, slots, bias);
+    }
+    if let Some(rows) = projected.or(by_row) {
+        let projection = if projected.is_some() { &mut *d_kernel } else { &mut [] };
+        outline(simd, AddRows::<M> { walk, first, rows, slots, dx, projection, table, squares });
+    }
+    let d = Steps { first: slots, step: plan.slot };
+    if projected.is_none() {
+        let x = Operand { floats: inputs, grid: plan.inputs, slots: &[0] };
+        let x = Steps { first: x, step: plan.input };
+        products.kernel.add_gradient::<S, M>(simd, steps, x, d, d_kernel, masked);
+    }
+    for (part, product) in C::PARTS.iter().zip(&products.recurrent) {
+        let slot;
+        let (a, step) = match part.factor {
+            Factor::PreviousState => (Operand { floats: states, grid: plan.states, slots: &[0] }, plan.state),
+            Factor::Slot(index) => {
+                slot = [index];
+                (Operand { floats: slots, grid: plan.slots, slots: &slot }, plan.slot)
+            }
+        };
+        let a = Steps { first: a, step };
+        d_recurrent = product.add_gradient::<S, M>(simd, steps, a, d, d_recurrent, masked);
+    }
+}
+
 /// Gives the gradients of the initial states.
 #[inline(always)]
 fn give_d_states<S: Simd, const M: usize>(simd: S, walk: &Walk<'_>, gradient: &[f32], d_states: &mut [f32]) {
@@ -396,80 +424,6 @@ impl<const M: usize> WithSimd for GiveInputGradients<'_, M> {
                 grid.take::<S, M>(simd, S::as_simd_f32s(dx).0, d_x, row, 0);
             }
             row += grid.shared;
-        }
-    }
-}
-
-/// Adds the gradients of the steps from `first` on to the rows of a table: those of its projection, of the table itself,
-/// and their squares, each where there is room for it.
-struct AddRows<'a, const M: usize> {
-    walk: &'a Walk<'a>,
-    first: usize,
-    rows: Rows<'a>,
-    slots: &'a [f32],
-    dx: &'a [f32],
-    projection: &'a mut [f32],
-    table: &'a mut [f32],
-    squares: &'a mut [f32],
-}
-
-impl<const M: usize> WithSimd for AddRows<'_, M> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let plan = self.walk.plan;
-        let of_features = plan.inputs.len(M) * S::F32_LANES;
-        for (index, slots) in self.slots.chunks_exact(plan.slot).enumerate() {
-            self.step(simd, self.first + index, slots, &self.dx[index * of_features..][..of_features]);
-        }
-    }
-}
-
-impl<const M: usize> AddRows<'_, M> {
-    #[inline(always)]
-    fn step<S: Simd>(&mut self, simd: S, step: usize, slots: &[f32], dx: &[f32]) {
-        let Walk { layer, input, block, plan } = *self.walk;
-        let (grid, features, gates) = (plan.slots, plan.inputs.vectors, layer.kind.gates());
-        let (shared, width, stride) = (grid.shared, grid.width(simd), grid.vectors * grid.slots);
-        let at = layer.at(step, input.time);
-        let slots = pulp::as_arrays::<M, _>(S::as_simd_f32s(slots).0).0;
-        let dx = pulp::as_arrays::<M, _>(S::as_simd_f32s(dx).0).0;
-        let mut row = 0;
-        while row < block.rows {
-            let (group, m) = (row / shared / M, row / shared % M);
-            // Of an odd sequence at the end the partner's gradient is 0, wherever it is added.
-            let mut ids = [0; 2];
-            for of in 0..2 {
-                let sequence = block.sequence(row + of.min(shared - 1));
-                ids[of] = self.rows.ids[sequence * input.time + at] as usize;
-            }
-            if !self.projection.is_empty() {
-                let slots = &slots[group * stride..][..stride];
-                let mut sums = two_rows(self.projection, ids, grid.vectors * gates * width);
-                for v in 0..grid.vectors {
-                    for gate in 0..gates {
-                        // SAFETY: `two_rows` has made sure of so many sums.
-                        sums = unsafe { add_vector(simd, shared, slots[v * grid.slots + gate][m], sums) };
-                    }
-                }
-            }
-            let dx = &dx[group * features..][..features];
-            if !self.table.is_empty() {
-                let mut sums = two_rows(self.table, ids, features * width);
-                for v in 0..features {
-                    // SAFETY: as above.
-                    sums = unsafe { add_vector(simd, shared, dx[v][m], sums) };
-                }
-            }
-            if !self.squares.is_empty() {
-                let mut sums = two_rows(self.squares, ids, features * width);
-                for v in 0..features {
-                    // SAFETY: as above.
-                    sums = unsafe { add_vector(simd, shared, simd.mul_f32s(dx[v][m], dx[v][m]), sums) };
-                }
-            }
-            row += shared;
         }
     }
 }

@@ -3,8 +3,7 @@
 use crate::buffer::Buffer;
 use crate::cell::{Cell, Factor};
 use crate::cells::{StepForward, with_cell};
-use crate::dropout::masks;
-use crate::gate_product::{GateProduct, recurrent_products};
+use crate::gate_product::{GateProduct, Products};
 use crate::grid::{GROUP, Grid, Operand, interleave, part_of, rows_mut};
 use crate::isa::outline;
 use crate::lane_layout::LaneLayout;
@@ -17,7 +16,7 @@ use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Runs the layer: `out` is (B, [`Layer::rows_out`], u), each sequence's outputs, followed by its final states if they are
-/// to be given. With `save`, what [`backward`](crate::backward) needs is returned.
+/// to be given. With `save`, what [`backward`](crate::backward()) needs is returned.
 pub fn forward(
     layer: &Layer,
     input: &Input<'_>,
@@ -106,10 +105,7 @@ impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
         let (time, layout) = (input.time, weights.layout);
         let plan = Plan::new::<C, M>(layout, block.rows, projection.is_some(), save.then_some(time));
         let walk = &Walk { layer, input, block, plan };
-        let (input_masks, state_masks) = masks::<M>(walk, S::F32_LANES);
-        let gates = layout.input_gates();
-        let kernel = GateProduct::new(&weights.kernel, &gates, input_masks, plan.slots);
-        let recurrent = recurrent_products(C::PARTS, &weights.recurrent, state_masks, plan.slots);
+        let Products { kernel, recurrent } = Products::new::<M>(walk, weights, C::PARTS, S::F32_LANES);
         let masked = (AHEAD * plan.inputs.len(M)).max(plan.states.len(M)) * S::F32_LANES;
         let mut scratch = Scratch { factor: Buffer::new(plan.h), masked: Buffer::new(masked) };
         let first_valid = &*block.first_valid(layer, input);

@@ -3,12 +3,14 @@
 //! there are any.
 
 use crate::cell::Part;
-use crate::dropout::DropoutMasks;
+use crate::dropout::{DropoutMasks, masks};
 use crate::grid::{Grid, Operand};
 use crate::isa::outline;
 use crate::outer::Outer;
 use crate::packed::Packed;
+use crate::plan::Walk;
 use crate::product::{Base, Product};
+use crate::weights::Weights;
 use pulp::Simd;
 
 /// `operand · weights`, for the gates of a kernel.
@@ -184,14 +186,29 @@ impl<'a> GateProduct<'a> {
     }
 }
 
-/// The products of a cell's parts with the recurrent kernel; `weights` and `masks` one a part.
-pub(crate) fn recurrent_products<'a>(
-    parts: &'static [Part],
-    weights: &'a [Vec<Packed>],
-    masks: Vec<DropoutMasks>,
-    slots: Grid,
-) -> Vec<GateProduct<'a>> {
-    let mut masks = masks.into_iter();
-    let parts = parts.iter().zip(weights);
-    parts.map(|(part, packed)| GateProduct::new(packed, part.gates, masks.next(), slots)).collect()
+/// The products of a block.
+pub(crate) struct Products<'a> {
+    /// With the input's kernel.
+    pub kernel: GateProduct<'a>,
+    /// With the recurrent kernel, one a part of the cell.
+    pub recurrent: Vec<GateProduct<'a>>,
+}
+
+impl<'a> Products<'a> {
+    /// For a cell's `parts`, on vectors of `lanes` lanes.
+    pub fn new<const M: usize>(
+        walk: &Walk<'_>,
+        weights: &'a Weights,
+        parts: &'static [Part],
+        lanes: usize,
+    ) -> Self {
+        let slots = walk.plan.slots;
+        let (input_masks, state_masks) = masks::<M>(walk, lanes);
+        let mut state_masks = state_masks.into_iter();
+        let kernel = GateProduct::new(&weights.kernel, weights.layout.input_gates(), input_masks, slots);
+        let parts = parts.iter().zip(&weights.recurrent);
+        let recurrent =
+            parts.map(|(part, packed)| GateProduct::new(packed, part.gates, state_masks.next(), slots));
+        Self { kernel, recurrent: recurrent.collect() }
+    }
 }

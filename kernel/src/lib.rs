@@ -3,7 +3,7 @@
 //! A vector holds several units of one sequence, or of two where the units are few. The batch is cut into *blocks* of
 //! sequences; a block runs through all its time steps on one thread, so that its state never leaves the nearer caches. A
 //! step is a few matrix products with weights that were packed once a batch, and the cell's own arithmetic between them.
-//! Within a block the sequences stand in *groups* ([`grid`]), four vectors of a group side by side: the products and the
+//! Within a block the sequences stand in *groups* (`grid.rs`), four vectors of a group side by side: the products and the
 //! cells work on groups, at distances in memory that the compiler knows.
 //!
 //! The files, from the bottom up; each uses those above it only:

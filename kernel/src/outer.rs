@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 pub(crate) struct Outer<'a, const M: usize> {
     pub groups: usize,
     pub steps: usize,
-    /// Laid out as [`Packed`]: whole vectors of rows. Sequences that share a vector have sums of their own.
+    /// Laid out as [`Packed`](crate::packed::Packed): whole vectors of rows. Sequences that share a vector have sums of their own.
     pub out: &'a mut [f32],
     /// One segment. A step is so many tiles long.
     pub a: Operand<'a>,

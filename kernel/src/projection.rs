@@ -123,9 +123,8 @@ impl WithSimd for Project<'_> {
                 }
             }
         }
-        let gates = layout.input_gates();
         let grid = layout.grid(groups, layout.vectors(), slots);
-        let kernel = GateProduct::new(&weights.kernel, &gates, None, grid);
+        let kernel = GateProduct::new(&weights.kernel, layout.input_gates(), None, grid);
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
         kernel.forward::<S, GROUP>(simd, 1, a, Some(start), &mut projected, &mut []);
         let mut spare = vec![0.0; if count.is_multiple_of(layout.shared) { 0 } else { width }];
@@ -179,9 +178,8 @@ impl WithSimd for ProjectBack<'_> {
         let mut x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
         let mut d_tiles = Buffer::new(all.len(GROUP) * S::F32_LANES);
         let mut d_x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
-        let gates = layout.input_gates();
         let grid = layout.grid(groups, layout.vectors(), layout.gates);
-        let kernel = GateProduct::new(&packed.kernel, &gates, None, grid);
+        let kernel = GateProduct::new(&packed.kernel, layout.input_gates(), None, grid);
         let columns: Vec<usize> = (0..rows.vectors.max(all.vectors)).collect();
         let mut spare = vec![0.0; layout.features];
         let lines = x.chunks(LINES * layout.features).zip(d.chunks(LINES * width));
