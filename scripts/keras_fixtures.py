@@ -240,8 +240,23 @@ def half(k, rng):
     return model, [features(rng, 2, 4, 3)]
 
 
+def attention(k, rng):
+    L = k.layers
+    words, query = k.Input((6,)), k.Input((4, 5))
+    value = L.Embedding(12, 5, mask_zero=True)(words)
+    value = L.GRU(5, return_sequences=True)(value)
+    ys = [
+        L.Attention()([query, value]),
+        L.Attention(use_scale=True, dropout=0.3)([query, value, L.Dense(5)(value)]),
+        *L.Attention(score_mode="concat", use_scale=True)([value, query], return_attention_scores=True),
+        L.Attention()([query, query], use_causal_mask=True),
+    ]
+    ys.append(L.LSTM(2)(ys[0]))
+    return k.Model([words, query], ys), [padded(ids(rng, 3, 6)), features(rng, 3, 4, 5)]
+
+
 MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states,
-          merged_masks]
+          merged_masks, attention]
 
 
 def answer(model, xs):

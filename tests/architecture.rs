@@ -184,7 +184,11 @@ fn collect(folder: &Path, module: &[String], files: &mut BTreeMap<Vec<String>, P
 
 #[test]
 fn no_circles() {
-    let crates = [Crate::read("candle-recurrent", "src"), Crate::read("candle-recurrent-cli", "cli/src")];
+    let crates = [
+        Crate::read("candle-recurrent", "src"),
+        Crate::read("candle-recurrent-kernel", "kernel/src"),
+        Crate::read("candle-recurrent-cli", "cli/src"),
+    ];
     for it in &crates {
         assert!(it.modules.values().any(|module| !module.uses.is_empty()), "{}: nothing was read", it.name);
     }

@@ -37,7 +37,7 @@ impl Model {
     /// (`ModelConfig`).
     ///
     /// # Errors
-    /// As [`load_with`](super::load_with).
+    /// As [`load_with`].
     pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let loaded = load_with(path, options)?;
         Self::new(&loaded.config, loaded.weights.detached())

@@ -13,9 +13,9 @@ const EVALUATION_BATCH: usize = 1024;
 
 /// A model in training: it changes the [`Weights`] that it was made of.
 pub struct Trainer {
-    model: Model,
+    tracked: Model,
     /// The same over detached tensors: no graph is kept of what it computes.
-    detached: Model,
+    model: Model,
     optimizer: RmsProp,
     device: Device,
 }
@@ -30,8 +30,8 @@ impl Trainer {
             weights.trainable().map(|(name, var)| (name.to_string(), var.clone())).collect();
         let device = variables.first().map_or(Device::Cpu, |(_, var)| var.device().clone());
         Ok(Self {
-            model: Model::new(config, weights.var_builder())?,
-            detached: Model::new(config, weights.detached())?,
+            tracked: Model::new(config, weights.var_builder())?,
+            model: Model::new(config, weights.detached())?,
             optimizer: RmsProp::named(variables, optimizer)?,
             device,
         })
@@ -56,7 +56,7 @@ impl Trainer {
         config: &FitConfig,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
-        fit(&self.model, &self.detached, &mut self.optimizer, train, validation, config, observer)
+        fit(&self.tracked, &self.model, &mut self.optimizer, train, validation, config, observer)
     }
 
     /// Loss and accuracy on a data set.
@@ -64,12 +64,12 @@ impl Trainer {
     /// # Errors
     /// As [`evaluate`].
     pub fn evaluate(&self, dataset: &Dataset) -> Result<Evaluation> {
-        evaluate(&self.detached, dataset, EVALUATION_BATCH, &self.device)
+        evaluate(&self.model, dataset, EVALUATION_BATCH, &self.device)
     }
 
     /// The model with the weights as they are now, for prediction.
     pub fn model(&self) -> &Model {
-        &self.detached
+        &self.model
     }
 
     /// The optimiser.

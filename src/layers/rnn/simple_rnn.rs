@@ -108,12 +108,12 @@ impl RNN for SimpleRnn {
     }
 
     fn step(&self, xs: &Tensor, state_before: &SimpleRnnState) -> Result<SimpleRnnState> {
-        let states = &[state_before.h.clone()];
+        let states = std::slice::from_ref(&state_before.h);
         state(self.inner.step(xs, states)?)
     }
 
     fn seq_init(&self, xs: &Tensor, state_before: &SimpleRnnState) -> Result<Vec<SimpleRnnState>> {
-        let states = &[state_before.h.clone()];
+        let states = std::slice::from_ref(&state_before.h);
         self.inner.walk(xs, states)?.into_iter().map(state).collect()
     }
 
