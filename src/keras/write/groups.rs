@@ -78,22 +78,21 @@ impl Writer<'_> {
                 Ok(())
             }
             // These keep their variables in a cell of their own.
-            "LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D" => {
-                group.set_vars(layer.name(), vec![]);
-                let cell = match layer.class {
-                    "LSTM" => "lstm_cell",
-                    "GRU" => "gru_cell",
-                    "SimpleRNN" => "simple_rnn_cell",
-                    _ => "conv_lstm_cell",
-                };
-                self.variables(group.at("cell"), cell, &layer.path);
-                Ok(())
-            }
+            "LSTM" => self.cell(group, layer, "lstm_cell"),
+            "GRU" => self.cell(group, layer, "gru_cell"),
+            "SimpleRNN" => self.cell(group, layer, "simple_rnn_cell"),
+            "ConvLSTM2D" => self.cell(group, layer, "conv_lstm_cell"),
             _ => {
                 self.variables(group, layer.name(), &layer.path);
                 Ok(())
             }
         }
+    }
+
+    fn cell(&mut self, group: &mut Group, layer: &View<'_>, cell: &str) -> Result<()> {
+        group.set_vars(layer.name(), vec![]);
+        self.variables(group.at("cell"), cell, &layer.path);
+        Ok(())
     }
 
     /// The variables `PATH.…` as `vars` of the group.

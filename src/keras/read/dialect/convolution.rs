@@ -50,7 +50,8 @@ impl Context {
             "Cropping3D" => ("Cropping3D", 3, "cropping"),
             "UpSampling1D" => ("UpSampling1D", 1, "size"),
             "UpSampling2D" => ("UpSampling2D", 2, "size"),
-            _ => ("UpSampling3D", 3, "size"),
+            "UpSampling3D" => ("UpSampling3D", 3, "size"),
+            _ => return Err(fields.unknown()),
         };
         fields.channels_last()?;
         if name == "size" {
@@ -80,7 +81,7 @@ impl Context {
             "GlobalAveragePooling2D" | "GlobalAvgPool2D" => ("GlobalAveragePooling2D", 0),
             "GlobalMaxPooling3D" | "GlobalMaxPool3D" => ("GlobalMaxPooling3D", 0),
             "GlobalAveragePooling3D" | "GlobalAvgPool3D" => ("GlobalAveragePooling3D", 0),
-            _ => return Err(fields.error("this pooling is not supported")),
+            _ => return Err(fields.unknown()),
         };
         fields.channels_last()?;
         let arguments = Arguments::new();

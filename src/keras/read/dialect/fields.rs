@@ -3,6 +3,13 @@
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 
+/// The classes that can be read, for the message about one that cannot.
+const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, CuDNNGRU, \
+    TimeDistributed, Dense, Conv1D to Conv3D, the poolings, paddings, croppings and upsamplings, BatchNormalization, \
+    LayerNormalization, Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, \
+    Reshape, Permute, RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, \
+    Dot, Sequential and functional models";
+
 /// The arguments of one layer.
 pub(super) struct Fields<'a> {
     /// The layer's name.
@@ -20,6 +27,12 @@ impl<'a> Fields<'a> {
     /// An error about this layer.
     pub fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::layer(self.name, format!("{}: {what}", self.class))
+    }
+
+    /// That no layer of this class can be read.
+    pub fn unknown(&self) -> Error {
+        let class = self.class;
+        Error::layer(self.name, format!("class `{class}` is not supported; supported are {SUPPORTED}"))
     }
 
     /// The whole configuration.

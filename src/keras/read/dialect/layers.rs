@@ -6,12 +6,6 @@ use super::{Context, Layer, Source};
 use crate::Result;
 use serde_json::{Value, json};
 
-/// The classes that can be read, for the message about one that cannot.
-const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, \
-    CuDNNGRU, TimeDistributed, Dense, Conv1D to Conv3D, the poolings, paddings, croppings and upsamplings, BatchNormalization, LayerNormalization, \
-    Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, Reshape, Permute, \
-    RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Dot, Sequential and functional models";
-
 impl Context {
     /// A layer that is not a model.
     pub fn simple(&mut self, fields: &Fields) -> Result<Layer> {
@@ -98,7 +92,7 @@ impl Context {
                     Some(Found::Named(_)) if class == "ELU" => ("ELU", new()),
                     Some(Found::Named(_)) => ("Softmax", new()),
                     Some(Found::Layer(class, config)) => return Ok(self.finish(class, config, fields)),
-                    None => return Err(unknown(fields)),
+                    None => return Err(fields.unknown()),
                 }
             }
             "PReLU" => {
@@ -131,7 +125,7 @@ impl Context {
                     "stands for `{function}`, an operation outside any layer, which is not supported"
                 )));
             }
-            _ => return Err(unknown(fields)),
+            _ => return Err(fields.unknown()),
         };
         Ok(self.finish(class, arguments.done(), fields))
     }
@@ -250,11 +244,4 @@ fn attention(fields: &Fields) -> Result<Arguments> {
         .put("dropout", fields.number(&["dropout"])?)
         .put("use_causal_mask", causal)
         .put("return_attention_scores", scores))
-}
-
-fn unknown(fields: &Fields) -> crate::Error {
-    crate::Error::layer(
-        fields.name,
-        format!("class `{}` is not supported; supported are {SUPPORTED}", fields.class),
-    )
 }

@@ -24,7 +24,7 @@ impl Context {
                 ("Dot", new().put("axes", Some(axes)).put("normalize", fields.flag(&["normalize"])?))
             }
             // Keras 1 had one layer for all.
-            _ => match fields.text(&["mode"])?.unwrap_or("a function") {
+            "Merge" => match fields.text(&["mode"])?.unwrap_or("a function") {
                 "sum" => ("Add", new()),
                 "mul" => ("Multiply", new()),
                 "ave" => ("Average", new()),
@@ -33,6 +33,7 @@ impl Context {
                 "dot" => ("Dot", new().put("axes", axes(fields, &["dot_axes"])?)),
                 other => return Err(fields.error(format!("mode `{other}` is not supported"))),
             },
+            _ => return Err(fields.unknown()),
         })
     }
 }

@@ -15,7 +15,8 @@ impl Context {
             "SimpleRNN" => "SimpleRNN",
             "LSTM" => "LSTM",
             "GRU" => "GRU",
-            _ => "ConvLSTM2D",
+            "ConvLSTM2D" => "ConvLSTM2D",
+            _ => return Err(fields.unknown()),
         };
         let mut arguments = match class {
             "ConvLSTM2D" => convolution::conv_lstm(fields)?,
