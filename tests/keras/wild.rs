@@ -26,7 +26,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The tier of the table in the README: the first that holds all that the model needs.
+/// The tier of the table in docs/keras-files.md: the first that holds all that the model needs.
 fn tier(file: &Path) -> &'static str {
     let config = keras::load(file).unwrap().0;
     let json = serde_json::to_string(&config).unwrap();
