@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 macro_rules! activations {
     ($($(#[$doc:meta])* $variant:ident = $name:literal $(| $alias:literal)*,)*) => {
-        /// An activation, in configurations by Keras's name for it.
+        /// An activation; configurations give it by Keras's name.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         #[non_exhaustive]

@@ -3,7 +3,7 @@
 use super::table::Rows;
 use candle_core::{DType, Result, Tensor, bail};
 
-/// What flows from layer to layer.
+/// What flows from one layer to the next: values and their mask.
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// The numbers.
@@ -12,7 +12,7 @@ pub struct Flow {
     pub mask: Option<Tensor>,
 }
 
-/// Values, or the rows of an embedding table that a recurrent layer will read itself.
+/// A tensor, or rows of an embedding table that a recurrent layer reads itself.
 #[derive(Clone, Debug)]
 pub enum Values {
     /// Numbers or ids.

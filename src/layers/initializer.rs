@@ -4,7 +4,7 @@ use crate::random::Stream;
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
-/// How a variable begins.
+/// How a variable gets its initial values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initializer {
     /// U(±sqrt(6 / (fan_in + fan_out))) with the fans of the whole shape (Glorot and Bengio 2010).
@@ -35,17 +35,17 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// One that an optimiser trains.
+    /// A variable that an optimiser trains.
     pub fn new(name: &str, shape: impl Into<Vec<usize>>, initializer: Initializer) -> Self {
         Self { name: name.into(), shape: shape.into(), initializer, trainable: true }
     }
 
-    /// One that no optimiser trains.
+    /// A variable that no optimiser trains.
     pub fn untrained(name: &str, shape: impl Into<Vec<usize>>, initializer: Initializer) -> Self {
         Self { trainable: false, ..Self::new(name, shape, initializer) }
     }
 
-    /// The same within another layer, where that layer is the part `role`.
+    /// The same variable of a layer within another, where that layer is the part `role`.
     pub fn within(self, role: &str) -> Self {
         Self { name: format!("{role}.{}", self.name), ..self }
     }

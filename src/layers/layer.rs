@@ -62,9 +62,12 @@ impl From<Mode> for Pass {
     }
 }
 
-/// A layer's arguments, in Keras's names: what follows from them before there are any numbers, and how the layer is built.
+/// A layer's arguments, in Keras's names.
+///
+/// They give its shapes, its variables and what becomes of masks, before there are any numbers; and they build the
+/// layer.
 pub trait Config: Debug + Send + Sync {
-    /// Says which argument makes no sense, if one does not.
+    /// Checks the arguments, and says which one makes no sense.
     fn check(&self) -> Checked<()>;
 
     /// What a call on inputs of these shapes gives, and which variables it needs.
@@ -89,7 +92,7 @@ pub trait Config: Debug + Send + Sync {
         None
     }
 
-    /// Sets them; nothing happens to a layer that has none.
+    /// Sets the arguments of the loop over time; does nothing for a layer without one.
     fn set_time_loop(&mut self, _: TimeLoop) {}
 
     /// Whether further inputs after the first are initial states.
@@ -103,30 +106,30 @@ pub trait Config: Debug + Send + Sync {
             || self.layers().iter().any(|layer| layer.is_stateful())
     }
 
-    /// The shape of the input of a model, for a layer that stands for one.
+    /// For a layer that stands for a model's input: the shape of that input.
     fn input_shape(&self) -> Option<&Shape> {
         None
     }
 
-    /// What it may be called on as the first layer of a model, without a layer that says the input's shape.
+    /// The shape of its input where it may come first in a model without an InputLayer.
     fn first_input(&self) -> Option<Shape> {
         None
     }
 
-    /// The activation that the output has gone through last.
+    /// The activation that the output went through last.
     fn output_activation(&self) -> Option<Activation> {
         None
     }
 
-    /// The number of ids that it knows, where it reads ids.
+    /// For a layer that reads ids: how many it knows.
     fn vocabulary(&self) -> Option<usize> {
         None
     }
 
-    /// Makes it read texts of `max_len` ids below `vocabulary`, as far as it is concerned with either.
+    /// Makes it read texts of `max_len` ids below `vocabulary`, as far as either concerns it.
     fn set_text_shape(&mut self, _vocabulary: usize, _max_len: usize) {}
 
-    /// What sets a layer that learns sequences apart, in a few words: `8, dropout 0.3`. None for other layers.
+    /// The main arguments of a layer that learns sequences, in a few words: `8, dropout 0.3`. None for other layers.
     fn in_words(&self) -> Option<String> {
         None
     }
@@ -145,7 +148,7 @@ pub trait Named: Clone + Debug + PartialEq + Send + Sync + 'static {
     fn class_name(&self) -> &'static str;
     /// Its arguments.
     fn config(&self) -> &dyn Config;
-    /// The same, to be changed.
+    /// Its arguments, to change them.
     fn config_mut(&mut self) -> &mut dyn Config;
     /// In a graph, what each call is given.
     fn inbound_nodes(&self) -> &[Vec<TensorRef>];
@@ -158,14 +161,14 @@ pub trait Named: Clone + Debug + PartialEq + Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TensorRef(pub String, pub usize, pub usize);
 
-/// What follows from a layer's place.
+/// What follows from a layer's place in a model: shapes and variables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
     /// The shapes of what a call gives.
     pub outputs: Vec<Shape>,
     /// Its variables in the order of Keras's `layer.weights`: those that an optimiser trains first.
     pub variables: Vec<Variable>,
-    /// Calls of layers that one call comes to: 1, but for a model.
+    /// How many calls of layers one call makes: 1, except for a model.
     pub calls: usize,
 }
 
@@ -175,12 +178,12 @@ impl Placed {
         Self { outputs, variables: vec![], calls: 1 }
     }
 
-    /// The same of one output.
+    /// A layer that gives one output of this shape and has no variables.
     pub fn one(output: Shape) -> Self {
         Self::new(vec![output])
     }
 
-    /// The same with variables.
+    /// The same with these variables.
     pub fn with(self, mut variables: Vec<Variable>) -> Self {
         // A stable sort: false before true.
         variables.sort_by_key(|variable| !variable.trainable);
@@ -229,8 +232,8 @@ pub(crate) use time_loop;
 
 /// A layer as it runs.
 pub trait Layer: Debug + Send + Sync {
-    /// From the inputs (for a recurrent layer the initial states after the sequence) to the outputs. The outputs' masks
-    /// are left to [`MaskRule::apply`].
+    /// Runs the layer, from its inputs to its outputs. A recurrent layer's initial states come after its sequence. The
+    /// outputs' masks are left to [`MaskRule::apply`].
     ///
     /// # Errors
     /// If an input does not fit; the message names the layer.

@@ -14,7 +14,8 @@ pub enum MaskRule {
     Drops,
     /// So many of the outputs have the mask of the first input, the others (final states) none.
     PassesTo(usize),
-    /// A mask begins: a step counts where the input is not this value, with `features` where any of its features is not.
+    /// A mask begins: a step counts where the input is not this value; with `features`, where any of its features is
+    /// not.
     Begins {
         /// The value to be skipped.
         value: f64,

@@ -1,8 +1,23 @@
-//! Keras's layers as Candle modules. A layer is one file: its arguments (a `Config` with Keras's names and defaults), what
-//! follows from them (shapes, variables, what becomes of masks), and the layer itself.
+//! Keras's layers as Candle modules.
 //!
-//! All are built in the same way, `Layer::new(input, config, vb)`: `input` is the number of features or channels where
-//! that is all a layer needs to know, else the input's shape with the batch first (`None` where an axis is open).
+//! A layer is one file: its arguments (a `Config` with Keras's names and defaults), what follows from them (shapes,
+//! variables, masks), and the layer itself.
+//!
+//! | kind | layers |
+//! |---|---|
+//! | recurrent | [`SimpleRnn`], [`Lstm`], [`Gru`], [`ConvLstm`], [`Rnn`] (made of cells) |
+//! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
+//! | core | [`Embedding`], [`Dense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
+//! | attention | [`Attention`] |
+//! | convolution, pooling | [`Conv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
+//! | normalisation | [`BatchNormalization`], [`LayerNormalization`] |
+//! | regularisation | [`Dropout`], [`SpatialDropout1d`], [`GaussianNoise`] |
+//! | activation | [`Activation`], [`Softmax`], [`Relu`], [`LeakyRelu`], [`Elu`], [`PRelu`] |
+//! | several inputs | [`Add`], [`Subtract`], [`Multiply`], [`Average`], [`Maximum`], [`Minimum`], [`Concatenate`], [`Dot`] |
+//!
+//! Layers are built by `new(input, config, vb)`. `input` is the number of features or channels where that is enough, else
+//! the input's shape with the batch first (`None` for an open axis). Layers that need to know neither, such as
+//! [`Embedding`] and [`Dropout`], take `(config, vb)`.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -19,9 +34,10 @@
 //! # }
 //! ```
 //!
-//! Layers that behave differently in training are [`ModuleT`](candle_nn::ModuleT)s, as candle-nn's `Dropout` and
-//! `BatchNorm` are, and no [`Module`](candle_core::Module)s: Candle makes every `Module` a `ModuleT` that ignores
-//! `train`, so that `forward_t(&xs, true)` would silently draw no dropout. Their own `forward` is that of inference.
+//! Layers that behave differently in training are [`ModuleT`](candle_nn::ModuleT)s and not
+//! [`Module`](candle_core::Module)s, like candle-nn's `Dropout` and `BatchNorm`. Candle makes every `Module` a `ModuleT`
+//! that ignores `train`, so as a `Module`, `forward_t(&xs, true)` would silently draw no dropout. Of these layers the
+//! recurrent ones and [`Bidirectional`] have a `forward` for inference; that of the others takes the [`Mode`].
 
 mod activation;
 mod activations;

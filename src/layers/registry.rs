@@ -1,4 +1,4 @@
-//! Every class of layers, a line each, by Keras's name; and a layer of a model as data.
+//! Every class of layers by Keras's name, a line each; and a layer of a model as data.
 
 use super::activations::*;
 use super::attention::*;
@@ -178,7 +178,7 @@ classes! {
     Functional(ModelConfig),
 }
 
-/// A layer: its name and its class with the class's arguments.
+/// A layer of a model: its name, its class, and the class's arguments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawLayer", into = "RawLayer")]
 pub struct LayerConfig {
@@ -188,9 +188,9 @@ pub struct LayerConfig {
     pub class: Class,
     /// In a graph, what each call of the layer is given: its inputs, then a recurrent layer's initial states.
     pub inbound_nodes: Vec<Vec<TensorRef>>,
-    /// Whether a recurrent layer that is given initial states heeds its input's mask: true in Keras 1 and 2, and where
-    /// left out. Keras 3 hands the mask only to a call on one tensor (`keras/src/layers/layer.py`); with initial states
-    /// the layer walks every step, and the mask goes on to the next layer all the same.
+    /// Whether a recurrent layer heeds its input's mask when it is given initial states. True where left out, and in
+    /// Keras 1 and 2. Keras 3 hands the mask only to a call on one tensor (`keras/src/layers/layer.py`): with initial
+    /// states the layer walks every step, yet the mask goes on to the next layer.
     pub mask_with_states: bool,
 }
 

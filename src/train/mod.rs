@@ -1,7 +1,8 @@
-//! Training: [`Trainer`] with [`fit`] and [`evaluate`] below it, [`RmsProp`], the loss, callbacks that decide, and the history of a run.
+//! Training: a [`Trainer`], or its parts [`fit`] and [`evaluate`]; [`RmsProp`], the loss, callbacks, and a run's
+//! history.
 //!
-//! `fit` serves any module that gives one logit a sample ([`Trainable`]), not only the models of this crate. Whatever
-//! is to be written or shown goes through the caller's [`Observer`].
+//! `fit` serves any module that gives one logit a sample ([`Trainable`]), not only the models of this crate. What a
+//! run shows or writes goes through the caller's [`Observer`].
 
 mod callbacks;
 mod fit;

@@ -11,7 +11,7 @@ use candle_core::Device;
 /// Rows a step of evaluation.
 const EVALUATION_BATCH: usize = 1024;
 
-/// A model in training: it changes the [`Weights`] that it was made of.
+/// A model in training. It changes the [`Weights`] that it was given.
 pub struct Trainer {
     tracked: Model,
     /// The same over detached tensors: no graph is kept of what it computes.
@@ -45,7 +45,7 @@ impl Trainer {
         self.fit_watched(train, validation, config, &mut Silent)
     }
 
-    /// The same with somebody who watches, or ends it.
+    /// As [`fit`](Self::fit), with an observer that watches the run and can end it.
     ///
     /// # Errors
     /// As [`fit`].

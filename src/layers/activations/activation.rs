@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of an [`Activation`] as a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationConfig {
@@ -48,7 +48,7 @@ impl Layer for Activation {
 }
 
 impl Module for Activation {
-    /// Any shape, the same out.
+    /// Any shape in, the same shape out.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         Activation::forward(*self, xs)
     }

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Elu`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EluConfig {
@@ -48,6 +48,6 @@ impl Config for EluConfig {
 }
 
 plain_layer! {
-    /// x for x ≥ 0, else `alpha` (eˣ - 1) (Clevert et al. 2016). Any shape, the same out.
+    /// x for x ≥ 0, else `alpha` (eˣ - 1) (Clevert et al. 2016). Any shape in, the same shape out.
     Elu, EluConfig, floats
 }

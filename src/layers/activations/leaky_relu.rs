@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`LeakyRelu`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeakyReluConfig {
@@ -47,6 +47,6 @@ impl Config for LeakyReluConfig {
 }
 
 plain_layer! {
-    /// x for x > 0, else `negative_slope` x. Any shape, the same out.
+    /// x for x > 0, else `negative_slope` x. Any shape in, the same shape out.
     LeakyRelu, LeakyReluConfig, floats
 }

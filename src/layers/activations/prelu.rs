@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`PRelu`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PReluConfig {
@@ -81,7 +81,7 @@ impl PRelu {
 }
 
 impl Module for PRelu {
-    /// Any shape, the same out.
+    /// Any shape in, the same shape out.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         // relu(x) - alpha relu(-x), both with slope 0 at 0.
         let zeros = xs.zeros_like()?;

@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments.
+/// The arguments of [`Relu`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReluConfig {
@@ -57,6 +57,6 @@ impl Config for ReluConfig {
 }
 
 plain_layer! {
-    /// 0 or a slope below the threshold, x above it, at most `max_value`. Any shape, the same out.
+    /// 0 or a slope below the threshold, x above it, at most `max_value`. Any shape in, the same shape out.
     Relu, ReluConfig, floats
 }

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Softmax`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftmaxConfig {
@@ -68,7 +68,7 @@ impl Softmax {
         &self.config
     }
 
-    /// Any shape, the same out; `mask`, u8, broadcasts from the last axes.
+    /// Any shape in, the same shape out; `mask`, u8, broadcasts from the last axes.
     ///
     /// # Errors
     /// If an axis is beyond the input's, or the mask does not fit.

@@ -23,7 +23,7 @@ pub enum ScoreMode {
     Concat,
 }
 
-/// Keras's arguments and defaults, those of its call among them.
+/// The arguments of [`Attention`] and of its call, with Keras's defaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionConfig {
@@ -31,18 +31,18 @@ pub struct AttentionConfig {
     pub use_scale: bool,
     /// How scores are computed.
     pub score_mode: ScoreMode,
-    /// Fraction of the weights of the values to drop in training.
+    /// Fraction of the attention weights to drop in training.
     pub dropout: f64,
     /// Let no step of the query see later steps of the value.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub use_causal_mask: bool,
-    /// Give the weights of the values as well.
+    /// Give the attention weights as well.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub return_attention_scores: bool,
 }
 
 impl AttentionConfig {
-    /// scale and concat_score_weight, scalars, as far as the arguments ask for them.
+    /// The variables that the arguments ask for: the scalars scale and concat_score_weight.
     pub fn variables(&self) -> Vec<Variable> {
         let wanted =
             [("scale", self.use_scale), ("concat_score_weight", self.score_mode == ScoreMode::Concat)];
@@ -97,7 +97,7 @@ impl Config for AttentionConfig {
     }
 }
 
-/// Each step of a query as a mean of the value's steps, weighted by how well the query fits their keys.
+/// Attention: for each step of a query, the mean of a value's steps, weighted by how well their keys fit the query.
 #[derive(Clone, Debug)]
 pub struct Attention {
     config: AttentionConfig,
@@ -106,7 +106,7 @@ pub struct Attention {
     concat_score_weight: Option<Tensor>,
 }
 
-/// The masks of an attention, each u8 and 0 where a step is not there.
+/// The masks of a call of [`Attention`], u8: 0 where a step is not there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AttentionMasks<'a> {
     /// (batch, steps): the output is 0 there.
@@ -136,8 +136,8 @@ impl Attention {
         &self.config
     }
 
-    /// From `query` (batch, steps, dim), `value` (batch, places, features) and `key` (batch, places, dim): the means
-    /// (batch, steps, features) and their weights (batch, steps, places).
+    /// Takes `query` (batch, steps, dim), `value` (batch, places, features) and `key` (batch, places, dim). Gives the
+    /// means (batch, steps, features) and the attention weights (batch, steps, places).
     ///
     /// # Errors
     /// If a shape does not fit.

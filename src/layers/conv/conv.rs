@@ -1,7 +1,7 @@
 //! Convolutions, channels last: `Conv1D` to `Conv3D` (`keras/src/layers/convolutional/`).
 //!
-//! The windows of the input stand side by side in a matrix, which is multiplied with the kernel. So any stride,
-//! dilation and padding has a gradient by Candle's own operations.
+//! The windows of the input stand side by side in a matrix, which is multiplied by the kernel. Candle's own operations
+//! then give the gradient for any stride, dilation and padding.
 
 use super::window::{Padding, Sizes, Window, taps, window_shape, windows};
 use crate::layers::activation::Activation;
@@ -15,7 +15,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments and defaults.
+/// The arguments of [`Conv`], with Keras's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvConfig<const N: usize> {

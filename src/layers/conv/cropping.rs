@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Cropping`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CroppingConfig<const N: usize> {
@@ -55,6 +55,6 @@ impl<const N: usize> Config for CroppingConfig<N> {
 }
 
 plain_layer! {
-    /// The ends cut off: (batch, …, channels) with shorter axes between.
+    /// Cuts off the ends of axes: (batch, …, channels) with the axes between made shorter.
     Cropping<const N: usize>, CroppingConfig<N>, floats
 }

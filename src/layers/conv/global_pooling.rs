@@ -9,20 +9,20 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument, of the largest.
+/// The argument of [`GlobalMaxPooling`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalMaxPoolingConfig<const N: usize> {
-    /// Leave axes of 1 where the input's were.
+    /// Keep the pooled axes, with length 1.
     #[serde(default)]
     pub keepdims: bool,
 }
 
-/// Keras's argument, of the mean.
+/// The argument of [`GlobalAveragePooling`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalAveragePoolingConfig<const N: usize> {
-    /// Leave axes of 1 where the input's were.
+    /// Keep the pooled axes, with length 1.
     #[serde(default)]
     pub keepdims: bool,
 }
@@ -92,7 +92,7 @@ impl<const N: usize> Config for GlobalMaxPoolingConfig<N> {
 }
 
 plain_layer! {
-    /// The largest of each channel: (batch, …, channels) to (batch, channels).
+    /// The largest value of each channel: (batch, …, channels) to (batch, channels).
     GlobalMaxPooling<const N: usize>, GlobalMaxPoolingConfig<N>, floats
 }
 
@@ -142,7 +142,7 @@ impl<const N: usize> GlobalAveragePooling<N> {
         &self.config
     }
 
-    /// The mean, with a mask (batch, time), u8, of the steps that it leaves.
+    /// The mean; with a mask (batch, time), u8, the mean of the steps that it leaves.
     ///
     /// # Errors
     /// If the input has another number of axes.

@@ -1,5 +1,5 @@
-//! Layers over windows of steps, rows and columns, channels last: convolutions, poolings, and what makes axes longer or
-//! shorter (`keras/src/layers/convolutional/`, `pooling/`, `reshaping/`).
+//! Layers over windows of steps, rows and columns, channels last: convolutions, pooling, and layers that make axes
+//! longer or shorter (`keras/src/layers/convolutional/`, `pooling/`, `reshaping/`).
 
 #[allow(clippy::module_inception)]
 mod conv;

@@ -17,14 +17,14 @@ fn two<const N: usize>() -> Sizes<N> {
 /// A configuration of windows, its check and its shapes; what becomes of a window is its own `forward`.
 macro_rules! pooling {
     ($config:ident, $layer:ident, $doc:literal) => {
-        /// Keras's arguments and defaults.
+        /// The layer's arguments, with Keras's defaults.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $config<const N: usize> {
             /// The window's size along each axis.
             #[serde(default = "two")]
             pub pool_size: Sizes<N>,
-            /// How far the window moves at a time; its size, if left out.
+            /// How far the window moves at a time; by its own size, if left out.
             #[serde(default)]
             pub strides: Option<Sizes<N>>,
             /// What happens at the ends.

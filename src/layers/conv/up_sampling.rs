@@ -11,11 +11,11 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`UpSampling`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpSamplingConfig<const N: usize> {
-    /// How often, along each axis.
+    /// How often to repeat, along each axis.
     pub size: Sizes<N>,
 }
 
@@ -54,6 +54,6 @@ impl<const N: usize> Config for UpSamplingConfig<N> {
 }
 
 plain_layer! {
-    /// Each step repeated: (batch, …, channels) with longer axes between.
+    /// Repeats each step: (batch, …, channels) with the axes between made longer.
     UpSampling<const N: usize>, UpSamplingConfig<N>, floats
 }

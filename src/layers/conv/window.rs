@@ -4,7 +4,7 @@ use crate::layers::shape::{Checked, Shape, axes_needed};
 use candle_core::{Result as CandleResult, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
-/// One size an axis. In JSON a list, or one number for all axes.
+/// A size for each axis. In JSON a list, or one number for all axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "OneOrMany", into = "Vec<usize>")]
 pub struct Sizes<const N: usize>(pub [usize; N]);
@@ -59,7 +59,7 @@ pub enum Padding {
     /// Only whole windows.
     #[default]
     Valid,
-    /// Padded on both sides (one more after than before where the number is odd), so that ⌈length / stride⌉ windows fit.
+    /// Padded on both sides so that ⌈length / stride⌉ windows fit; an odd step is added after.
     Same,
     /// Padded before only: a window ends where its output stands. For Conv1D.
     Causal,

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`ZeroPadding`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZeroPaddingConfig<const N: usize> {
@@ -51,6 +51,6 @@ impl<const N: usize> Config for ZeroPaddingConfig<N> {
 }
 
 plain_layer! {
-    /// Zeros around: (batch, …, channels) with longer axes between.
+    /// Adds zeros at the ends of axes: (batch, …, channels) with the axes between made longer.
     ZeroPadding<const N: usize>, ZeroPaddingConfig<N>, floats
 }

@@ -11,7 +11,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments.
+/// The arguments of [`Embedding`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingConfig {
@@ -70,8 +70,10 @@ impl Config for EmbeddingConfig {
     }
 }
 
-/// A table of vectors, looked up by id. While it is trained, optimisers find the squares of its gradients token by token,
-/// as Keras on TensorFlow has them.
+/// A table of vectors, looked up by id.
+///
+/// While it is trained in f32 on the CPU, optimisers find the squares of its gradients token by token, as in Keras on
+/// TensorFlow.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     config: EmbeddingConfig,
@@ -102,7 +104,7 @@ impl Embedding {
         self.table.vectors()
     }
 
-    /// With `mask_zero`, 1 where an id is not 0, in the shape of `ids`, u8.
+    /// The mask with `mask_zero`: 1 where an id is not 0, u8, in the shape of `ids`.
     ///
     /// # Errors
     /// Candle's own only.
@@ -110,7 +112,7 @@ impl Embedding {
         if self.config.mask_zero { not_equal(ids, 0.0, false).map(Some) } else { Ok(None) }
     }
 
-    /// The rows of `ids`, to be read where they are used: see [`Lstm::call_rows`](crate::layers::Lstm::call_rows).
+    /// The rows of `ids`, not read until they are used: see [`Lstm::call_rows`](crate::layers::Lstm::call_rows).
     ///
     /// # Errors
     /// If an id is beyond the table, or the ids are no integers.

@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Masking`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskingConfig {
@@ -44,7 +44,7 @@ impl Config for MaskingConfig {
 }
 
 plain_layer! {
-    /// Skips the steps whose features all have one value: the layers after it in a model do not see them, and here they
-    /// become 0.
+    /// Masks the steps whose features all equal one value: they become 0, and the layers after it in a model skip
+    /// them.
     Masking, MaskingConfig, floats
 }

@@ -1,4 +1,5 @@
-//! Inputs, tables, products, and layers that move numbers and change none (`keras/src/layers/core/`, `reshaping/`).
+//! Inputs, embeddings, dense layers, and layers that move numbers without changing them (`keras/src/layers/core/`,
+//! `reshaping/`).
 
 mod dense;
 mod embedding;

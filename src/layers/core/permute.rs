@@ -8,11 +8,11 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Permute`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PermuteConfig {
-    /// Which axis comes where, counted from 1: the batch stays.
+    /// Which axis comes where, counted from 1 after the batch.
     pub dims: Vec<usize>,
 }
 
@@ -52,6 +52,6 @@ impl Config for PermuteConfig {
 }
 
 plain_layer! {
-    /// Axes in another order: (batch, …) with the other axes in the order of `dims`.
+    /// Reorders axes: the batch stays first, the others come in the order of `dims`.
     Permute, PermuteConfig, tensor
 }

@@ -8,11 +8,11 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`RepeatVector`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RepeatVectorConfig {
-    /// How often.
+    /// How many steps.
     pub n: usize,
 }
 
@@ -49,6 +49,6 @@ impl Config for RepeatVectorConfig {
 }
 
 plain_layer! {
-    /// A vector as a sequence: (batch, features) to (batch, n, features).
+    /// Repeats a vector as a sequence: (batch, features) to (batch, n, features).
     RepeatVector, RepeatVectorConfig, tensor
 }

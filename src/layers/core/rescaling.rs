@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments.
+/// The arguments of [`Rescaling`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RescalingConfig {
@@ -44,6 +44,6 @@ impl Config for RescalingConfig {
 }
 
 plain_layer! {
-    /// x · scale + offset. Any shape, the same out.
+    /// x · scale + offset. Any shape in, the same shape out.
     Rescaling, RescalingConfig, floats
 }

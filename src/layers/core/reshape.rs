@@ -8,11 +8,11 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Reshape`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReshapeConfig {
-    /// The axes after the batch; one of them may be -1, whatever is left.
+    /// The axes after the batch; one may be -1, which takes what is left.
     pub target_shape: Vec<i64>,
 }
 
@@ -67,6 +67,6 @@ impl Config for ReshapeConfig {
 }
 
 plain_layer! {
-    /// Other axes for the same numbers: (batch, …) to (batch, `target_shape`).
+    /// The same numbers along other axes: (batch, …) to (batch, `target_shape`).
     Reshape, ReshapeConfig, tensor
 }

@@ -4,8 +4,8 @@ use crate::layers::layer::{Named, TensorRef};
 use crate::layers::shape::Shape;
 use serde::{Deserialize, Serialize};
 
-/// What a model is: its name and its layers, in the order they run or as a graph. [`ModelConfig`] is that of this crate's
-/// layers.
+/// A model as data: its name and its layers, in the order they run or as a graph. [`ModelConfig`] is the one of this
+/// crate's layers.
 ///
 /// In JSON it reads as Keras's Sequential configuration does:
 /// `{"name": "lstm", "layers": [{"class_name": "LSTM", "config": {"name": "lstm", "units": 8}}, …]}`. Fields left out

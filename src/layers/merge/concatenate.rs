@@ -9,13 +9,13 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The arguments of [`Concatenate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConcatenateConfig {
     /// The axis along which the inputs follow each other.
     pub axis: i64,
-    /// How masks are joined: no argument of Keras's, but a matter of its version.
+    /// How masks are joined. Keras has no such argument: its versions differ.
     #[serde(skip_serializing_if = "MaskJoin::is_default")]
     pub mask_join: MaskJoin,
 }
@@ -70,7 +70,7 @@ impl Config for ConcatenateConfig {
     }
 }
 
-/// The inputs after each other along an axis.
+/// Joins its inputs one after another along an axis.
 #[derive(Clone, Debug)]
 pub struct Concatenate {
     config: ConcatenateConfig,

@@ -9,13 +9,13 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments.
+/// The arguments of [`Dot`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DotConfig {
     /// The axis of each input over which products are summed, or one axis for both.
     pub axes: Axes,
-    /// Scale both to length 1 along it first.
+    /// Whether to scale both to length 1 along that axis first.
     #[serde(default)]
     pub normalize: bool,
 }

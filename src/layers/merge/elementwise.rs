@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 macro_rules! merging_layers {
     ($($(#[$doc:meta])* $layer:ident, $config:ident;)*) => {$(
-        /// Keras has no arguments here.
+        /// The layer's arguments; Keras has none.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct $config {
-            /// How masks are joined: no argument of Keras's, but a matter of its version.
+            /// How masks are joined. Keras has no such argument: its versions differ.
             #[serde(skip_serializing_if = "MaskJoin::is_default")]
             pub mask_join: MaskJoin,
         }

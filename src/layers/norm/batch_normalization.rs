@@ -10,13 +10,13 @@ use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments and defaults.
+/// The arguments of [`BatchNormalization`], with Keras's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchNormalizationConfig {
     /// The axis of the features, each normalised by itself.
     pub axis: i64,
-    /// How much of the moving statistics stays with each batch of training.
+    /// How much of the moving statistics is kept at each training batch.
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
@@ -73,8 +73,10 @@ impl Config for BatchNormalizationConfig {
     }
 }
 
-/// (x - mean) / sqrt(variance + epsilon) · gamma + beta (Ioffe and Szegedy 2015), with the batch's statistics in
-/// training and the moving ones in inference. Training moves the moving ones, where they are variables.
+/// Normalises each feature: (x - mean) / sqrt(variance + epsilon) · gamma + beta (Ioffe and Szegedy 2015).
+///
+/// Training takes the batch's statistics, and moves the moving ones where they are variables. Inference takes the
+/// moving ones.
 #[derive(Clone, Debug)]
 pub struct BatchNormalization {
     config: BatchNormalizationConfig,
@@ -111,7 +113,7 @@ impl BatchNormalization {
         &self.config
     }
 
-    /// Any shape, the same out; `mask`, u8, has one axis less.
+    /// Any shape in, the same shape out; `mask`, u8, has one axis fewer.
     ///
     /// # Errors
     /// If the input has another number of features, or the mask does not fit.

@@ -10,7 +10,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's arguments and defaults.
+/// The arguments of [`LayerNormalization`], with Keras's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LayerNormalizationConfig {
@@ -78,7 +78,7 @@ impl Config for LayerNormalizationConfig {
     }
 }
 
-/// (x - mean) / sqrt(variance + epsilon) · gamma + beta over the axes of one sample (Ba et al. 2016).
+/// Normalises over axes of each sample: (x - mean) / sqrt(variance + epsilon) · gamma + beta (Ba et al. 2016).
 #[derive(Clone, Debug)]
 pub struct LayerNormalization {
     config: LayerNormalizationConfig,
@@ -109,7 +109,7 @@ impl LayerNormalization {
 }
 
 impl Module for LayerNormalization {
-    /// Any shape, the same out.
+    /// Any shape in, the same shape out.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let axes = match self.config.axes(xs.rank()) {
             Ok(axes) => axes,

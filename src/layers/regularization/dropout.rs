@@ -11,7 +11,7 @@ use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`Dropout`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropoutConfig {
@@ -46,7 +46,8 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// The layer has no variables: the prefix of `vb` is its name, which decides what is drawn beside the batch's seed.
+    /// The layer has no variables. The prefix of `vb` is its name; what is drawn depends on the name and the batch's
+    /// seed.
     ///
     /// # Errors
     /// If rate is not between 0 and 1.
@@ -63,7 +64,7 @@ impl Dropout {
         &self.config
     }
 
-    /// Any shape, the same out.
+    /// Any shape in, the same shape out.
     ///
     /// # Errors
     /// Candle's own only.
@@ -79,7 +80,7 @@ impl Dropout {
 }
 
 impl ModuleT for Dropout {
-    /// Each pass of training draws anew.
+    /// Each training pass draws anew.
     fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
         self.forward(xs, self.passes.next(train))
     }

@@ -11,7 +11,7 @@ use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`SpatialDropout1d`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpatialDropout1dConfig {
@@ -41,7 +41,7 @@ impl Config for SpatialDropout1dConfig {
     }
 }
 
-/// Drops whole features of a sequence, the same at every step, in training.
+/// Drops whole features of a sequence in training, the same ones at every step.
 #[derive(Clone, Debug)]
 pub struct SpatialDropout1d {
     config: SpatialDropout1dConfig,
@@ -50,7 +50,8 @@ pub struct SpatialDropout1d {
 }
 
 impl SpatialDropout1d {
-    /// The layer has no variables: the prefix of `vb` is its name, which decides what is drawn beside the batch's seed.
+    /// The layer has no variables. The prefix of `vb` is its name; what is drawn depends on the name and the batch's
+    /// seed.
     ///
     /// # Errors
     /// If rate is not between 0 and 1.
@@ -67,7 +68,7 @@ impl SpatialDropout1d {
         &self.config
     }
 
-    /// (batch, time, features), the same out.
+    /// (batch, time, features) in, the same shape out.
     ///
     /// # Errors
     /// If the input has another number of axes.
@@ -84,7 +85,7 @@ impl SpatialDropout1d {
 }
 
 impl ModuleT for SpatialDropout1d {
-    /// Each pass of training draws anew.
+    /// Each training pass draws anew.
     fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
         self.forward(xs, self.passes.next(train))
     }

@@ -1,5 +1,5 @@
 //! The variables of candle-nn's and PyTorch's recurrent layers (`weight_ih_l0`, …) as Keras's: a layer that finds them
-//! where its own would be takes them.
+//! in place of its own takes them.
 //!
 //! Matrices are transposed there, and there are two biases. An LSTM has Keras's gates i, f, c, o; a GRU has r, z, n where
 //! Keras has z, r, h, and needs both biases (`reset_after`).

@@ -1,5 +1,5 @@
-//! Keras's `RNN` over a cell or a stack of them (`keras/src/layers/rnn/rnn.py`, `stacked_rnn_cells.py`). A cell of this
-//! crate's kinds is a layer's step, so that the loop runs on the layers themselves.
+//! Keras's `RNN` over a cell or a stack of them (`keras/src/layers/rnn/rnn.py`, `stacked_rnn_cells.py`). A cell is the
+//! step of one of this crate's layers, so the loop runs on the layers themselves.
 
 use super::settings::{check_states, place_sequence, sequence_mask};
 use super::{GruConfig, LstmConfig, SimpleRnnConfig};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Keras's `RNN` over a cell of this crate's kinds, or a stack of them.
+/// The arguments of [`Rnn`]: a cell of this crate's kinds, or a stack of them, and how it walks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RnnConfig {
@@ -229,7 +229,7 @@ impl RnnConfig {
     }
 }
 
-/// Cells on top of each other, walked over the steps of a sequence.
+/// A recurrent layer made of cells, stacked one on another.
 #[derive(Clone, Debug)]
 pub struct Rnn {
     config: RnnConfig,

@@ -15,7 +15,7 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keras's arguments and defaults.
+/// The arguments of [`ConvLstm`], with Keras's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConvLstmConfig {
@@ -147,7 +147,7 @@ impl Config for ConvLstmConfig {
     time_loop!();
 }
 
-/// An LSTM whose products are convolutions.
+/// An LSTM over frames, with convolutions for its products (Shi et al. 2015).
 #[derive(Clone, Debug)]
 pub struct ConvLstm {
     config: ConvLstmConfig,

@@ -10,7 +10,7 @@ use candle_nn::rnn::{GRUState, RNN};
 use candle_recurrent_kernel::Kind;
 use serde::{Deserialize, Serialize};
 
-/// Keras's arguments and defaults.
+/// The arguments of [`Gru`], with Keras's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GruConfig {
@@ -98,8 +98,8 @@ recurrent_layer! {
     Gru, GruConfig
 }
 
-/// Candle's own interface: one step, or all of them with the state after each. `call` gives the states after the last step
-/// alone, and is many times faster over a sequence.
+/// Candle's own interface: one step, or every step with the state after each. Over a whole sequence `call` is many
+/// times faster; it gives the states after the last step only.
 impl RNN for Gru {
     type State = GRUState;
 

@@ -305,9 +305,9 @@ macro_rules! recurrent_layer {
                 &self.config
             }
 
-            /// Inference without mask from zero states: (batch, time, features) to (batch, units), or to
-            /// (batch, time, units) with `return_sequences`. For training there is
-            /// [`forward_t`](candle_nn::ModuleT::forward_t), for everything else [`call`](Self::call).
+            /// Inference from zero states, without a mask: (batch, time, features) to (batch, units), or to (batch,
+            /// time, units) with `return_sequences`. For training, there is
+            /// [`forward_t`](candle_nn::ModuleT::forward_t), and for everything else [`call`](Self::call).
             ///
             /// # Errors
             /// If the shape does not fit; the message names the layer.
@@ -315,7 +315,7 @@ macro_rules! recurrent_layer {
                 self.inner.forward_t(xs, false)
             }
 
-            /// `xs` is (batch, time, `input_dim`); `call` may bring a mask, initial states and the training mode.
+            /// A call with a mask, initial states or the training mode. `xs` is (batch, time, `input_dim`).
             ///
             /// # Errors
             /// If a shape does not fit; the message names the layer and both shapes.
@@ -327,8 +327,8 @@ macro_rules! recurrent_layer {
                 self.inner.forward($crate::layers::rnn::settings::Source::Features(xs), call, true)
             }
 
-            /// The same over rows of an embedding ([`Embedding::rows`](crate::layers::Embedding::rows)), which are read
-            /// where they stand.
+            /// The same over rows of an embedding ([`Embedding::rows`](crate::layers::Embedding::rows)), which are
+            /// read in place.
             ///
             /// # Errors
             /// If a shape does not fit.
@@ -340,8 +340,8 @@ macro_rules! recurrent_layer {
                 self.inner.forward($crate::layers::rnn::settings::Source::Rows(rows), call, true)
             }
 
-            /// Whether a call on `xs` runs on this crate's kernels: in f32, on the CPU, with activations that work on each
-            /// element by itself. Other calls are one tensor operation after another.
+            /// Whether a call on `xs` runs on this crate's kernels: in f32, on the CPU, with activations that work on
+            /// each element by itself. Other calls run one tensor operation after another.
             pub fn uses_kernels(&self, xs: &candle_core::Tensor) -> bool {
                 self.inner.path(xs, true) != $crate::layers::rnn::recurrent::Path::Steps
             }
@@ -353,7 +353,7 @@ macro_rules! recurrent_layer {
         }
 
         impl candle_nn::ModuleT for $layer {
-            /// From zero states without mask; in training each pass draws dropout masks of its own.
+            /// From zero states, without a mask; in training, each pass draws its own dropout masks.
             fn forward_t(&self, xs: &candle_core::Tensor, train: bool) -> candle_core::Result<candle_core::Tensor> {
                 self.inner.forward_t(xs, train)
             }

@@ -9,7 +9,7 @@ use crate::layers::table::Rows;
 use candle_core::{DType, Result, Tensor};
 use candle_recurrent_kernel::Kind;
 
-/// What a recurrent layer may be given beside its input.
+/// What a recurrent layer may be given besides its input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call<'a> {
     /// (batch, time), of any type: 0 where a step is to be skipped. A skipped step keeps the state and repeats the output.
@@ -17,7 +17,7 @@ pub struct Call<'a> {
     /// Initial states, each (batch, units): h, and for an LSTM c. Zeros if absent, or what the last batch left in a
     /// stateful layer.
     pub states: Option<&'a [Tensor]>,
-    /// Training draws dropout masks.
+    /// Inference, or training, which draws dropout masks.
     pub mode: Mode,
 }
 
@@ -32,7 +32,7 @@ impl Call<'_> {
     }
 }
 
-/// What a recurrent layer gives.
+/// What a call of a recurrent layer gives: the output and the final states.
 #[derive(Clone, Debug)]
 pub struct RnnOutput {
     /// (batch, units), or (batch, time, units) with `return_sequences`.

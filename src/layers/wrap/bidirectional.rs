@@ -24,7 +24,7 @@ pub enum MergeMode {
     Ave,
 }
 
-/// Keras's arguments.
+/// The arguments of [`Bidirectional`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "L: Deserialize<'de>"))]
 pub struct BidirectionalConfig<L> {
@@ -33,7 +33,7 @@ pub struct BidirectionalConfig<L> {
     /// The one that walks backwards; if left out, the same as `layer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backward_layer: Option<Box<L>>,
-    /// How the outputs are joined; `null` gives both.
+    /// How the outputs are joined; none (`null` in JSON) gives both.
     #[serde(default = "concat")]
     pub merge_mode: Option<MergeMode>,
 }
@@ -191,8 +191,8 @@ impl Bidirectional {
         })
     }
 
-    /// Inference without mask from zero states: (batch, time, features) to the joined output; with `merge_mode` none,
-    /// that of the forward layer.
+    /// Inference from zero states, without a mask: (batch, time, features) to the joined output, or, if `merge_mode`
+    /// is none, to the forward layer's.
     ///
     /// # Errors
     /// If the input does not fit.

@@ -9,7 +9,7 @@ use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Keras's argument.
+/// The argument of [`TimeDistributed`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeDistributedConfig<L> {
@@ -59,7 +59,7 @@ impl<L: Named> Config for TimeDistributedConfig<L> {
     }
 }
 
-/// A layer on each step of (batch, time, …).
+/// Applies a layer to each step of (batch, time, …).
 #[derive(Clone, Debug)]
 pub struct TimeDistributed {
     layer: Arc<dyn Layer>,

@@ -322,8 +322,8 @@ impl super::Optimizer for RmsProp {
     }
 }
 
-/// Candle's own optimiser interface: `RmsProp::new(varmap.all_vars(), config)`, `backward_step(&loss)`. Variables that come
-/// without names are trained like others; only the state, which is kept by name, is not to be had.
+/// Candle's own optimiser interface: `RmsProp::new(varmap.all_vars(), config)`, `backward_step(&loss)`. Variables
+/// without names are trained like any others; only their state, which is kept by name, cannot be saved or loaded.
 impl candle_nn::Optimizer for RmsProp {
     type Config = RmsPropConfig;
 
