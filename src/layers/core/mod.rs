@@ -1,4 +1,4 @@
-//! Inputs, embeddings, dense layers, and layers that move numbers without changing them (`keras/src/layers/core/`,
+//! Inputs, embeddings, dense layers, masking, rescaling, and layers that only move numbers (`keras/src/layers/core/`,
 //! `reshaping/`).
 
 mod dense;
