@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 /// A model in training.
 struct Training {
     model: Model,
-    frozen: Model,
+    detached: Model,
     optimizer: RmsProp,
 }
 
@@ -40,7 +40,7 @@ impl Training {
         let rmsprop = RmsPropConfig { learning_rate, ..RmsPropConfig::default() };
         Ok(Self {
             model: Model::new(config, weights.var_builder())?,
-            frozen: Model::new(config, weights.detached())?,
+            detached: Model::new(config, weights.detached())?,
             optimizer: RmsProp::named(variables, rmsprop)?,
         })
     }
@@ -53,7 +53,7 @@ impl Training {
         let mut clock = Clock { start: Instant::now(), seconds: 0.0 };
         // As in the program.
         let outcome = candle_recurrent::awake(|| {
-            fit(&self.model, &self.frozen, &mut self.optimizer, rows, &one, &config, &mut clock)
+            fit(&self.model, &self.detached, &mut self.optimizer, rows, &one, &config, &mut clock)
         })?;
         Ok((clock.seconds, outcome.history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss)))
     }
@@ -225,7 +225,7 @@ impl Worker {
             }
             "validate" => {
                 let training = self.trainings.get(text("model")?).ok_or(lost)?;
-                let result = train::evaluate(&training.frozen, &self.validation, 1000, &CPU)?;
+                let result = train::evaluate(&training.detached, &self.validation, 1000, &CPU)?;
                 Ok(json!({"loss": result.loss, "accuracy": result.accuracy}))
             }
             "evaluate" => {

@@ -59,13 +59,13 @@ fn main() -> Result<()> {
     weights.restore(&tensors.into_iter().collect::<BTreeMap<_, _>>())?;
 
     let model = Model::new(&config.model, weights.var_builder())?;
-    let frozen = Model::new(&config.model, weights.detached())?;
+    let detached = Model::new(&config.model, weights.detached())?;
     let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
     let mut optimizer = RmsProp::named(variables, config.recipe.optimizer.clone())?;
     let batch_size = config.recipe.batch_size;
     let fit_config = FitConfig { epochs: 1, batch_size, shuffle: Shuffle::Never, ..FitConfig::default() };
     let mut losses = Losses { rows, batch_size, ..Losses::default() };
-    fit(&model, &frozen, &mut optimizer, &dataset, &dataset, &fit_config, &mut losses)?;
+    fit(&model, &detached, &mut optimizer, &dataset, &dataset, &fit_config, &mut losses)?;
 
     let mut trained = weights.snapshot()?;
     let batches = losses.losses.len();

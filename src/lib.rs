@@ -110,7 +110,13 @@ pub mod text;
 pub mod train;
 pub mod zoo;
 
-/// The code in the README compiles.
+/// The code in the README and in `docs/` compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documented {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/rust.md")]
+    struct Rust;
+    #[doc = include_str!("../docs/keras-files.md")]
+    struct KerasFiles;
+}

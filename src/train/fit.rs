@@ -187,7 +187,7 @@ pub struct Evaluation {
     pub samples: usize,
 }
 
-/// Trains `model`, whose variables `optimizer` holds; `frozen` is the same model over detached tensors of the same
+/// Trains `model`, whose variables `optimizer` holds; `detached` is the same model over detached tensors of the same
 /// storage, for validation without a graph (`model` itself works too, at the cost of the graph).
 ///
 /// As in Keras, training rows are shuffled (see [`Shuffle`]), the partial batch is kept, an epoch's figures are weighted
@@ -203,7 +203,7 @@ pub struct Evaluation {
 /// step is taken; what the observer has saved by then is untouched. Errors of the model and of the observer.
 pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     model: &T,
-    frozen: &F,
+    detached: &F,
     optimizer: &mut dyn Optimizer,
     train: &Dataset,
     validation: &Dataset,
@@ -217,7 +217,7 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     };
     let mut best = None;
     let mut run =
-        Run { model, frozen, optimizer, train, validation, config, device, history: History::default() };
+        Run { model, detached, optimizer, train, validation, config, device, history: History::default() };
     let result = run.epochs(observer, &mut best);
     let mut restored_epoch = None;
     if let Some((epoch, weights)) = best {
@@ -331,7 +331,7 @@ impl Sums {
 
 struct Run<'a, T: ?Sized, F: ?Sized> {
     model: &'a T,
-    frozen: &'a F,
+    detached: &'a F,
     optimizer: &'a mut dyn Optimizer,
     train: &'a Dataset,
     validation: &'a Dataset,
@@ -356,7 +356,7 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
             }
             let Some(sums) = self.epoch(epoch, &order, observer)? else { return Ok(Stop::Interrupted) };
             let batch_size = self.config.validation_batch_size;
-            let validation = measure(self.frozen, self.validation, batch_size, &self.device)?;
+            let validation = measure(self.detached, self.validation, batch_size, &self.device)?;
             finite(validation.loss, epoch)?;
             self.history.epochs.push(Epoch {
                 epoch,

@@ -1,0 +1,191 @@
+//! Every command of the READMEs and of the pages in `docs/`, run in the order in which it stands there.
+//!
+//! Training takes one epoch, and the data are made here; beyond that a command runs as it is written. Where a page shows
+//! what a command prints, it prints that, unless it comes of a run of the reader's own.
+
+use assert_cmd::Command;
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// A command as it is written, and the lines that a page shows under it.
+#[derive(Debug)]
+struct Documented {
+    line: String,
+    shown: Vec<String>,
+}
+
+/// The commands of a page: the lines of its `sh` and `console` blocks, and what stands in backquotes.
+fn commands(page: &str) -> Vec<Documented> {
+    let mut found: Vec<Documented> = vec![];
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else {
+            let spans = line.split('`').skip(1).step_by(2);
+            found.extend(
+                spans
+                    .filter(|span| span.contains(' '))
+                    .map(|span| Documented { line: span.into(), shown: vec![] }),
+            );
+            continue;
+        };
+        let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        let block = block.join("\n").replace("\\\n", " ");
+        for line in block.lines() {
+            let command = match language {
+                "console" => line.strip_prefix("$ "),
+                "sh" => Some(line),
+                _ => continue,
+            };
+            match (command, found.last_mut()) {
+                (Some(command), _) => found.push(Documented { line: command.into(), shown: vec![] }),
+                (None, Some(last)) if !line.is_empty() => last.shown.push(line.into()),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The arguments of a command of this program; none of another program's.
+fn arguments(line: &str) -> Option<Vec<String>> {
+    let words = shlex::split(line)?;
+    let rest = words
+        .strip_prefix(&["candle-recurrent".to_string()])
+        .or_else(|| words.strip_prefix(&["cargo", "run", "--release", "--"].map(String::from)));
+    rest.filter(|rest| !rest.is_empty()).map(<[String]>::to_vec)
+}
+
+/// Training of one epoch.
+fn briefly(mut words: Vec<String>) -> Vec<String> {
+    if words[0] == "train" {
+        match words.iter().position(|word| word == "--epochs") {
+            Some(at) => words[at + 1] = "1".into(),
+            None => words.extend(["--epochs", "1"].map(String::from)),
+        }
+    }
+    words
+}
+
+/// What the pages take to be there: reviews in two forms, an architecture, and three files of Keras's.
+fn prepare(folder: &Path) {
+    let fixture = |name: &str| PathBuf::from(ROOT).join("tests/fixtures").join(name);
+    for half in ["train", "test"] {
+        for (label, word) in [("pos", "good"), ("neg", "bad")] {
+            let path = folder.join("aclImdb").join(half).join(label);
+            fs::create_dir_all(&path).unwrap();
+            for index in 0..10 {
+                fs::write(path.join(format!("{index}_7.txt")), format!("a {word} film")).unwrap();
+            }
+        }
+    }
+    let datasets = folder.join("keras/datasets");
+    fs::create_dir_all(&datasets).unwrap();
+    let ids = (0..40_i64).map(|index| 1 + index % 8).collect();
+    let xs = Tensor::from_vec(ids, (10, 4), &Device::Cpu).unwrap();
+    let ys = Tensor::new([0_i64, 1, 0, 1, 0, 1, 0, 1, 0, 1].as_slice(), &Device::Cpu).unwrap();
+    let arrays = [("x_train", xs.clone()), ("y_train", ys.clone()), ("x_test", xs), ("y_test", ys)];
+    Tensor::write_npz(&arrays, datasets.join("imdb.npz")).unwrap();
+    fs::write(datasets.join("imdb_word_index.json"), r#"{"a": 1, "film": 2, "great": 3}"#).unwrap();
+
+    fs::create_dir(folder.join("my-model")).unwrap();
+    fs::copy(Path::new(ROOT).join("models/gru/config.json"), folder.join("my-model/config.json")).unwrap();
+    fs::copy(fixture("old_keras_2_1.h5"), folder.join("best-lstm-model.h5")).unwrap();
+    fs::copy(fixture("k3_recurrent.keras"), folder.join("forecast.keras")).unwrap();
+    fs::copy(fixture("k3_recurrent.golden.npz"), folder.join("x.npz")).unwrap();
+}
+
+/// Runs a page's commands, and gives how many there were.
+fn follow(page: &str) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let text = fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
+    let mut trained = HashMap::new();
+    let mut count = 0;
+    for Documented { line, shown } in commands(&text) {
+        let Some(words) = arguments(&line) else {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            let foreign =
+                ["cargo ", "candle-recurrent ", "python ", "pip "].iter().any(|it| line.starts_with(it));
+            assert!(!foreign || KNOWN.contains(&line), "{page}: `{line}` is not run by a test");
+            continue;
+        };
+        // A command that is named again, or named without its arguments.
+        if trained.insert(words.clone(), ()).is_some() || words.len() == 1 && !alone(&words[0]) {
+            continue;
+        }
+        count += 1;
+        let own_run = words.iter().any(|word| word.starts_with("runs/"));
+        let output = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))
+            .current_dir(folder.path())
+            .env("KERAS_HOME", folder.path().join("keras"))
+            .env("HF_HUB_OFFLINE", "1")
+            .args(briefly(words))
+            .output()
+            .unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
+        let refused = shown.iter().any(|line| line.starts_with("error: "));
+        assert_eq!(output.status.success(), !refused, "{page}: `{line}` says:\n{printed}");
+        for line in shown.iter().filter(|_| !own_run) {
+            assert!(printed.contains(line.as_str()), "{page} shows `{line}`, and it says:\n{printed}");
+        }
+    }
+    count
+}
+
+/// Whether a command does its work without arguments.
+fn alone(command: &str) -> bool {
+    matches!(command, "train" | "list")
+}
+
+/// What is not this program's, and why no test runs it: the tests themselves, installation, other people's programs.
+const KNOWN: [&str; 4] = [
+    "cargo install --path cli",
+    "cargo test --release",
+    "cargo test --release --test keras -- --nocapture",
+    "cargo run --release --",
+];
+
+#[test]
+fn readme() {
+    assert!(follow("README.md") >= 8);
+}
+
+#[test]
+fn readme_in_korean() {
+    assert!(follow("README.ko.md") >= 8);
+}
+
+#[test]
+fn the_command_line() {
+    assert!(follow("docs/command-line.md") >= 12);
+    assert!(follow("docs/ko/command-line.md") >= 12);
+}
+
+#[test]
+fn the_chapter() {
+    assert!(follow("docs/chapter.md") >= 4);
+    assert!(follow("docs/ko/chapter.md") >= 4);
+}
+
+#[test]
+fn keras_files() {
+    assert!(follow("docs/keras-files.md") >= 6);
+    assert!(follow("docs/ko/keras-files.md") >= 5);
+}
+
+/// How a page is read.
+#[test]
+fn pages_are_read() {
+    let page = "`candle-recurrent list`\n```console\n$ candle-recurrent predict lstm \\\n    \"a film\"\nerror: no\n```\n";
+    let found = commands(page);
+    assert_eq!(found.len(), 2);
+    assert_eq!(arguments(&found[1].line).unwrap(), ["predict", "lstm", "a film"]);
+    assert_eq!(found[1].shown, ["error: no"]);
+    assert_eq!(arguments("cargo run --release -- train    # trains").unwrap(), ["train"]);
+    assert_eq!(arguments("cargo test --release"), None);
+}
