@@ -9,11 +9,9 @@
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::rnn::{GRUConfig, LSTMConfig, RNN, gru, lstm};
 use candle_nn::{VarBuilder, embedding, linear};
-use candle_recurrent::checkpoint::to_safetensors;
 use candle_recurrent::keras::Layout;
 use candle_recurrent::layers::Mode;
 use candle_recurrent::zoo;
-use std::collections::BTreeMap;
 
 /// Token ids (batch, time) to probabilities (batch, 1), in candle-nn alone.
 fn with_candle_nn(name: &str, ids: &Tensor, vb: VarBuilder) -> candle_core::Result<Tensor> {
@@ -43,9 +41,7 @@ fn main() -> candle_recurrent::Result<()> {
         let checkpoint = zoo::get(name)?.load(&device)?;
         let weights = zoo::get(name)?.weights(&checkpoint.config.model, &device)?.snapshot()?;
         let laid_out = Layout::CandleNn.apply(&checkpoint.config.model, &weights)?;
-        let file = to_safetensors(&laid_out.tensors, &BTreeMap::new())?;
-
-        let vb = VarBuilder::from_buffered_safetensors(file, DType::F32, &device)?;
+        let vb = VarBuilder::from_tensors(laid_out.tensors.into_iter().collect(), DType::F32, &device);
         let theirs = with_candle_nn(name, &ids, vb)?.flatten_all()?.to_vec1::<f32>()?;
         let ours = checkpoint.model.forward(&ids, Mode::Inference)?.flatten_all()?.to_vec1::<f32>()?;
         let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

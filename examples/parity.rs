@@ -9,7 +9,7 @@
 //! `losses` (batches), f64, and the trained weights. Rows come in the file's order; rate and batch size are the recipe's.
 
 use candle_core::{DType, Device, Tensor, safetensors};
-use candle_recurrent::checkpoint::{Config, to_safetensors, write_atomic};
+use candle_recurrent::checkpoint::Config;
 use candle_recurrent::data::Dataset;
 use candle_recurrent::model::{Model, Weights};
 use candle_recurrent::train::{Batch, FitConfig, Observer, RmsProp, Shuffle, fit};
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
     let mut trained = weights.snapshot()?;
     let batches = losses.losses.len();
     trained.insert("losses".into(), Tensor::from_vec(losses.losses, batches, &device)?);
-    write_atomic(end, &to_safetensors(&trained, &BTreeMap::new())?)?;
+    safetensors::save(&trained.into_iter().collect(), end)?;
     println!("{batches} batches of {rows} rows");
     Ok(())
 }

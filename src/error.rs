@@ -14,6 +14,18 @@ pub enum Error {
         /// What is wrong with it and what to do.
         what: String,
     },
+    /// A place in a file of lines holds what it should not.
+    #[error("{}, line {line}{}: {what}", .path.display(), field(.column))]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The field in the line, counted from 1; none where it is the line as a whole.
+        column: Option<usize>,
+        /// What is wrong there.
+        what: String,
+    },
     /// An argument is out of range or unknown.
     #[error("{argument}: {what}")]
     Argument {
@@ -61,6 +73,11 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
 }
 
+/// The field of a [`Error::Cell`] in words.
+fn field(column: &Option<usize>) -> String {
+    column.map_or_else(String::new, |column| format!(", field {column}"))
+}
+
 /// What is wrong with JSON, in words that say nothing of this program's types.
 pub(crate) fn in_words(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
@@ -79,16 +96,15 @@ pub(crate) fn in_words(error: &serde_json::Error) -> String {
                 Some((found, expected)) => {
                     format!("expected {}, found {}{place}", kind(expected), kind(found))
                 }
-                None => {
-                    field(what).map_or_else(|| text.clone(), |(what, hint)| format!("{what}{place}{hint}"))
-                }
+                None => serde_field(what)
+                    .map_or_else(|| text.clone(), |(what, hint)| format!("{what}{place}{hint}")),
             }
         }
     }
 }
 
 /// What serde says of a field that should not be there, or should: what is wrong, and what to do.
-fn field(serde: &str) -> Option<(String, String)> {
+fn serde_field(serde: &str) -> Option<(String, String)> {
     if let Some(field) = serde.strip_prefix("missing field ") {
         return Some((format!("lacks the field {field}"), String::new()));
     }

@@ -97,6 +97,7 @@ pub use error::{Error, Result};
 
 pub mod checkpoint;
 pub mod data;
+pub mod formats;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod keras;

@@ -1,12 +1,11 @@
 //! The model folder, its files, and the zoo.
 
-use candle_core::{Device, Tensor};
-use candle_recurrent::checkpoint::{Config, ModelFolder, Results, card, to_safetensors, write_atomic};
+use candle_core::Device;
+use candle_recurrent::checkpoint::{Config, ModelFolder, Results, card};
 use candle_recurrent::model::Weights;
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::{Epoch, History};
 use candle_recurrent::{Result, zoo};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -104,89 +103,6 @@ fn a_folder_gives_back_what_was_written() -> Result<()> {
     assert_eq!(read.encode("Good film!")?, tokenizer.encode("Good film!")?);
     // No temporary file is left.
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
-    Ok(())
-}
-
-#[test]
-fn the_bytes_of_weights_depend_on_nothing_else() -> Result<()> {
-    let config = zoo::get("lstm")?.config()?;
-    let weights = Weights::init(&config.model, 1, &Device::Cpu)?.snapshot()?;
-    let pairs = [("format", "x"), ("model", "lstm"), ("epoch", "9"), ("val_loss", "0.5")];
-    let metadata = BTreeMap::from(pairs.map(|(key, value)| (key, value.to_string())));
-    let bytes = to_safetensors(&weights, &metadata)?;
-    // The header is this text on every machine and in every run: names in order.
-    let start = r#"{"__metadata__":{"epoch":"9","format":"x","model":"lstm","val_loss":"0.5"},"dense.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"dense.kernel":"#;
-    assert!(bytes[8..].starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&bytes[8..300]));
-    // The format's own crate reads them: the tensors and the metadata.
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
-    let read = header.metadata().as_ref().expect("metadata");
-    assert_eq!(read.get("val_loss").map(String::as_str), Some("0.5"));
-    assert_eq!(read.len(), 4);
-    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    assert_eq!(file.len(), weights.len());
-    for (name, tensor) in &weights {
-        let view = file.tensor(name).expect("the tensor");
-        assert_eq!(view.shape(), tensor.dims());
-        let values = Tensor::from_raw_buffer(view.data(), tensor.dtype(), tensor.dims(), &Device::Cpu)?;
-        assert_eq!(
-            values.flatten_all()?.to_vec1::<f32>()?,
-            tensor.flatten_all()?.to_vec1::<f32>()?,
-            "{name}"
-        );
-    }
-    Ok(())
-}
-
-/// Types of different widths stay aligned, whatever their names.
-#[test]
-fn the_widest_types_come_first() -> Result<()> {
-    let device = &Device::Cpu;
-    let tensors = BTreeMap::from([
-        ("a".to_string(), Tensor::new(&[1u8, 2, 3], device)?),
-        ("b".to_string(), Tensor::new(&[1f64, 2.0], device)?),
-        ("c".to_string(), Tensor::new(&[1f32], device)?),
-    ]);
-    let bytes = to_safetensors(&tensors, &BTreeMap::new())?;
-    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    assert_eq!(file.tensor("b").expect("b").data(), [1f64.to_le_bytes(), 2f64.to_le_bytes()].concat());
-    assert_eq!(file.tensor("c").expect("c").data(), 1f32.to_le_bytes());
-    assert_eq!(file.tensor("a").expect("a").data(), [1, 2, 3]);
-    let start = |name: &str| {
-        let data = file.tensor(name).expect("a tensor").data().as_ptr() as usize;
-        data - bytes.as_ptr() as usize
-    };
-    assert!(start("b") % 8 == 0 && start("c") % 4 == 0);
-    Ok(())
-}
-
-#[test]
-fn files_are_replaced_whole_or_not_at_all() -> Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("history.csv");
-    write_atomic(&path, b"old")?;
-    write_atomic(&path, b"new")?;
-    assert_eq!(fs::read(&path).expect("the file"), b"new");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(&path).expect("the file").permissions().mode();
-        // 0644, but for what the umask takes away.
-        assert_eq!(mode & 0o600, 0o600);
-        assert_eq!(mode & 0o111, 0);
-        let plain = folder.path().join("plain");
-        fs::write(&plain, b"").expect("a file");
-        let umasked = fs::metadata(&plain).expect("the file").permissions().mode() & 0o644;
-        assert_eq!(mode & 0o777, umasked);
-    }
-    fs::create_dir(folder.path().join("taken")).expect("a folder");
-    assert!(error(write_atomic(folder.path().join("taken"), b"x")).contains("it is a folder"));
-    let missing = error(write_atomic(folder.path().join("no/file"), b"x"));
-    assert!(
-        missing.contains("file: cannot be written: there is no folder ")
-            && missing.ends_with("no; make it first"),
-        "{missing}"
-    );
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), if cfg!(unix) { 3 } else { 2 });
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use super::output::table;
 use super::report::Report;
 use super::run_folder::{RUNS, first_free};
-use candle_recurrent::checkpoint::write_atomic;
 use candle_recurrent::plot;
 use candle_recurrent::train::History;
 use std::path::{Path, PathBuf};
@@ -42,8 +41,8 @@ pub(super) fn save_comparison(
             !stem.with_extension("png").exists() && !stem.with_extension("svg").exists()
         }),
     };
-    write_atomic(stem.with_extension("svg"), picture.svg().as_bytes())?;
+    picture.save(stem.with_extension("svg"))?;
     let path = stem.with_extension("png");
-    write_atomic(&path, &picture.png()?)?;
+    picture.save(&path)?;
     Ok(path)
 }

@@ -6,7 +6,7 @@ use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output};
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{
-    self, Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, write_atomic,
+    Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
 };
 use candle_recurrent::keras::{self, Layout};
 use candle_recurrent::text::Tokenizer;
@@ -216,18 +216,17 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     match format {
         Format::Keras => {
             let written = keras::to_keras(model, &source.weights)?;
-            write_atomic(out, &written.bytes)?;
+            written.save(out)?;
             notes.extend(written.notes);
         }
         Format::WeightsH5 => {
             let written = keras::to_weights_h5(model, &source.weights)?;
-            write_atomic(out, &written.bytes)?;
+            written.save(out)?;
             notes.extend(written.notes);
         }
         Format::Safetensors(layout) => {
             let laid_out = layout.apply(model, &source.weights)?;
-            let bytes = checkpoint::to_safetensors(&laid_out.tensors, &layout.metadata(model))?;
-            write_atomic(out, &bytes)?;
+            laid_out.save(out, &layout.metadata(model))?;
             notes.extend(laid_out.notes);
         }
         Format::Folder => write_folder(out, &source)?,
@@ -263,7 +262,8 @@ fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
         folder.save_pictures(&source.config.model.name, history)?;
         return Ok(());
     }
-    let weights = checkpoint::to_safetensors(&source.weights, &Layout::Keras.metadata(&source.config.model))?;
+    let model = &source.config.model;
+    let weights = Layout::Keras.apply(model, &source.weights)?;
     // Of an older model in this place nothing may stay that belongs to it.
     for name in [HISTORY_FILE, SVG_FILE, PNG_FILE] {
         folder.remove(name)?;
@@ -273,6 +273,6 @@ fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
         None => folder.remove(TOKENIZER_FILE)?,
     }
     folder.save_config(&source.config)?;
-    folder.write(WEIGHTS_FILE, weights)?;
+    weights.save(out.join(WEIGHTS_FILE), &Layout::Keras.metadata(model))?;
     Ok(())
 }

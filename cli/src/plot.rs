@@ -2,8 +2,7 @@
 
 use super::model::ModelSource;
 use super::{Outcome, Output, values};
-use candle_recurrent::checkpoint::write_atomic;
-use candle_recurrent::plot::{self, Picture};
+use candle_recurrent::plot;
 use candle_recurrent::train::History;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +35,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         [(name, history)] => plot::loss(name, history)?,
         _ => plot::comparison("validation loss", &runs)?,
     };
-    save(&picture, &args.out)?;
+    picture.save(&args.out)?;
     if args.json {
         let runs = runs.iter().filter_map(|(name, history)| {
             let best = history.best()?;
@@ -66,11 +65,4 @@ fn title(argument: &str) -> String {
     let path = Path::new(argument);
     let path = if path.ends_with("history.csv") { path.parent().unwrap_or(path) } else { path };
     path.file_name().map_or_else(|| argument.to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-/// Writes a picture in the form that the file's name asks for.
-pub(super) fn save(picture: &Picture, path: &Path) -> anyhow::Result<()> {
-    let png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-    let bytes = if png { picture.png()? } else { picture.svg().into_bytes() };
-    Ok(write_atomic(path, &bytes)?)
 }

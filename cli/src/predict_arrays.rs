@@ -1,9 +1,10 @@
 //! `predict --input`: arrays through a model of any kind.
 
-use super::arrays::{self, Arrays};
+use super::arrays;
 use super::{Outcome, Output};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::formats::Arrays;
 use candle_recurrent::layers::Mode;
 use candle_recurrent::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
 use serde::{Serialize, Serializer};
@@ -31,7 +32,7 @@ pub(super) fn run(
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let tensors = match arrays::read(input, &names)? {
         Arrays::Tensors(tensors) => tensors,
-        Arrays::Table { rows, columns, values } => vec![shape_table(input, &inputs, rows, columns, values)?],
+        Arrays::Table(table) => vec![shape_table(input, &inputs, &table)?],
     };
     let tensors = inputs
         .iter()
@@ -124,13 +125,8 @@ impl Input {
 }
 
 /// A table as the model's one input: a sample a row, or a single sequence with a step a row.
-fn shape_table(
-    path: &Path,
-    inputs: &[Input],
-    rows: usize,
-    columns: usize,
-    values: Vec<f32>,
-) -> anyhow::Result<Tensor> {
+fn shape_table(path: &Path, inputs: &[Input], table: &Tensor) -> anyhow::Result<Tensor> {
+    let (rows, columns) = table.dims2()?;
     let [input] = inputs else {
         anyhow::bail!(
             "{}: the model has {} inputs; give a .npz or .safetensors with x0, x1, …",
@@ -162,7 +158,7 @@ fn shape_table(
         }
         [] => anyhow::bail!("{}: the model has no input", path.display()),
     };
-    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    Ok(table.reshape(shape)?)
 }
 
 /// The model's answers, batch by batch.
@@ -230,11 +226,18 @@ impl Serialize for Nested<'_> {
     }
 }
 
+/// A tensor sample by sample.
+fn rows(tensor: &Tensor) -> anyhow::Result<Vec<Vec<f32>>> {
+    let samples = tensor.dim(0)?;
+    let size = tensor.elem_count() / samples.max(1);
+    Ok(tensor.to_dtype(DType::F32)?.reshape((samples, size))?.to_vec2()?)
+}
+
 /// A line a sample, as many numbers as one can read.
 fn print(name: &str, tensor: &Tensor, output: &mut Output) -> anyhow::Result<()> {
     const SHOWN: usize = 8;
     output.line(format_args!("{name} {:?}", tensor.dims()))?;
-    for (index, row) in arrays::rows(tensor)?.iter().enumerate() {
+    for (index, row) in rows(tensor)?.iter().enumerate() {
         let numbers: Vec<String> = row.iter().take(SHOWN).map(|value| format!("{value:>10.5}")).collect();
         let more = if row.len() > SHOWN { format!("  … ({} in all)", row.len()) } else { String::new() };
         output.line(format_args!("{index:>6}  {}{more}", numbers.join(" ")))?;

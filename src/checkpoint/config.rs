@@ -2,8 +2,8 @@
 
 use crate::data;
 use crate::error::{in_words, object_in_words};
+use crate::formats::read_text;
 use crate::model::ModelConfig;
-use crate::text::read_text;
 use crate::train::{EarlyStopping, FitConfig, ModelCheckpoint, RmsPropConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

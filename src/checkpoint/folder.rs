@@ -1,7 +1,8 @@
 //! Reading and writing a model folder.
 
-use super::file::{Staged, cause, stage};
-use super::{Config, card, to_safetensors, write_atomic};
+use super::{Config, card};
+use crate::formats::file::{Staged, cause, stage, write_atomic};
+use crate::formats::safetensors::to_safetensors;
 use crate::layers::Mode;
 use crate::model::{Model, ModelConfig, Weights};
 use crate::text::{Tokenizer, pad_sequences};
@@ -170,7 +171,7 @@ impl ModelFolder {
     /// Writes one file of the folder, whole or not at all.
     ///
     /// # Errors
-    /// As [`write_atomic`].
+    /// [`Error::File`] where the folder is missing or not writable, or the disk is full; nothing is left behind then.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
         write_atomic(self.path.join(name), bytes.as_ref())
     }
@@ -179,7 +180,7 @@ impl ModelFolder {
     /// disk leaves an older model as it was. An older vocabulary is removed where there is no new one.
     ///
     /// # Errors
-    /// As [`write_atomic`].
+    /// As [`ModelFolder::write`].
     pub fn save(
         &self,
         config: &Config,
@@ -220,7 +221,7 @@ impl ModelFolder {
     /// Writes `config.json` and, from the same figures, the model card.
     ///
     /// # Errors
-    /// As [`write_atomic`].
+    /// As [`ModelFolder::write`].
     pub fn save_config(&self, config: &Config) -> Result<()> {
         self.write(CONFIG_FILE, config.to_json()?)?;
         self.write(CARD_FILE, card(config)?)
@@ -229,7 +230,7 @@ impl ModelFolder {
     /// Writes `history.csv`.
     ///
     /// # Errors
-    /// As [`write_atomic`].
+    /// As [`ModelFolder::write`].
     pub fn save_history(&self, history: &History) -> Result<()> {
         self.write(HISTORY_FILE, history.to_csv())
     }
@@ -237,12 +238,12 @@ impl ModelFolder {
     /// Writes the loss curves, `loss.svg` and `loss.png`, under the title `title`.
     ///
     /// # Errors
-    /// As [`write_atomic`] and [`crate::plot::loss`].
+    /// As [`ModelFolder::write`] and [`crate::plot::loss`].
     #[cfg(feature = "plot")]
     pub fn save_pictures(&self, title: &str, history: &History) -> Result<()> {
         let picture = crate::plot::loss(title, history)?;
-        self.write(SVG_FILE, picture.svg())?;
-        self.write(PNG_FILE, picture.png()?)
+        picture.save(self.path.join(SVG_FILE))?;
+        picture.save(self.path.join(PNG_FILE))
     }
 }
 

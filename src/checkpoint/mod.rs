@@ -13,15 +13,11 @@
 
 mod card;
 mod config;
-mod file;
 mod folder;
-mod tensors;
 
 pub use card::{card, recurrent_in_words};
 pub use config::{Config, Recipe, Results};
-pub use file::write_atomic;
 pub use folder::{
     CARD_FILE, CONFIG_FILE, Checkpoint, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE,
     WEIGHTS_FILE,
 };
-pub use tensors::to_safetensors;

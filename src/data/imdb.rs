@@ -1,7 +1,7 @@
 //! Keras's `imdb.load_data`: its shuffle, and its start and out-of-vocabulary ids.
 
 use super::RandomState;
-use super::pickle::Rows;
+use crate::formats::pickle::Rows;
 use crate::text::{INDEX_FROM, START, UNKNOWN};
 
 /// The seed of `keras.datasets.imdb.load_data`.

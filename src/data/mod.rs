@@ -6,10 +6,8 @@ mod builtin;
 mod dataset;
 mod grammar;
 mod imdb;
-pub mod npz;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod pickle;
 mod random_state;
 mod source;
 mod texts;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::dataset::{Dataset, check_table, check_trainable};
-use super::pickle::Rows;
 use super::random_state::train_test_split;
 use super::texts::Texts;
-use super::{acl_imdb, builtin, imdb, npz};
+use super::{acl_imdb, builtin, imdb};
+use crate::formats::npz;
+use crate::formats::pickle::Rows;
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 

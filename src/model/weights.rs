@@ -1,5 +1,7 @@
 //! A model's variables by name: drawn from a seed, read from a checkpoint, handed to layers through a `VarBuilder`.
 
+use crate::formats::file::write_atomic;
+use crate::formats::safetensors::to_safetensors;
 use crate::layers::{ModelConfig, Variable};
 use crate::random::Stream;
 use crate::{Error, Result};
@@ -124,6 +126,17 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Writes the variables by name as a `.safetensors`, whole or not at all, for [`load`](Self::load) to read. The same
+    /// weights give the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be written; an older file stays as it was then.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let metadata = BTreeMap::from([("format", "candle-recurrent".to_string())]);
+        let tensor = |(name, var): (&String, &Var)| (name.clone(), var.as_detached_tensor());
+        write_atomic(path, &to_safetensors(&self.variables.iter().map(tensor).collect(), &metadata)?)
+    }
+
     /// A `VarBuilder` whose tensors are tracked: for training.
     pub fn var_builder(&self) -> VarBuilder<'static> {
         self.builder(true)
@@ -216,5 +229,36 @@ impl SimpleBackend for Backend {
 
     fn contains_tensor(&self, name: &str) -> bool {
         self.weights.variables.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded() -> Result<()> {
+        let config = ModelConfig::from_json(
+            r#"{"name": "m", "layers": [
+                {"class_name": "Embedding", "config": {"name": "embedding", "input_dim": 9, "output_dim": 4}},
+                {"class_name": "GRU", "config": {"name": "gru", "units": 3}},
+                {"class_name": "BatchNormalization", "config": {"name": "norm"}}]}"#,
+        )?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("weights.safetensors");
+        let weights = Weights::init(&config, 5, &Device::Cpu)?;
+        weights.save(&path)?;
+        let read = Weights::load(&config, &path, &Device::Cpu)?;
+        let values = |var: &Var| var.flatten_all()?.to_vec1::<f32>();
+        assert_eq!(read.iter().count(), weights.iter().count());
+        for ((name, before), (again, after)) in weights.iter().zip(read.iter()) {
+            assert_eq!((name, before.dims(), values(before)?), (again, after.dims(), values(after)?));
+        }
+        assert_eq!(read.trainable().count(), weights.trainable().count());
+        let bytes = std::fs::read(&path).expect("the file");
+        let (_, header) = SafeTensors::read_metadata(&bytes).expect("a header");
+        let format = header.metadata().as_ref().and_then(|metadata| metadata.get("format").cloned());
+        assert_eq!(format.as_deref(), Some("candle-recurrent"));
+        Ok(())
     }
 }

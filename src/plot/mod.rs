@@ -1,8 +1,9 @@
 //! Pictures of training: one run's loss curves, and several runs in one comparison.
 //!
-//! A [`Picture`] is drawn once and given out as SVG text or PNG bytes; nothing here writes a file. The drawing crate
-//! (kuva, which brings its own font) is known to this module only.
+//! A [`Picture`] is drawn once and given out as SVG text, PNG bytes or a file. The drawing crate (kuva, which brings its
+//! own font) is known to this module only.
 
+use crate::formats::file::write_atomic;
 use crate::train::{Epoch, History};
 use crate::{Error, Result};
 use kuva::backend::{raster::RasterBackend, svg::SvgBackend};
@@ -11,6 +12,7 @@ use kuva::plot::{LinePlot, ScatterPlot};
 use kuva::prelude::{LegendPosition, Plot, ReferenceLine};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::render::{Scene, render_multiple};
+use std::path::Path;
 
 /// Okabe and Ito's colours without black and yellow: eight-way distinct for colour-blind readers too.
 const COLOURS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
@@ -34,6 +36,21 @@ impl Picture {
             .with_scale(2.0)
             .render_scene(&self.0)
             .map_err(|what| Error::argument("picture", format!("cannot be drawn as PNG: {what}")))
+    }
+
+    /// Writes it, whole or not at all: as PNG where the name ends in `.png`, as SVG where in `.svg`.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a name with another end, and where it cannot be written; as [`png`](Self::png).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+        let bytes = match suffix.as_deref() {
+            Some("png") => self.png()?,
+            Some("svg") => self.svg().into_bytes(),
+            _ => return Err(Error::file(path, "a picture's name must end in .svg or .png")),
+        };
+        write_atomic(path, &bytes)
     }
 }
 

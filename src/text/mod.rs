@@ -6,26 +6,6 @@ mod vocabulary;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::Vocabulary;
 
-use crate::{Error, Result};
-use std::path::Path;
-
-/// Reads a file of UTF-8 text, without the byte order mark that Windows's editors put first.
-///
-/// # Errors
-/// [`Error::File`] where it is a folder, cannot be read, or is not UTF-8.
-pub fn read_text(path: &Path) -> Result<String> {
-    if path.is_dir() {
-        return Err(Error::file(path, "is a folder, expected a file"));
-    }
-    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
-    let mut text =
-        String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    Ok(text)
-}
-
 /// What Keras's cleaning turns into spaces (`keras.preprocessing.text.Tokenizer`, `filters`). Apostrophes stay.
 pub const FILTERS: &str = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n";
 

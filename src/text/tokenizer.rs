@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, read_text, words};
+use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, words};
+use crate::formats::read_text;
 use crate::{Error, Result};
 
 /// The tokens of the first ids: padding, start, word outside the vocabulary, and an id that Keras leaves free.

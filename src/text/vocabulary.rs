@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{INDEX_FROM, Tokenizer, clean, read_text, words};
+use super::{INDEX_FROM, Tokenizer, clean, words};
 use crate::error::in_words;
+use crate::formats::read_text;
 use crate::{Error, Result};
 
 /// All words of a data set with their ranks, 1 for the most frequent.

@@ -1,6 +1,6 @@
 //! The figures of a run, epoch by epoch, and their CSV file.
 
-use crate::text::read_text;
+use crate::formats::read_text;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -8,7 +8,6 @@ use candle_recurrent::Result;
 use candle_recurrent::keras::{Layout, weights_from_safetensors};
 use candle_recurrent::model::ModelConfig;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 fn recurrent(class: &str, extra: serde_json::Value) -> Result<ModelConfig> {
@@ -92,7 +91,10 @@ fn layouts_come_back() -> Result<()> {
     assert_eq!(laid_out.notes, ["layer b: bias=False", "layer c: nonlinearity=\"relu\""]);
 
     // As a file, found out by its names.
-    let bytes = candle_recurrent::checkpoint::to_safetensors(&laid_out.tensors, &BTreeMap::new())?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    laid_out.save(&path, &Layout::PyTorch.metadata(&config))?;
+    let bytes = std::fs::read(path).expect("the file");
     let read = weights_from_safetensors(&config, &bytes, Path::new("model.safetensors"), &Device::Cpu)?;
     assert_eq!(bits(&read.snapshot()?)?, bits(&variables)?);
     Ok(())

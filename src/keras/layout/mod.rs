@@ -29,11 +29,14 @@ pub(super) mod view;
 pub use file::weights_from_safetensors;
 
 use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
+use crate::formats::file::write_atomic;
+use crate::formats::safetensors::to_safetensors;
 use crate::model::ModelConfig;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use modules::Module;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::str::FromStr;
 
 /// Names and shapes of the tensors in a `.safetensors`.
@@ -55,6 +58,17 @@ pub struct LaidOut {
     pub tensors: BTreeMap<String, Tensor>,
     /// What whoever builds the modules must know, a line each: arguments that are no default of theirs.
     pub notes: Vec<String>,
+}
+
+impl LaidOut {
+    /// Writes the tensors as a `.safetensors`, whole or not at all; `metadata` is what the file says of itself, as a rule
+    /// that of [`Layout::metadata`]. The same content gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be written; an older file stays as it was then.
+    pub fn save(&self, path: impl AsRef<Path>, metadata: &BTreeMap<&str, String>) -> Result<()> {
+        write_atomic(path, &to_safetensors(&self.tensors, metadata)?)
+    }
 }
 
 impl Layout {

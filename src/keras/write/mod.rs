@@ -1,7 +1,6 @@
 //! Writing: a model's configuration and variables as files that Keras 3.15 loads.
 
 mod activation;
-mod archive;
 mod config;
 mod groups;
 mod hdf5;
@@ -11,10 +10,13 @@ mod tests;
 use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use super::layout::view::model_json;
 use crate::Result;
+use crate::formats::archive::archive;
+use crate::formats::file::write_atomic;
 use crate::model::ModelConfig;
 use candle_core::Tensor;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The Keras whose form the files have.
 const KERAS_VERSION: &str = "3.15.1";
@@ -26,6 +28,16 @@ pub struct Written {
     pub bytes: Vec<u8>,
     /// What in it is not as it was in the model though it gives the same numbers, a line each.
     pub notes: Vec<String>,
+}
+
+impl Written {
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) where it cannot be written; an older file stays as it was then.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomic(path, &self.bytes)
+    }
 }
 
 /// A `.keras` for `keras.saving.load_model`: configuration and weights, no optimiser.
@@ -47,7 +59,7 @@ pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> R
         ("config.json", model.into_bytes()),
         ("model.weights.h5", weights.bytes),
     ];
-    Ok(Written { bytes: archive::archive(&members)?, notes: weights.notes })
+    Ok(Written { bytes: archive(&members)?, notes: weights.notes })
 }
 
 /// A `.weights.h5` for `Model.load_weights`: what `save_weights` of the same model writes.

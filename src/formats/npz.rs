@@ -1,69 +1,47 @@
-//! NumPy's `.npz` and `.npy`, as far as data sets need them: integer arrays, and object arrays of integer lists.
+//! NumPy's `.npz`: arrays by name, each a `.npy` in a zip; and, for data sets, integers and lists of integers.
 
+use super::archive::archive;
+use super::format::{Format, Holds, Opened};
+use super::npy::{self, Header, integers};
+use super::pickle::{self, Rows};
+use crate::quietly::quietly;
+use crate::{Error, Result};
+use candle_core::Tensor;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use super::pickle::{self, Rows};
-use crate::quietly::quietly;
-use crate::{Error, Result};
+/// The format.
+pub(super) struct Npz;
+
+impl Format for Npz {
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["npz"]
+    }
+
+    fn holds(&self) -> Holds {
+        Holds::Arrays
+    }
+
+    fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
+        let array = move |name: &str| {
+            let bytes = member(path, name)?;
+            npy::tensor(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
+        };
+        Ok(Opened { names: names(path)?, array: Box::new(array) })
+    }
+
+    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
+        let member = |(name, tensor): &(&str, &Tensor)| Ok((format!("{name}.npy"), npy::bytes(tensor)?));
+        archive(&arrays.iter().map(member).collect::<Result<Vec<_>>>()?)
+    }
+}
 
 /// What a member may unpack to: this many bytes, and more only for files that are large themselves.
 const SMALL: u64 = 64 << 20;
 
-/// An array's header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// The type: `<f4`.
-    pub descr: String,
-    /// Whether the first axis runs fastest.
-    pub fortran_order: bool,
-    /// The length of each axis.
-    pub shape: Vec<usize>,
-}
-
-impl Header {
-    /// Splits the bytes of a `.npy` into header and content.
-    pub fn parse(bytes: &[u8]) -> std::result::Result<(Self, &[u8]), String> {
-        let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or("not a NumPy array")?;
-        let (length, rest) = match *rest {
-            [1, _, a, b, ref rest @ ..] => (usize::from(u16::from_le_bytes([a, b])), rest),
-            [2 | 3, _, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
-            _ => return Err("a NumPy array of an unknown version".into()),
-        };
-        let (text, content) = rest.split_at_checked(length).ok_or("the array's header ends too early")?;
-        let text = std::str::from_utf8(text).map_err(|_| "the array's header is not text")?;
-        let field = |name: &str| {
-            let at = text.find(&format!("'{name}':")).ok_or(format!("the array's header lacks {name}"))?;
-            Ok::<_, String>(text[at + name.len() + 3..].trim_start())
-        };
-        let descr = field("descr")?
-            .strip_prefix('\'')
-            .and_then(|text| text.split_once('\''))
-            .ok_or("the array is a record array, expected whole numbers or lists")?
-            .0;
-        let shape = field("shape")?
-            .strip_prefix('(')
-            .and_then(|text| text.split_once(')'))
-            .ok_or("the array's header has no shape")?
-            .0
-            .split(',')
-            .map(str::trim)
-            .filter(|size| !size.is_empty())
-            .map(|size| size.parse().map_err(|_| format!("the array's shape holds {size:?}")))
-            .collect::<std::result::Result<_, String>>()?;
-        let fortran_order = field("fortran_order")?.starts_with("True");
-        Ok((Self { descr: descr.into(), fortran_order, shape }, content))
-    }
-
-    /// The number of elements; `None` where it overflows.
-    pub fn count(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))
-    }
-}
-
 /// Whether the file begins as a zip archive does; one that cannot be read is left to be complained of elsewhere.
-pub(super) fn is_archive(path: &Path) -> bool {
+pub(crate) fn is_archive(path: &Path) -> bool {
     let mut start = [0; 2];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).map_or(true, |()| start == *b"PK")
 }
@@ -82,7 +60,7 @@ fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// The names of the arrays in the archive `path`.
-pub fn names(path: &Path) -> Result<Vec<String>> {
+fn names(path: &Path) -> Result<Vec<String>> {
     contained(path, || {
         let archive = open(path)?;
         let array = |name: &str| Some(name.strip_suffix(".npy")?.to_string());
@@ -91,7 +69,7 @@ pub fn names(path: &Path) -> Result<Vec<String>> {
 }
 
 /// The bytes of the member `name`.npy of the archive `path`.
-pub fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
+fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
     contained(path, || unpack(path, name))
 }
 
@@ -126,7 +104,7 @@ fn unpack(path: &Path, name: &str) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`Error::File`] where the file is missing, damaged, or holds something else.
-pub fn rows(path: &Path, name: &str) -> Result<Rows> {
+pub(crate) fn rows(path: &Path, name: &str) -> Result<Rows> {
     let bytes = member(path, name)?;
     let wrong = |what: String| Error::file(path, format!("{name}: {what}"));
     let (header, content) = Header::parse(&bytes).map_err(wrong)?;
@@ -154,7 +132,7 @@ pub fn rows(path: &Path, name: &str) -> Result<Rows> {
 ///
 /// # Errors
 /// [`Error::File`] where the file is missing, damaged, or holds something else.
-pub fn labels(path: &Path, name: &str) -> Result<Vec<u8>> {
+pub(crate) fn labels(path: &Path, name: &str) -> Result<Vec<u8>> {
     let bytes = member(path, name)?;
     let wrong = |what: String| Error::file(path, format!("{name}: {what}"));
     let (header, content) = Header::parse(&bytes).map_err(wrong)?;
@@ -168,44 +146,6 @@ pub fn labels(path: &Path, name: &str) -> Result<Vec<u8>> {
             0 => Ok(0),
             1 => Ok(1),
             other => Err(wrong(format!("label {other}, expected 0 (negative) or 1 (positive)"))),
-        })
-        .collect()
-}
-
-/// The numbers of an integer or boolean array.
-fn integers(header: &Header, content: &[u8]) -> std::result::Result<Vec<i64>, String> {
-    let unknown = || format!("type {}, expected whole numbers", header.descr);
-    let mut kind = header.descr.chars();
-    let (Some(order), Some(sign)) = (kind.next(), kind.next()) else { return Err(unknown()) };
-    let width = match (sign, kind.as_str()) {
-        ('b', "1") | ('i' | 'u', "1") => 1,
-        ('i' | 'u', "2") => 2,
-        ('i' | 'u', "4") => 4,
-        ('i' | 'u', "8") => 8,
-        _ => return Err(unknown()),
-    };
-    let expected = header.count().and_then(|count| count.checked_mul(width));
-    if expected != Some(content.len()) {
-        return Err(format!(
-            "the header promises shape {:?} of {}, but {} bytes follow; download or copy the file again",
-            header.shape,
-            header.descr,
-            content.len()
-        ));
-    }
-    let shift = 64 - 8 * width as u32;
-    content
-        .chunks_exact(width)
-        .map(|bytes| {
-            let join = |number: u64, &byte: &u8| (number << 8) | u64::from(byte);
-            let number = match order {
-                '>' => bytes.iter().fold(0, join),
-                _ => bytes.iter().rev().fold(0, join),
-            };
-            match sign {
-                'i' => Ok(((number << shift) as i64) >> shift),
-                _ => i64::try_from(number).map_err(|_| format!("the number {number} is too large")),
-            }
         })
         .collect()
 }

@@ -1,0 +1,187 @@
+//! Arrays in and out, whatever the format of their file.
+
+use super::file::write_atomic;
+use super::format::{Format, Holds, Opened};
+use super::npy::Npy;
+use super::npz::Npz;
+use super::safetensors::Safetensors;
+use super::table::Table;
+use crate::{Error, Result};
+use candle_core::Tensor;
+use std::path::Path;
+
+/// Every format, a line each.
+const FORMATS: [&dyn Format; 4] = [&Npz, &Npy, &Safetensors, &Table];
+
+/// What stands in a file of inputs.
+#[derive(Clone, Debug)]
+pub enum Arrays {
+    /// One array for each of a model's inputs, in order.
+    Tensors(Vec<Tensor>),
+    /// Rows of numbers (rows, columns), f32, whose shape the model decides.
+    Table(Tensor),
+}
+
+/// The ends of the names of the files that [`read`] takes: `npz`, `npy`, ….
+pub fn read_suffixes() -> Vec<&'static str> {
+    FORMATS.iter().flat_map(|format| format.suffixes()).copied().collect()
+}
+
+/// The ends of the names of the files that [`write`] makes.
+pub fn write_suffixes() -> Vec<&'static str> {
+    FORMATS.iter().flat_map(|format| format.written()).copied().collect()
+}
+
+/// The format that a file's name asks for.
+fn find(
+    path: &Path,
+    suffixes: impl Fn(&dyn Format) -> &'static [&'static str],
+) -> Result<&'static dyn Format> {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default().to_lowercase();
+    FORMATS.into_iter().find(|format| suffixes(*format).contains(&suffix.as_str())).ok_or_else(|| {
+        let known: Vec<&str> = FORMATS.iter().flat_map(|format| suffixes(*format)).copied().collect();
+        Error::file(path, format!("is of no known kind; known are .{}", known.join(", .")))
+    })
+}
+
+/// Reads the arrays for a model whose inputs have the names `inputs`: `x`, or `x0`, `x1`, …, or arrays of these names.
+/// Of a single input the file's only array may have any name.
+///
+/// # Errors
+/// [`Error::File`] where the file cannot be read, lacks an array, or holds another that looks like an input;
+/// [`Error::Cell`] for what is no number in a table.
+pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
+    let path = path.as_ref();
+    let format = find(path, |format| format.suffixes())?;
+    let file = format.open(path)?;
+    if format.holds() == Holds::Table {
+        return Ok(Arrays::Table((file.array)("x")?));
+    }
+    if inputs.len() > 1 && format.holds() == Holds::One {
+        let (count, names) = (inputs.len(), inputs.join(", "));
+        let what = format!(
+            "holds one array, and the model has {count} inputs ({names}); give a .npz or .safetensors with x0, x1, …"
+        );
+        return Err(Error::file(path, what));
+    }
+    let names = choose(&file, inputs).map_err(|what| Error::file(path, what))?;
+    let read = |name: &String| {
+        let tensor = (file.array)(name)?;
+        if tensor.elem_count() == 0 {
+            // One axis may be as long as it likes beside an empty one: nothing is to walk along it.
+            let what = format!("{name} holds no numbers, its shape being {:?}", tensor.dims());
+            return Err(Error::file(path, what));
+        }
+        Ok(tensor)
+    };
+    names.iter().map(read).collect::<Result<_>>().map(Arrays::Tensors)
+}
+
+/// The names of the arrays that are the inputs.
+fn choose(file: &Opened, inputs: &[String]) -> std::result::Result<Vec<String>, String> {
+    let found = &file.names;
+    let numbered = |i: usize| format!("x{i}");
+    let has = |name: &str| found.iter().any(|found| found == name);
+    let names: Vec<String> = match inputs.len() {
+        1 if has("x") => vec!["x".into()],
+        1 if found.len() == 1 => found.clone(),
+        count if (0..count).all(|i| has(&numbered(i))) => (0..count).map(numbered).collect(),
+        _ => inputs.to_vec(),
+    };
+    if let Some(missing) = names.iter().find(|name| !has(name)) {
+        let (missing, needed) = match inputs.len() {
+            1 => (format!("array {missing}"), "needed is x".to_string()),
+            count => {
+                let order = inputs.join(", ");
+                let needed = format!("which are, in this order, the model's inputs {order}");
+                (format!("arrays x0 to x{}", count.saturating_sub(1)), needed)
+            }
+        };
+        let listed = found.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+        let listed = if listed.is_empty() { "nothing" } else { listed.as_str() };
+        return Err(format!("holds no {missing}; {needed}; found {listed}"));
+    }
+    // What looks like an input and is not used would be a mistake that nobody sees. Others, such as the answers y, are
+    // not the model's business.
+    let is_input = |name: &String| is_input_name(name) || inputs.contains(name);
+    if let Some(unused) = found.iter().find(|name| is_input(name) && !names.contains(name)) {
+        let takes = match inputs.len() {
+            1 => "one input".to_string(),
+            count => format!("{count} inputs"),
+        };
+        let used = names.join(", ");
+        return Err(format!("holds {unused} besides {used}, and the model has {takes}; leave it out"));
+    }
+    Ok(names)
+}
+
+/// Whether an array's name is that of an input: `x`, `x0`, `x1`, ….
+fn is_input_name(name: &str) -> bool {
+    name.strip_prefix('x').is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// Writes a model's answers by name, whole or not at all: f32, in a `.safetensors` of their own type. A table has a
+/// line for each step of the first axis.
+///
+/// # Errors
+/// [`Error::File`] where the format holds one array and there are several, or the file cannot be written.
+pub fn write(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
+    let path = path.as_ref();
+    let format = find(path, |format| format.written())?;
+    if format.holds() != Holds::Arrays && arrays.len() != 1 {
+        let what = format!(
+            "the model has {} outputs; name a .npz or .safetensors, which can hold them all",
+            arrays.len()
+        );
+        return Err(Error::file(path, what));
+    }
+    write_atomic(path, &format.bytes(arrays)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn every_format_gives_back_what_was_written() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let values = Tensor::new(&[[0.1_f32, -2.5, 3e38], [1e-38, 0.0, 7.0]], &Device::Cpu)?;
+        for suffix in write_suffixes() {
+            let path = folder.path().join(format!("x.{suffix}"));
+            write(&path, &[("x", &values)])?;
+            let read = match read(&path, &["input".into()])? {
+                Arrays::Table(table) => table,
+                Arrays::Tensors(tensors) => tensors[0].clone(),
+            };
+            assert_eq!(read.to_vec2::<f32>()?, values.to_vec2::<f32>()?, "{suffix}");
+        }
+        let what = write(folder.path().join("x.txt"), &[("x", &values)]).expect_err("refused").to_string();
+        assert!(
+            what.ends_with("x.txt: is of no known kind; known are .npz, .npy, .safetensors, .csv"),
+            "{what}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn several_arrays_need_names() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (a, b) = (Tensor::new(&[1_f32], &Device::Cpu)?, Tensor::new(&[2_f32, 3.0], &Device::Cpu)?);
+        let inputs = ["left".to_string(), "right".to_string()];
+        for suffix in ["npz", "safetensors"] {
+            for names in [["x0", "x1"], ["left", "right"]] {
+                let path = folder.path().join(format!("x.{suffix}"));
+                write(&path, &[(names[0], &a), (names[1], &b)])?;
+                let Arrays::Tensors(read) = read(&path, &inputs)? else { panic!("no table") };
+                assert_eq!(read.iter().map(Tensor::elem_count).collect::<Vec<_>>(), [1, 2]);
+            }
+        }
+        for suffix in ["npy", "csv"] {
+            let path = folder.path().join(format!("x.{suffix}"));
+            let what = write(&path, &[("x0", &a), ("x1", &b)]).expect_err("refused").to_string();
+            assert!(what.contains("the model has 2 outputs; name a .npz"), "{what}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Files of text, and files that are whole or not there.
+
+use crate::{Error, Result};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Reads a file of UTF-8 text, without the byte order mark that Windows's editors put first.
+///
+/// # Errors
+/// [`Error::File`] where it is a folder, cannot be read, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    if path.is_dir() {
+        return Err(Error::file(path, "is a folder, expected a file"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let mut text =
+        String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
+}
+
+/// Writes `bytes` to `path`: first to a temporary file in the same folder, then by renaming it, so that an older file
+/// stays as it is until the new one is complete. The new file is readable by everyone (mode 0644, less the umask).
+///
+/// # Errors
+/// [`Error::File`] where the folder is missing or not writable, or the disk is full; nothing is left behind then.
+pub(crate) fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    stage(path.as_ref(), bytes)?.rename()
+}
+
+/// A file that is whole on the disk under a temporary name.
+pub(crate) struct Staged {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Gives the file its name.
+    pub(crate) fn rename(self) -> Result<()> {
+        let path = self.path;
+        self.file
+            .persist(&path)
+            .map_err(|error| Error::file(&path, format!("cannot be written: {}", cause(&error.error))))?;
+        Ok(())
+    }
+}
+
+/// Writes `bytes` beside `path` under a temporary name.
+pub(crate) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let fail = |error: std::io::Error| {
+        let cause = match error.kind() {
+            std::io::ErrorKind::NotFound if !folder.exists() => {
+                format!("there is no folder {}; make it first", folder.display())
+            }
+            std::io::ErrorKind::NotFound => format!("the folder {} takes no files", folder.display()),
+            _ => cause(&error),
+        };
+        Error::file(path, format!("cannot be written: {cause}"))
+    };
+    if path.is_dir() {
+        return Err(Error::file(path, "cannot be written: it is a folder"));
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".candle-recurrent-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o644));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    // A full disk may show only here, and a rename must not overtake the data.
+    file.as_file().sync_all().map_err(fail)?;
+    Ok(Staged { file, path: path.to_path_buf() })
+}
+
+/// The system's own words, without the temporary file's name or the error's number.
+pub(crate) fn cause(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|wrapped| wrapped.source()).map(ToString::to_string);
+    let text = inner.unwrap_or_else(|| error.to_string());
+    match text.rfind(" (os error ") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        write_atomic(path, b"x").expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn files_are_replaced_whole_or_not_at_all() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("history.csv");
+        write_atomic(&path, b"old")?;
+        write_atomic(&path, b"new")?;
+        assert_eq!(std::fs::read(&path).expect("the file"), b"new");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(&path).expect("the file").permissions().mode();
+            // 0644, but for what the umask takes away.
+            assert_eq!(mode & 0o600, 0o600);
+            assert_eq!(mode & 0o111, 0);
+            let plain = folder.path().join("plain");
+            std::fs::write(&plain, b"").expect("a file");
+            let umasked = std::fs::metadata(&plain).expect("the file").permissions().mode() & 0o644;
+            assert_eq!(mode & 0o777, umasked);
+        }
+        std::fs::create_dir(folder.path().join("taken")).expect("a folder");
+        assert!(refused(&folder.path().join("taken")).contains("it is a folder"));
+        let missing = refused(&folder.path().join("no/file"));
+        assert!(
+            missing.contains("file: cannot be written: there is no folder ")
+                && missing.ends_with("no; make it first"),
+            "{missing}"
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            if cfg!(unix) { 3 } else { 2 }
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! What files look like: a format is a file.
+//!
+//! Arrays are read by [`read`] and written by [`write`], whatever their format: NumPy's `.npz` and `.npy`,
+//! `.safetensors`, tables of numbers. A new format is a file here and a line in `arrays.rs`.
+
+pub(crate) mod archive;
+mod arrays;
+pub(crate) mod file;
+mod format;
+mod npy;
+pub(crate) mod npz;
+pub(crate) mod pickle;
+pub(crate) mod safetensors;
+mod table;
+
+pub use arrays::{Arrays, read, read_suffixes, write, write_suffixes};
+pub use file::read_text;

@@ -1,0 +1,136 @@
+//! `.safetensors`, whose bytes depend on nothing but its content.
+
+use super::format::{Format, Holds, Opened};
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use safetensors::View;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The format.
+pub(super) struct Safetensors;
+
+impl Format for Safetensors {
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["safetensors"]
+    }
+
+    fn holds(&self) -> Holds {
+        Holds::Arrays
+    }
+
+    fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)
+            .map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+        let mut names: Vec<String> = tensors.keys().cloned().collect();
+        names.sort_unstable();
+        let missing = move |name: &str| Error::file(path, format!("holds no array {name}"));
+        let array = move |name: &str| tensors.get(name).cloned().ok_or_else(|| missing(name));
+        Ok(Opened { names, array: Box::new(array) })
+    }
+
+    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
+        let tensors = arrays.iter().map(|(name, tensor)| (name.to_string(), Tensor::clone(tensor)));
+        to_safetensors(&tensors.collect(), &BTreeMap::new())
+    }
+}
+
+/// A safetensors file of named tensors and metadata.
+///
+/// `safetensors::serialize` keeps metadata in a hash map, whose order changes from run to run; here both the metadata
+/// and the tensors stand in the order of their names, so the same content gives the same bytes. Layout: the header's
+/// length (8 bytes, little-endian), the header (JSON, padded with spaces to 8 bytes), the tensors' bytes.
+///
+/// # Errors
+/// [`Error::Argument`] for a tensor of a type that Candle does not store (below 8 bits).
+pub(crate) fn to_safetensors(
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<&str, String>,
+) -> Result<Vec<u8>> {
+    let mut header = Map::new();
+    header.insert("__metadata__".into(), json!(metadata));
+    let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
+    // The widest types first keeps every tensor aligned; within a type by name.
+    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(Tensor::dtype(tensor).size_in_bytes()));
+    let mut data: Vec<u8> = Vec::new();
+    for (name, tensor) in order {
+        let dtype = Tensor::dtype(tensor);
+        if matches!(dtype, DType::F6E2M3 | DType::F6E3M2 | DType::F4 | DType::F8E8M0) {
+            return Err(Error::argument(name, format!("values of type {dtype:?} cannot be written")));
+        }
+        let tensor = tensor.to_device(&Device::Cpu)?;
+        let begin = data.len();
+        data.extend_from_slice(&View::data(&tensor));
+        let entry = json!({ "dtype": safetensors::Dtype::from(dtype), "shape": tensor.dims(), "data_offsets": [begin, data.len()] });
+        header.insert(name.clone(), entry);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut bytes = Vec::with_capacity(8 + header.len() + data.len());
+    bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
+    bytes.append(&mut header);
+    bytes.append(&mut data);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_weights_depend_on_nothing_else() -> Result<()> {
+        let device = &Device::Cpu;
+        let weights = BTreeMap::from([
+            ("lstm.kernel".to_string(), Tensor::rand(-1f32, 1.0, (16, 32), device)?),
+            ("dense.bias".to_string(), Tensor::rand(-1f32, 1.0, 1, device)?),
+            ("dense.kernel".to_string(), Tensor::rand(-1f32, 1.0, (8, 1), device)?),
+        ]);
+        let pairs = [("format", "x"), ("model", "lstm"), ("epoch", "9"), ("val_loss", "0.5")];
+        let metadata = BTreeMap::from(pairs.map(|(key, value)| (key, value.to_string())));
+        let bytes = to_safetensors(&weights, &metadata)?;
+        // The header is this text on every machine and in every run: names in order.
+        let start = r#"{"__metadata__":{"epoch":"9","format":"x","model":"lstm","val_loss":"0.5"},"dense.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"dense.kernel":"#;
+        assert!(bytes[8..].starts_with(start.as_bytes()), "{}", String::from_utf8_lossy(&bytes[8..300]));
+        // The format's own crate reads them: the tensors and the metadata.
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+        let read = header.metadata().as_ref().expect("metadata");
+        assert_eq!(read.get("val_loss").map(String::as_str), Some("0.5"));
+        assert_eq!(read.len(), 4);
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+        assert_eq!(file.len(), weights.len());
+        for (name, tensor) in &weights {
+            let view = file.tensor(name).expect("the tensor");
+            assert_eq!(view.shape(), tensor.dims());
+            let values = Tensor::from_raw_buffer(view.data(), tensor.dtype(), tensor.dims(), device)?;
+            assert_eq!(
+                values.flatten_all()?.to_vec1::<f32>()?,
+                tensor.flatten_all()?.to_vec1::<f32>()?,
+                "{name}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Types of different widths stay aligned, whatever their names.
+    #[test]
+    fn the_widest_types_come_first() -> Result<()> {
+        let device = &Device::Cpu;
+        let tensors = BTreeMap::from([
+            ("a".to_string(), Tensor::new(&[1u8, 2, 3], device)?),
+            ("b".to_string(), Tensor::new(&[1f64, 2.0], device)?),
+            ("c".to_string(), Tensor::new(&[1f32], device)?),
+        ]);
+        let bytes = to_safetensors(&tensors, &BTreeMap::new())?;
+        let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+        assert_eq!(file.tensor("b").expect("b").data(), [1f64.to_le_bytes(), 2f64.to_le_bytes()].concat());
+        assert_eq!(file.tensor("c").expect("c").data(), 1f32.to_le_bytes());
+        assert_eq!(file.tensor("a").expect("a").data(), [1, 2, 3]);
+        let start = |name: &str| {
+            let data = file.tensor(name).expect("a tensor").data().as_ptr() as usize;
+            data - bytes.as_ptr() as usize
+        };
+        assert!(start("b") % 8 == 0 && start("c") % 4 == 0);
+        Ok(())
+    }
+}
