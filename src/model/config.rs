@@ -72,7 +72,7 @@ impl ModelConfig {
         let fail = |what: &str| Err(Error::layer(last.name.as_str(), what));
         let shapes = placement.output_shapes();
         let [shape] = shapes.as_slice() else { return fail("a binary classifier has one output") };
-        let is_sigmoid = last.config().output_activation() == Some(Activation::Sigmoid);
+        let is_sigmoid = self.output_activation() == Some(Activation::Sigmoid);
         match shape.as_slice() {
             [_, Some(1)] if is_sigmoid => Ok(()),
             [.., Some(1)] if is_sigmoid => fail(

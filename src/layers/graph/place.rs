@@ -8,8 +8,13 @@ use crate::layers::shape::{Shape, show};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
-/// The most numbers that a variable may have: 8 GiB of them.
-const MAX_VARIABLE: usize = 1 << 31;
+/// The most numbers that a variable may have, or a sample of an output: 8 GiB of them.
+const MAX_NUMBERS: usize = 1 << 31;
+/// The most axes of an output.
+const MAX_AXES: usize = 16;
+/// The most outputs of all calls, and the most variables of all layers, those of a layer that is called on other shapes
+/// counted again.
+const MAX_PARTS: usize = 1 << 18;
 /// The most calls of layers that a model may come to, those of models within it counted each time.
 const MAX_CALLS: usize = 1 << 17;
 /// The most layers within layers.
@@ -107,6 +112,11 @@ impl<L: Named> GraphConfig<L> {
         if self.layers.iter().all(is_input) {
             return Err(Error::layer(self.name.as_str(), "a model needs at least one layer"));
         }
+        let inputs = if self.is_graph() { self.input_layers.len() } else { 1 };
+        if let Some(given) = given.filter(|given| given.len() != inputs) {
+            let what = format!("a model of {inputs} inputs is given {}", given.len());
+            return Err(Error::layer(self.name.as_str(), what));
+        }
         if self.is_graph() { self.place_graph(&names, given) } else { self.place_sequence(given) }
     }
 
@@ -181,11 +191,13 @@ impl<L: Named> GraphConfig<L> {
             .ok_or_else(|| Error::layer(self.name.as_str(), "its layers feed each other in a circle"))?;
         let mut inputs_at = HashMap::new();
         for (position, reference) in self.input_layers.iter().enumerate() {
-            let (draft, _) = find(&self.name, reference)?;
-            if !is_input(&self.layers[drafts[draft].layer]) {
+            let (draft, tensor) = find(&self.name, reference)?;
+            if tensor != 0 || !is_input(&self.layers[drafts[draft].layer]) {
                 return Err(Error::layer(reference.0.as_str(), "a model's input must be an InputLayer"));
             }
-            inputs_at.insert(draft, position);
+            if inputs_at.insert(draft, position).is_some() {
+                return Err(Error::layer(reference.0.as_str(), "it stands twice in the model's input_layers"));
+            }
         }
         let mut walk = Walk::new(self, given);
         let mut placed_at = vec![0; drafts.len()];
@@ -242,6 +254,11 @@ fn topological(drafts: &[Draft]) -> Option<Vec<usize>> {
     (order.len() == drafts.len()).then_some(order)
 }
 
+/// The product of these numbers, unless it is beyond a usize.
+fn product(mut axes: impl Iterator<Item = usize>) -> Option<usize> {
+    axes.try_fold(1usize, usize::checked_mul)
+}
+
 /// A placement in the making.
 struct Walk<'a, 'g, L> {
     config: &'a GraphConfig<L>,
@@ -250,12 +267,14 @@ struct Walk<'a, 'g, L> {
     /// Each layer as it was placed last, with the calls that this came to.
     placed: Vec<Option<(PlacedLayer<'a, L>, usize)>>,
     total_calls: usize,
+    /// Outputs of calls and variables of layers so far.
+    parts: usize,
 }
 
 impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
     fn new(config: &'a GraphConfig<L>, given: Option<&'g [Shape]>) -> Self {
         let placed = config.layers.iter().map(|_| None).collect();
-        Self { config, given, calls: vec![], placed, total_calls: 0 }
+        Self { config, given, calls: vec![], placed, total_calls: 0, parts: 0 }
     }
 
     /// An InputLayer, the model's input number `position`. Within a model, what is given closes its open axes.
@@ -294,15 +313,15 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
         let inputs =
             inputs.ok_or_else(|| fail("it refers to an output that its input does not have".into()))?;
         // The same inputs again: nothing new follows, and a model within would be walked for nothing.
-        let placed = match &self.placed[index] {
-            Some((before, calls)) if before.inputs == inputs => {
-                Placed { outputs: before.outputs.clone(), variables: before.variables.clone(), calls: *calls }
-            }
-            Some(_) | None => layer.config().place(&inputs).map_err(fail)?,
-        };
+        if let Some((before, calls)) = self.placed[index].as_ref().filter(|(before, _)| before.inputs == inputs) {
+            let (outputs, calls) = (before.outputs.clone(), *calls);
+            return self.count(index, from, outputs, calls, 0);
+        }
+        let placed = layer.config().place(&inputs).map_err(fail)?;
         self.push(index, from, inputs, placed)
     }
 
+    /// A call on inputs of other shapes than before.
     fn push(
         &mut self,
         index: usize,
@@ -312,23 +331,49 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
     ) -> Result<usize> {
         let layer = &self.config.layers[index];
         let fail = |what: String| Error::layer(layer.name(), what);
-        for Variable { name, shape, .. } in &placed.variables {
-            let len = shape.iter().try_fold(1usize, |len, &axis| len.checked_mul(axis));
-            if len.is_none_or(|len| len > MAX_VARIABLE) {
+        let Placed { outputs, variables, calls } = placed;
+        for Variable { name, shape, .. } in &variables {
+            if product(shape.iter().copied()).is_none_or(|count| count > MAX_NUMBERS) {
                 return Err(fail(format!("its {name} {shape:?} would have more than 2^31 numbers")));
             }
         }
-        self.total_calls = self.total_calls.saturating_add(placed.calls);
+        for shape in &outputs {
+            if shape.len() > MAX_AXES {
+                return Err(fail(format!("its output has {} axes; at most {MAX_AXES} can be had", shape.len())));
+            }
+            if product(shape.iter().copied().flatten()).is_none_or(|count| count > MAX_NUMBERS) {
+                return Err(fail(format!("its output {} would have more than 2^31 numbers", show(shape))));
+            }
+        }
+        if self.placed[index].as_ref().is_some_and(|(before, _)| before.variables != variables) {
+            return Err(fail("its calls are given inputs of different shapes".into()));
+        }
+        let call = self.count(index, from, outputs.clone(), calls, variables.len())?;
+        self.placed[index] = Some((PlacedLayer { layer, inputs, outputs, variables }, calls));
+        Ok(call)
+    }
+
+    /// One more call, if it is not one too many.
+    fn count(
+        &mut self,
+        index: usize,
+        inputs: Vec<(usize, usize)>,
+        outputs: Vec<Shape>,
+        calls: usize,
+        variables: usize,
+    ) -> Result<usize> {
+        let fail = |what: String| Error::layer(self.config.layers[index].name(), what);
+        self.total_calls = self.total_calls.saturating_add(calls);
         if self.total_calls > MAX_CALLS {
             let what = format!("the model comes to more than {MAX_CALLS} calls of layers by this one");
             return Err(fail(what));
         }
-        let Placed { outputs, variables, calls } = placed;
-        if self.placed[index].as_ref().is_some_and(|(before, _)| before.variables != variables) {
-            return Err(fail("its calls are given inputs of different shapes".into()));
+        self.parts = self.parts.saturating_add(outputs.len()).saturating_add(variables);
+        if self.parts > MAX_PARTS {
+            let what = format!("the model comes to more than {MAX_PARTS} outputs and variables by this one");
+            return Err(fail(what));
         }
-        self.calls.push(PlacedCall { layer: Some(index), inputs: from, outputs: outputs.clone() });
-        self.placed[index] = Some((PlacedLayer { layer, inputs, outputs, variables }, calls));
+        self.calls.push(PlacedCall { layer: Some(index), inputs, outputs });
         Ok(self.calls.len() - 1)
     }
 

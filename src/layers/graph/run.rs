@@ -4,7 +4,7 @@ use super::config::GraphConfig;
 use super::place::{PlacedCall, Placement};
 use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, Values};
-use crate::layers::layer::{Config, Layer, Named, Pass, Placed};
+use crate::layers::layer::{Config, Layer, Named, Pass, Placed, TensorRef};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape};
 use candle_core::{Error, Result, bail};
@@ -40,7 +40,9 @@ impl<L: Named> Config for GraphConfig<L> {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        self.last()?.config().output_activation()
+        // What a layer says of its activation is of its first output.
+        let is_first = self.output_layers.first().is_none_or(|&TensorRef(_, _, tensor)| tensor == 0);
+        self.last().filter(|_| is_first)?.config().output_activation()
     }
 }
 
@@ -113,7 +115,11 @@ impl Graph {
         let mut given: Vec<Option<Vec<Flow>>> = vec![None; self.calls.len()];
         let mut uses: Vec<usize> = self.calls.iter().map(|call| call.uses).collect();
         for (&call, flow) in self.inputs.iter().zip(inputs) {
-            given[call] = Some(vec![flow.clone()]);
+            let mut flow = flow.clone();
+            if self.calls[call].uses > 1 {
+                read_rows_in_training(&mut flow)?;
+            }
+            given[call] = Some(vec![flow]);
         }
         for (index, call) in self.calls.iter().enumerate() {
             let (Some(layer), true) = (call.layer, call.uses > 0) else { continue };
@@ -125,7 +131,7 @@ impl Graph {
                     given[from] = None;
                 }
             }
-            let is_last = self.outputs.first().is_some_and(|&(call, _)| call == index);
+            let is_last = self.outputs.first() == Some(&(index, 0));
             let pass = Pass { logits: pass.logits && is_last, ..pass };
             let mut outputs = self.layers[layer].call(flows, pass)?;
             if call.uses > 1 {
