@@ -2,7 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+/// What an error came from: an error of the system, of Candle, of a reader of some format.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What went wrong, said in one line: which file, layer, variable or argument, and what was expected.
+///
+/// The line says all there is to say. What the error came from, where there is something, is its
+/// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -13,6 +19,8 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it and what to do.
         what: String,
+        /// What it came from.
+        source: Option<Cause>,
     },
     /// A place in a file of lines holds what it should not.
     #[error("{}, line {line}{}: {what}", .path.display(), field(.column))]
@@ -29,10 +37,12 @@ pub enum Error {
     /// An argument is out of range or unknown.
     #[error("{argument}: {what}")]
     Argument {
-        /// The argument's name, as its user wrote it.
+        /// The argument's or field's name.
         argument: String,
         /// What was expected.
         what: String,
+        /// What it came from.
+        source: Option<Cause>,
     },
     /// A layer's configuration does not make sense.
     #[error("layer {layer}: {what}")]
@@ -56,8 +66,13 @@ pub enum Error {
     #[error("data: {0}")]
     Data(String),
     /// The network or the Hub did not answer.
-    #[error("network: {0}")]
-    Network(String),
+    #[error("network: {what}")]
+    Network {
+        /// What failed and what to do.
+        what: String,
+        /// What it came from.
+        source: Option<Cause>,
+    },
     /// Training produced a loss that is no number, or so large that there is no way back.
     #[error(
         "the loss became {loss:e} in epoch {epoch}: try a smaller learning rate; what was saved before stays"
@@ -175,12 +190,34 @@ impl From<Error> for candle_core::Error {
 impl Error {
     /// An [`Error::File`].
     pub fn file(path: impl AsRef<Path>, what: impl std::fmt::Display) -> Self {
-        Self::File { path: path.as_ref().to_path_buf(), what: one_line(&what) }
+        Self::File { path: path.as_ref().to_path_buf(), what: one_line(&what), source: None }
+    }
+
+    /// An [`Error::File`] in the system's words, which keeps the system's error.
+    pub fn io(path: impl AsRef<Path>, error: std::io::Error) -> Self {
+        Self::file(path, &error).with_source(error)
+    }
+
+    /// The same error with what it came from; those that come from nothing but the data stay as they are.
+    #[must_use]
+    pub fn with_source(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        match &mut self {
+            Self::File { source, .. } | Self::Argument { source, .. } | Self::Network { source, .. } => {
+                *source = Some(cause.into());
+            }
+            _ => {}
+        }
+        self
     }
 
     /// An [`Error::Argument`].
     pub fn argument(argument: impl Into<String>, what: impl std::fmt::Display) -> Self {
-        Self::Argument { argument: one_line(&argument.into()), what: one_line(&what) }
+        Self::Argument { argument: one_line(&argument.into()), what: one_line(&what), source: None }
+    }
+
+    /// An [`Error::Network`].
+    pub fn network(what: impl std::fmt::Display) -> Self {
+        Self::Network { what: one_line(&what), source: None }
     }
 
     /// An [`Error::Layer`].
@@ -219,7 +256,26 @@ fn likeness(a: &str, b: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{Error, nearest};
+
+    #[test]
+    fn an_error_keeps_what_it_came_from() {
+        use std::error::Error as _;
+        let missing = std::fs::read("no/such/file").expect_err("nothing there");
+        let line = format!("no/such/file: {missing}");
+        let error = Error::io("no/such/file", missing);
+        assert_eq!(error.to_string(), line);
+        let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+        // Through another error too.
+        let outer = Error::file("outer", &error).with_source(error);
+        let mut at = outer.source();
+        while let Some(error) = at.filter(|error| !error.is::<std::io::Error>()) {
+            at = error.source();
+        }
+        assert!(at.is_some(), "{outer:?}");
+        assert!(Error::layer("lstm", "is wrong").with_source("cause").source().is_none());
+    }
 
     #[test]
     fn the_nearest_name_is_found_whatever_its_letters() {

@@ -44,7 +44,7 @@ impl Hub {
             .map(PathBuf::from)
             .or_else(|| get("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("huggingface")))
             .or_else(|| std::env::home_dir().map(|home| home.join(".cache").join("huggingface")))
-            .ok_or_else(|| Error::Network("there is no home folder for the cache; set HF_HOME".into()))?;
+            .ok_or_else(|| Error::network("there is no home folder for the cache; set HF_HOME"))?;
         let token_file = get("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
         let token = get("HF_TOKEN")
             .or_else(|| std::fs::read_to_string(token_file).ok().map(|token| token.trim().to_string()))
@@ -70,7 +70,7 @@ impl Hub {
         files: &[&str],
         report: &mut dyn FnMut(&str),
     ) -> Result<Vec<PathBuf>> {
-        let folder = std::path::absolute(&self.cache).map_err(|error| Error::file(&self.cache, error))?;
+        let folder = std::path::absolute(&self.cache).map_err(|error| Error::io(&self.cache, error))?;
         let cache = Cache::new(folder);
         let mut paths = Vec::with_capacity(files.len());
         for file in files {
@@ -78,7 +78,7 @@ impl Hub {
                 Some(path) => path,
                 None if self.offline => {
                     let what = format!("{file} of {repository} is not in {}", self.cache.display());
-                    return Err(Error::Network(format!("{what}, and HF_HUB_OFFLINE forbids a download")));
+                    return Err(Error::network(format!("{what}, and HF_HUB_OFFLINE forbids a download")));
                 }
                 None => self.download(cache.clone(), repository, file, report)?,
             };
@@ -102,7 +102,8 @@ impl Hub {
                 Some(code) => format!("the server answered {code}"),
                 None => error.to_string(),
             };
-            Error::Network(format!("{}/datasets/{repository}/{file}: {what}", self.endpoint))
+            Error::network(format!("{}/datasets/{repository}/{file}: {what}", self.endpoint))
+                .with_source(error)
         };
         ApiBuilder::from_cache(cache)
             .with_endpoint(self.endpoint.clone())

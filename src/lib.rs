@@ -94,6 +94,7 @@ pub use candle_recurrent_kernel::{awake, instruction_set};
 
 mod error;
 pub use error::{Error, Result};
+pub use panics::panic_is_contained;
 
 pub mod checkpoint;
 pub mod data;
@@ -103,9 +104,9 @@ pub mod hub;
 pub mod keras;
 pub mod layers;
 pub mod model;
+mod panics;
 #[cfg(feature = "plot")]
 pub mod plot;
-mod quietly;
 mod random;
 pub mod text;
 pub mod train;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The library's rooms, from the ground up: a room may use those before it.
 const ROOMS: [&str; 14] = [
     "error",
-    "quietly",
+    "panics",
     "random",
     "formats",
     "layers",

@@ -97,7 +97,7 @@ fn offline_means_that_nobody_is_asked() {
     let (address, log) = serve(&contents(), None);
     let hub = Hub { offline: true, ..hub(&address, cache.path()) };
     let error = hub.dataset_files("stanfordnlp/imdb", &FILES, &mut |_| {}).unwrap_err();
-    assert!(matches!(error, Error::Network(_)));
+    assert!(matches!(error, Error::Network { .. }));
     assert!(error.to_string().contains("HF_HUB_OFFLINE") && error.to_string().contains(FILES[0]), "{error}");
     assert_eq!(log.requests.load(Ordering::SeqCst), 0);
 }
@@ -111,7 +111,7 @@ fn refusals_say_what_the_server_said() {
             hub(&address, cache.path()).dataset_files("stanfordnlp/imdb", &FILES, &mut |_| {}).unwrap_err();
         let text = error.to_string();
         assert!(
-            matches!(error, Error::Network(_)) && text.contains(expected) && text.contains(FILES[0]),
+            matches!(error, Error::Network { .. }) && text.contains(expected) && text.contains(FILES[0]),
             "{text}"
         );
         assert!(!text.contains('\n'), "{text}");
@@ -124,7 +124,7 @@ fn nobody_listening_is_a_network_error() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error =
         hub(&format!("http://{free}"), cache.path()).dataset_files("a/b", &["c"], &mut |_| {}).unwrap_err();
-    assert!(matches!(error, Error::Network(_)), "{error}");
+    assert!(matches!(error, Error::Network { .. }), "{error}");
     assert!(!error.to_string().contains('\n'), "{error}");
 }
 
@@ -249,7 +249,7 @@ fn imdb_is_keras_file_else_the_hubs_else_a_clear_error() {
     let offline = [&here[..], &[("HF_HUB_OFFLINE", "1")]].concat();
 
     let text = imdb_with(&offline);
-    assert!(text.contains("error: network:") && text.contains("--data PATH/imdb.npz"), "{text}");
+    assert!(text.contains("error: network:") && text.contains("`data::Source` PATH/imdb.npz"), "{text}");
     assert_eq!(log.requests.load(Ordering::SeqCst), 0);
 
     let text = imdb_with(&here);
@@ -276,5 +276,8 @@ fn imdb_is_keras_file_else_the_hubs_else_a_clear_error() {
         ("HF_HOME", &path("none")),
         ("HF_ENDPOINT", "http://127.0.0.1:9"),
     ]);
-    assert!(nobody.contains("error: network:") && nobody.contains("--data PATH/imdb.npz"), "{nobody}");
+    assert!(
+        nobody.contains("error: network:") && nobody.contains("`data::Source` PATH/imdb.npz"),
+        "{nobody}"
+    );
 }

@@ -9,6 +9,7 @@ mod comparison;
 mod convert;
 mod device;
 mod evaluate;
+mod flags;
 mod interrupt;
 mod list;
 mod model;
@@ -70,7 +71,20 @@ enum Outcome {
     Interrupted,
 }
 
+/// Keeps silent what parsers of damaged files say while they panic: the library catches it and tells of it in an error,
+/// which is the one line to show. What to do with a panic is a matter of the whole process, so the program decides it, not
+/// the library; that says only whether a panic is of this kind, whichever crate it comes from.
+fn silence_contained_panics() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !candle_recurrent::panic_is_contained() {
+            others(info);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
+    silence_contained_panics();
     let mut output = Output::stdout();
     let args: Vec<OsString> = std::env::args_os().collect();
     let result = match not_text(&args) {
@@ -121,7 +135,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    let text = format!("error: {error:#}");
+    let text = format!("error: {}", flags::in_words(error));
     // With RUST_BACKTRACE, Candle's errors carry their backtrace in their text.
     let line =
         text.lines().take_while(|line| !line.trim_start().starts_with("0: ")).collect::<Vec<_>>().join(" ");

@@ -1,5 +1,6 @@
 //! `summary`: the table that Keras prints.
 
+use super::flags::in_words;
 use super::model::ModelSource;
 use super::output::message;
 use super::{Outcome, Output};
@@ -30,7 +31,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let (model, fault) = source.model_and_fault()?;
     let summary = model.summary()?;
     if let Some(fault) = fault {
-        message(&format!("warning: these are its layers, but it cannot be used: {fault:#}"));
+        message(&format!("warning: these are its layers, but it cannot be used: {}", in_words(&fault)));
     }
     match args.json {
         true => output.json(&summary)?,

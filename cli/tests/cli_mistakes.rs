@@ -497,3 +497,21 @@ fn a_byte_order_mark_in_an_unpacked_file() {
     fs::write(here.join("lstm/config.json"), format!("\u{feff}{config}")).expect("written");
     run(here, &["summary", "./lstm"]).success().stdout(contains("lstm (LSTM)"));
 }
+
+/// A parser of someone else's panics, which the library makes an error: of the panic itself nothing is shown.
+#[test]
+fn a_panic_within_a_damaged_file_is_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let tokenizer = serde_json::json!({
+        "version": "1.0",
+        // As many ids of overlap as a piece may have.
+        "truncation": { "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 2 },
+        "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": { "type": "BPE", "vocab": { "g": 0, "o": 1, "d": 2 }, "merges": [] },
+    });
+    fs::write(here.join("t.json"), tokenizer.to_string()).expect("written");
+    let args = ["predict", "lstm", "--tokenizer", "t.json", "good"];
+    fails(run(here, &args), 1, "error: tokenizer: its pipeline cannot take this text");
+}

@@ -97,7 +97,7 @@ impl ModelFolder {
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let fail = |error: std::io::Error| {
-            Error::file(path, format!("cannot be used for a model: {}", cause(&error)))
+            Error::file(path, format!("cannot be used for a model: {}", cause(&error))).with_source(error)
         };
         if path.exists() && !path.is_dir() {
             return Err(Error::file(path, "is a file, where a folder is to be written; name another"));
@@ -213,7 +213,7 @@ impl ModelFolder {
     pub fn remove(&self, name: &str) -> Result<()> {
         let path = self.path.join(name);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
             _ => Ok(()),
         }
     }

@@ -11,9 +11,10 @@ pub fn read(folder: &Path, half: &str) -> Result<Texts> {
     for (class, label) in [("pos", 1), ("neg", 0)] {
         let class = folder.join(half).join(class);
         for file in text_files(&class)? {
-            let bytes = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
-            let text = String::from_utf8(bytes)
-                .map_err(|error| Error::file(&file, format!("not UTF-8 text ({error})")))?;
+            let bytes = std::fs::read(&file).map_err(|error| Error::io(&file, error))?;
+            let text = String::from_utf8(bytes).map_err(|error| {
+                Error::file(&file, format!("not UTF-8 text ({error})")).with_source(error)
+            })?;
             reviews.texts.push(text);
             reviews.labels.push(label);
         }
@@ -24,7 +25,8 @@ pub fn read(folder: &Path, half: &str) -> Result<Texts> {
 /// The `.txt` files of a folder, sorted by name in byte order.
 fn text_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let wrong = |error: std::io::Error| {
-        Error::file(folder, format!("{error}; aclImdb has train/pos, train/neg, test/pos and test/neg"))
+        let what = format!("{error}; aclImdb has train/pos, train/neg, test/pos and test/neg");
+        Error::file(folder, what).with_source(error)
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(wrong)? {

@@ -18,7 +18,7 @@ impl Dataset {
     /// 0 or 1.
     pub fn new(ids: Vec<u32>, labels: Vec<u8>, max_len: usize) -> Result<Self> {
         if max_len == 0 {
-            return Err(Error::argument("--max-len", "0, expected at least 1"));
+            return Err(Error::argument("max_len", "0, expected at least 1"));
         }
         if labels.len().checked_mul(max_len) != Some(ids.len()) {
             let what =
@@ -104,7 +104,7 @@ pub(super) fn check_table(rows: usize, max_len: usize) -> Result<()> {
             rows.saturating_mul(max_len) >> 28,
             (1 << 32) / rows
         );
-        return Err(Error::argument("--max-len", what));
+        return Err(Error::argument("max_len", what));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use super::texts::Texts;
-use crate::quietly::quietly;
+use crate::panics;
 use crate::{Error, Result};
 
 /// Reads `files`, one after the other.
@@ -16,7 +16,7 @@ pub fn read(files: &[PathBuf]) -> Result<Texts> {
     let mut reviews = Texts::default();
     for file in files {
         // The parquet crate panics on some damaged files (version 60, definition levels of a wrong length).
-        let read = quietly(|| read_file(file, &mut reviews));
+        let read = panics::contain(|| read_file(file, &mut reviews));
         read.unwrap_or_else(|| Err("damaged; download or copy it again".into()))
             .map_err(|what| Error::file(file, what))?;
     }

@@ -74,19 +74,19 @@ impl Options {
     fn check(&self, tokenizer: Option<&Tokenizer>) -> Result<()> {
         let wrong = |argument, what| Err(Error::argument(argument, what));
         if self.max_len == 0 || self.max_len > MAX_LEN {
-            return wrong("--max-len", format!("{}, expected 1 to {MAX_LEN}", self.max_len));
+            return wrong("max_len", format!("{}, expected 1 to {MAX_LEN}", self.max_len));
         }
         if !(self.validation_split > 0.0 && self.validation_split < 1.0) {
             let what = format!("{}, expected a number between 0 and 1", self.validation_split);
-            return wrong("--validation-split", what);
+            return wrong("validation_split", what);
         }
         if self.vocab_size < 4 || u32::try_from(self.vocab_size).is_err() {
             let what = format!("{}, expected at least 4: ids 0 to 3 have fixed meanings", self.vocab_size);
-            return wrong("--vocab-size", what);
+            return wrong("vocab_size", what);
         }
         match tokenizer.map(Tokenizer::vocab_size) {
             Some(size) if size > self.vocab_size => {
-                wrong("--vocab-size", format!("{}, but the tokenizer has {size} ids", self.vocab_size))
+                wrong("vocab_size", format!("{}, but the tokenizer has {size} ids", self.vocab_size))
             }
             _ => Ok(()),
         }
@@ -183,7 +183,7 @@ fn split(
             options.validation_split,
             order.len()
         );
-        return Err(Error::argument("--validation-split", what));
+        return Err(Error::argument("validation_split", what));
     }
     let of = |rows: Vec<u32>| rows.into_iter().map(|row| order[row as usize]).collect();
     Ok((of(rows), of(held)))
@@ -211,7 +211,7 @@ pub fn load_test(
         found => {
             let Some(tokenizer) = tokenizer else {
                 let what = format!(
-                    "{source} holds text, and the model has no vocabulary to read it with: see --tokenizer"
+                    "{source} holds text, and the model has no vocabulary to read it with: see `data::load_test(tokenizer)`"
                 );
                 return Err(Error::Data(what));
             };
@@ -338,26 +338,27 @@ fn find_on_hub(report: &mut dyn FnMut(&str)) -> Result<Found> {
     let files = crate::hub::Hub::from_env()
         .and_then(|hub| hub.dataset_files("stanfordnlp/imdb", &FILES, report))
         .map_err(|error| match error {
-            Error::Network(what) => Error::Network(format!("{what}; {BY_HAND}")),
+            Error::Network { what, source } => Error::Network { what: format!("{what}; {BY_HAND}"), source },
             other => other,
         })?;
-    let [train, test] = files.as_slice() else { return Err(Error::Network(BY_HAND.into())) };
+    let [train, test] = files.as_slice() else { return Err(Error::network(BY_HAND)) };
     let folder = train.parent().map(Path::to_path_buf).unwrap_or_default();
     Ok(Found::Parquet { folder, train: vec![train.clone()], test: vec![test.clone()] })
 }
 
 #[cfg(not(feature = "hub"))]
 fn find_on_hub(_: &mut dyn FnMut(&str)) -> Result<Found> {
-    Err(Error::Network(format!("this build has no download (feature `hub`); {BY_HAND}")))
+    Err(Error::network(format!("this build has no download (feature `hub`); {BY_HAND}")))
 }
 
 /// What to do without a download.
-const BY_HAND: &str = "give the file by hand: --data PATH/imdb.npz (from \
+const BY_HAND: &str = "give the file by hand: `data::Source` PATH/imdb.npz (from \
      https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz), an aclImdb folder, or a folder with the \
      Hub's train and test Parquet files";
 
 /// What a source may be.
-const TAKES: &str = "--data takes builtin, imdb, an imdb.npz, an aclImdb folder or a folder of Parquet files";
+const TAKES: &str =
+    "`data::Source` takes builtin, imdb, an imdb.npz, an aclImdb folder or a folder of Parquet files";
 
 /// Finds out what lies at `path`.
 fn find_path(path: &Path) -> Result<Found> {
@@ -366,7 +367,7 @@ fn find_path(path: &Path) -> Result<Found> {
             std::io::ErrorKind::NotFound => "there is no such file or folder".into(),
             _ => error.to_string(),
         };
-        Error::file(path, format!("{what}; {TAKES}"))
+        Error::file(path, format!("{what}; {TAKES}")).with_source(error)
     })?;
     if !metadata.is_dir() {
         if path.extension().is_some_and(|extension| extension == "parquet") {

@@ -7,7 +7,9 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// A zip of these members, in this order.
 pub(crate) fn archive<N: AsRef<str>>(members: &[(N, Vec<u8>)]) -> Result<Vec<u8>> {
-    let fail = |error: String| Error::argument("archive", format!("cannot be made: {error}"));
+    let fail = |error: zip::result::ZipError| {
+        Error::argument("archive", format!("cannot be made: {error}")).with_source(error)
+    };
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
@@ -15,9 +17,9 @@ pub(crate) fn archive<N: AsRef<str>>(members: &[(N, Vec<u8>)]) -> Result<Vec<u8>
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
         let options = options.large_file(bytes.len() >= u32::MAX as usize);
-        zip.start_file(name.as_ref(), options).map_err(|error| fail(error.to_string()))?;
-        zip.write_all(bytes).map_err(|error| fail(error.to_string()))?;
+        zip.start_file(name.as_ref(), options).map_err(fail)?;
+        zip.write_all(bytes).map_err(|error| fail(error.into()))?;
     }
-    let bytes = zip.finish().map_err(|error| fail(error.to_string()))?;
+    let bytes = zip.finish().map_err(fail)?;
     Ok(bytes.into_inner())
 }

@@ -12,7 +12,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     if path.is_dir() {
         return Err(Error::file(path, "is a folder, expected a file"));
     }
-    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
     let mut text =
         String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;
     if text.starts_with('\u{feff}') {
@@ -40,10 +40,13 @@ impl Staged {
     /// Gives the file its name.
     pub(crate) fn rename(self) -> Result<()> {
         let path = self.path;
-        self.file
-            .persist(&path)
-            .map_err(|error| Error::file(&path, format!("cannot be written: {}", cause(&error.error))))?;
-        Ok(())
+        match self.file.persist(&path) {
+            Ok(_) => Ok(()),
+            Err(fault) => {
+                let what = format!("cannot be written: {}", cause(&fault.error));
+                Err(Error::file(&path, what).with_source(fault.error))
+            }
+        }
     }
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
             std::io::ErrorKind::NotFound => format!("the folder {} takes no files", folder.display()),
             _ => cause(&error),
         };
-        Error::file(path, format!("cannot be written: {cause}"))
+        Error::file(path, format!("cannot be written: {cause}")).with_source(error)
     };
     if path.is_dir() {
         return Err(Error::file(path, "cannot be written: it is a folder"));

@@ -18,9 +18,9 @@ impl Format for Npy {
     }
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
-        let cannot = |what: String| Error::file(path, format!("cannot be read: {what}"));
-        let bytes = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
-        let tensor = tensor(&bytes).map_err(cannot)?;
+        let cannot = |what: &dyn std::fmt::Display| Error::file(path, format!("cannot be read: {what}"));
+        let bytes = std::fs::read(path).map_err(|error| cannot(&error).with_source(error))?;
+        let tensor = tensor(&bytes).map_err(|what| cannot(&what))?;
         Ok(Opened { names: vec!["x".into()], array: Box::new(move |_| Ok(tensor.clone())) })
     }
 

@@ -4,7 +4,7 @@ use super::archive::archive;
 use super::format::{Format, Holds, Opened};
 use super::npy::{self, Header, integers};
 use super::pickle::{self, Rows};
-use crate::quietly::quietly;
+use crate::panics;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::fs::File;
@@ -47,15 +47,16 @@ pub(crate) fn is_archive(path: &Path) -> bool {
 }
 
 fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
-    let file = File::open(path).map_err(|error| Error::file(path, error))?;
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
     zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
-        Error::file(path, format!("not a complete .npz file ({error}); download or copy it again"))
+        let what = format!("not a complete .npz file ({error}); download or copy it again");
+        Error::file(path, what).with_source(error)
     })
 }
 
 /// What `work` returns; where the zip crate panics, an error.
 fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    quietly(work)
+    panics::contain(work)
         .unwrap_or_else(|| Err(Error::file(path, "is a damaged .npz file; download or copy it again")))
 }
 
@@ -86,13 +87,14 @@ fn unpack(path: &Path, name: &str) -> Result<Vec<u8>> {
             );
             return Err(Error::file(path, what));
         }
-        Err(error) => return Err(Error::file(path, format!("{name}: {error}"))),
+        Err(error) => return Err(Error::file(path, format!("{name}: {error}")).with_source(error)),
     };
     // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
     let limit = SMALL.saturating_add(member.compressed_size().saturating_mul(16));
     let mut bytes = Vec::with_capacity(member.size().min(SMALL).min(limit) as usize);
     member.take(limit + 1).read_to_end(&mut bytes).map_err(|error| {
-        Error::file(path, format!("{name} is damaged ({error}); download or copy the file again"))
+        let what = format!("{name} is damaged ({error}); download or copy the file again");
+        Error::file(path, what).with_source(error)
     })?;
     if bytes.len() as u64 > limit {
         return Err(Error::file(path, format!("{name} unpacks to more than {} MB", limit >> 20)));

@@ -22,7 +22,7 @@ impl Format for Safetensors {
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
         let tensors = candle_core::safetensors::load(path, &Device::Cpu)
-            .map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+            .map_err(|error| Error::file(path, format!("cannot be read: {error}")).with_source(error))?;
         let mut names: Vec<String> = tensors.keys().cloned().collect();
         names.sort_unstable();
         let missing = move |name: &str| Error::file(path, format!("holds no array {name}"));

@@ -56,7 +56,8 @@ fn table(path: &Path, text: &str) -> Result<Tensor> {
         .from_reader(text.as_bytes());
     let (mut rows, mut columns, mut values) = (0, 0, Vec::new());
     for (index, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+        let record = record
+            .map_err(|error| Error::file(path, format!("cannot be read: {error}")).with_source(error))?;
         // For messages only. The record's place is that of the blank lines before it.
         let wrong = |column: Option<usize>, what: String| {
             let at = record.position().map_or(0, |place| place.byte() as usize);

@@ -86,7 +86,7 @@ impl Weights {
     /// If the file cannot be read, or a variable is missing, unknown, or of another shape or type.
     pub fn load(config: &ModelConfig, path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
         Self::from_bytes(config, &bytes, path, device)
     }
 
@@ -96,8 +96,9 @@ impl Weights {
     /// As [`load`](Self::load).
     pub fn from_bytes(config: &ModelConfig, bytes: &[u8], origin: &Path, device: &Device) -> Result<Self> {
         let fail = |what: String| Error::file(origin, what);
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|e| fail(format!("not a whole safetensors file ({e}); is it truncated?")))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| {
+            fail(format!("not a whole safetensors file ({e}); is it truncated?")).with_source(e)
+        })?;
         let expected = config.variables()?;
         if let Some(name) = file.names().into_iter().find(|name| !expected.iter().any(|(n, _)| n == name)) {
             return Err(fail(format!(

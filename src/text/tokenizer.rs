@@ -1,6 +1,6 @@
 //! The tokenizer that goes with a model, kept in the Hugging Face format.
 
-use crate::quietly::quietly;
+use crate::panics;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ impl Tokenizer {
     ) -> Result<Self> {
         if vocab_size < SPECIAL.len() || u32::try_from(vocab_size).is_err() {
             return Err(Error::argument(
-                "--vocab-size",
+                "vocab_size",
                 format!(
                     "{vocab_size}, expected at least 4: ids 0 to 3 are padding, start, unknown and unused"
                 ),
@@ -95,7 +95,7 @@ impl Tokenizer {
         if let Some(keras) = Self::parse_keras(&json) {
             return Ok(keras);
         }
-        let pipeline = quietly(|| tokenizers::Tokenizer::from_bytes(bytes))
+        let pipeline = panics::contain(|| tokenizers::Tokenizer::from_bytes(bytes))
             .ok_or_else(|| wrong(&"its parser gave up"))?
             .map_err(|error| wrong(&error))?;
         let ids = pipeline.get_vocab(true);
@@ -157,7 +157,9 @@ impl Tokenizer {
     /// [`Error::Argument`] where the pipeline of another file cannot be written.
     pub fn to_json(&self) -> Result<String> {
         match &self.pipeline {
-            Some(pipeline) => pipeline.to_string(true).map_err(|error| Error::argument("tokenizer", error)),
+            Some(pipeline) => pipeline
+                .to_string(true)
+                .map_err(|error| Error::argument("tokenizer", &error).with_source(error)),
             None => Ok(format!("{:#}", self.keras_json())),
         }
     }
@@ -168,7 +170,7 @@ impl Tokenizer {
     /// [`Error::File`] where the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let json = self.to_json()?;
-        std::fs::write(&path, json).map_err(|error| Error::file(path, error))
+        std::fs::write(&path, json).map_err(|error| Error::io(path, error))
     }
 
     /// The ids of a text, of any length; the start id comes first.
@@ -187,9 +189,9 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn encode_known(&self, text: &str, known: impl Fn(&str) -> bool) -> Result<Vec<u32>> {
         if let Some(pipeline) = &self.pipeline {
-            let encoding = quietly(|| pipeline.encode_fast(text, true))
+            let encoding = panics::contain(|| pipeline.encode_fast(text, true))
                 .ok_or_else(|| Error::argument("tokenizer", "its pipeline cannot take this text"))?
-                .map_err(|error| Error::argument("tokenizer", error))?;
+                .map_err(|error| Error::argument("tokenizer", &error).with_source(error))?;
             return Ok(encoding.get_ids().to_vec());
         }
         let cleaned = clean(text);

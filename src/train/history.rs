@@ -57,7 +57,8 @@ impl History {
     /// that does not follow the one before.
     pub fn from_csv(text: &str, origin: &Path) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|error| Error::file(origin, error))?.clone();
+        let header =
+            reader.headers().map_err(|error| Error::file(origin, &error).with_source(error))?.clone();
         if let Some(missing) = COLUMNS.iter().find(|column| !header.iter().any(|found| found == **column)) {
             let what = format!("no column {missing}: a history has the columns {}", COLUMNS.join(","));
             return Err(Error::file(origin, what));
@@ -65,11 +66,9 @@ impl History {
         let mut epochs: Vec<Epoch> = Vec::new();
         for record in reader.records() {
             let line = epochs.len() + 2;
-            let record = record.map_err(|_| {
-                Error::file(
-                    origin,
-                    format!("line {line}: does not have as many figures as the first line has names"),
-                )
+            let record = record.map_err(|error| {
+                let what = format!("line {line}: does not have as many figures as the first line has names");
+                Error::file(origin, what).with_source(error)
             })?;
             let row: Epoch = record.deserialize(Some(&header)).map_err(|error| {
                 let field = match error.kind() {
@@ -82,7 +81,7 @@ impl History {
                     Some((name, value)) => format!("line {line}: {name} is {value:?}, expected a number"),
                     None => format!("line {line}: {error}"),
                 };
-                Error::file(origin, what)
+                Error::file(origin, what).with_source(error)
             })?;
             let figures = [row.loss, row.accuracy, row.val_loss, row.val_accuracy, row.seconds];
             if !figures.iter().all(|value| value.is_finite()) {

@@ -351,7 +351,7 @@ fn acl_imdb_gives_what_keras_file_would() {
     assert_eq!(load_test(&source, &options, Some(&tokenizer), &mut |_| {}).unwrap(), again.test);
     let narrow = Options { vocab_size: 5, ..options.clone() };
     let error = load_test(&source, &narrow, Some(&tokenizer), &mut |_| {}).unwrap_err().to_string();
-    assert!(error.contains("--vocab-size") && error.contains("9 ids"), "{error}");
+    assert!(error.contains("vocab_size") && error.contains("9 ids"), "{error}");
     // A word index beside the reviews decides.
     let index = r#"{"bad": 1, "film": 2, "good": 3, "very": 4, "br": 5, "unheard": 6}"#;
     std::fs::write(folder.path().join("imdb_word_index.json"), index).unwrap();

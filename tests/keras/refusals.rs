@@ -72,7 +72,7 @@ fn with_config(folder: &tempfile::TempDir, config: &Value) -> Options {
 fn weights_alone_need_an_architecture() {
     let folder = folder();
     let path = write(&folder, "m.weights.h5", &dense_weights(&[1.0; 6]));
-    says(&refusal(&path, &Options::default()), &["without an architecture", "--config"]);
+    says(&refusal(&path, &Options::default()), &["without an architecture", "`keras::Options::config`"]);
     let loaded = keras::load_with(&path, &with_config(&folder, &dense(2))).unwrap();
     assert_eq!(loaded.warnings, [""; 0]);
     let names: Vec<&str> = loaded.weights.iter().map(|(name, _)| name).collect();

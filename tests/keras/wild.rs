@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const REFUSED: [(&str, &str); 4] = [
     ("Aadii0916+Next-word-predict__lstm_model.h5", "no weights"),
     ("LutfiZul+icu-blood-gas-app__bilstm_model.h5", "Python code"),
-    ("laohantuiche+Spec_Partition__seq2seq_weights.h5", "--config"),
-    ("mukulbasu+SequencePredictionLSTM__lstm_model.h5", "--config"),
+    ("laohantuiche+Spec_Partition__seq2seq_weights.h5", "`keras::Options::config`"),
+    ("mukulbasu+SequencePredictionLSTM__lstm_model.h5", "`keras::Options::config`"),
 ];
 
 /// A GRU whose errors grow with every step.

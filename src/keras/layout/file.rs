@@ -20,8 +20,9 @@ pub fn weights_from_safetensors(
     device: &Device,
 ) -> Result<Weights> {
     let fail = |what: String| Error::file(origin, what);
+    let within = |error: Error| fail(error.to_string()).with_source(error);
     let file = SafeTensors::deserialize(bytes)
-        .map_err(|e| fail(format!("not a whole safetensors file ({e}); is it truncated?")))?;
+        .map_err(|e| fail(format!("not a whole safetensors file ({e}); is it truncated?")).with_source(e))?;
     let layout = Layout::detect(file.names().into_iter());
     if layout == Layout::Keras {
         return Weights::from_bytes(config, bytes, origin, device);
@@ -33,6 +34,6 @@ pub fn weights_from_safetensors(
         let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
         tensors.insert(name.to_string(), tensor);
     }
-    let variables = layout.revert(config, &tensors).map_err(|error| fail(error.to_string()))?;
-    Weights::from_tensors(config, variables, device).map_err(|error| fail(error.to_string()))
+    let variables = layout.revert(config, &tensors).map_err(within)?;
+    Weights::from_tensors(config, variables, device).map_err(within)
 }

@@ -1,7 +1,7 @@
 //! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
 
 use super::limit;
-use crate::quietly::quietly;
+use crate::panics;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -18,7 +18,7 @@ pub(super) struct Members {
 
 /// Unpacks the archive `bytes`.
 pub(super) fn unpack(bytes: &[u8]) -> Result<Members, String> {
-    quietly(|| members(bytes))
+    panics::contain(|| members(bytes))
         .unwrap_or_else(|| Err("is a damaged zip archive; download or copy it again".into()))
 }
 
@@ -97,7 +97,7 @@ fn foreign(names: &[String]) -> String {
         "is a zipped TensorFlow SavedModel, which is not read; save the model with Keras's `model.save(\"NAME.keras\")`"
             .into()
     } else if names.iter().all(|name| name.ends_with(".npy")) {
-        "is a NumPy archive of arrays, not a model; is it the input (`--input`) rather than the model?".into()
+        "is a NumPy archive of arrays, not a model; is it the input rather than the model?".into()
     } else {
         let some: Vec<&str> = names.iter().take(4).map(String::as_str).collect();
         format!("is a zip archive but not a .keras file: it holds no config.json (but {})", some.join(", "))

@@ -28,7 +28,7 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// [`Error::File`] where it cannot be read, or is another kind of file: the message says which.
 pub fn kind(path: impl AsRef<Path>) -> Result<Kind> {
     let path = path.as_ref();
-    let fail = |error: std::io::Error| Error::file(path, error);
+    let fail = |error: std::io::Error| Error::io(path, error);
     let file = File::open(path).map_err(fail)?;
     let mut start = Vec::with_capacity(2048);
     file.take(2048).read_to_end(&mut start).map_err(fail)?;

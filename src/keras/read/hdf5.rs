@@ -4,7 +4,7 @@
 //! a damaged file, even a panic, comes out as one line.
 
 use super::{array::Array, limit};
-use crate::quietly::quietly;
+use crate::panics;
 use hdf5_pure::{
     AttrValue, Dataset, Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, FormatError, Group,
 };
@@ -29,7 +29,7 @@ fn contain<T>(what: &str, call: impl FnOnce() -> std::result::Result<T, Error>) 
 
 /// The same; nothing where the file does not have what is asked for.
 fn found<T>(what: &str, call: impl FnOnce() -> std::result::Result<T, Error>) -> Result<Option<T>> {
-    match quietly(call) {
+    match panics::contain(call) {
         Some(Ok(value)) => Ok(Some(value)),
         Some(Err(
             Error::Format(FormatError::PathNotFound(_)) | Error::NotAGroup(_) | Error::NotADataset(_),
@@ -56,7 +56,9 @@ impl Hdf5 {
     /// The group at `path` (`""` for the root), if there is one.
     fn find_group(&self, path: &str) -> Result<Option<Group>> {
         match path {
-            "" => quietly(|| self.file.root()).map(Some).ok_or_else(|| format!("the root: {DAMAGED}")),
+            "" => {
+                panics::contain(|| self.file.root()).map(Some).ok_or_else(|| format!("the root: {DAMAGED}"))
+            }
             _ => found(path, || self.file.group(path)),
         }
     }
@@ -102,7 +104,7 @@ impl Hdf5 {
                 "{path}: there is no such array in the file (links to other files or places are not followed)"
             )
         })?;
-        quietly(|| self.read(path, &dataset)).unwrap_or_else(|| Err(format!("{path}: {DAMAGED}")))
+        panics::contain(|| self.read(path, &dataset)).unwrap_or_else(|| Err(format!("{path}: {DAMAGED}")))
     }
 
     fn read(&self, path: &str, dataset: &Dataset) -> Result<Array> {

@@ -164,8 +164,8 @@ fn model_config(origin: &Path, translated: &Translated) -> Result<ModelConfig> {
 fn within(path: &Path, error: Error) -> Error {
     match error {
         Error::File { .. } => error,
-        Error::Argument { what, .. } => Error::file(path, what),
-        error => Error::file(path, error),
+        Error::Argument { what, source, .. } => Error::File { path: path.into(), what, source },
+        error => Error::file(path, &error).with_source(error),
     }
 }
 

@@ -33,7 +33,7 @@ impl Arrays {
             // Only whole models have that group.
             Ok(children) if children.iter().any(|name| name == "model_weights") => {
                 "is a whole model whose attribute model_config, the architecture, is damaged or was taken out; download or \
-                 copy the file again, or give the architecture with --config FILE (from Rust: keras::Options)"
+                 copy the file again, or give the architecture with `keras::Options::config`"
             }
             Ok(children) if !children.is_empty() => WEIGHTS_ONLY,
             _ => {
@@ -64,8 +64,8 @@ impl Arrays {
     }
 }
 
-const WEIGHTS_ONLY: &str = "holds weights without an architecture; give the architecture with --config \
-    FILE (from Rust: keras::Options): what Keras's model.to_json() gave, a config.json, or another file of the same model";
+const WEIGHTS_ONLY: &str = "holds weights without an architecture; give the architecture with \
+    `keras::Options::config`: what Keras's model.to_json() gave, a config.json, or another file of the same model";
 
 /// Takes a file apart.
 pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
@@ -73,7 +73,7 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
     if path.is_dir() {
         return open_folder(path);
     }
-    let bytes = std::fs::read(path).map_err(|error| Error::file(path, error))?;
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
     match sniff(bytes.get(..2048).unwrap_or(&bytes)).map_err(fail)? {
         Kind::Hdf5 => {
             let file = Hdf5::open(bytes).map_err(fail)?;
@@ -103,8 +103,7 @@ pub(super) fn in_memory(config: &ModelConfig) -> Result<Architecture> {
 
 /// The members of a `.keras` in a folder, as they lie on the Hugging Face Hub.
 fn open_folder(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
-    let read =
-        |name: &str| std::fs::read(path.join(name)).map_err(|error| Error::file(path.join(name), error));
+    let read = |name: &str| std::fs::read(path.join(name)).map_err(|error| Error::io(path.join(name), error));
     if path.join("saved_model.pb").is_file() {
         let what = "is a TensorFlow SavedModel, which is not read; save the model with Keras's \
                     `model.save(\"NAME.keras\")`";

@@ -46,7 +46,9 @@ impl Group {
             child.build(&mut group)?;
             file.add_group(group.finish());
         }
-        file.finish().map_err(|error| Error::argument("weights", format!("HDF5 cannot hold them: {error}")))
+        file.finish().map_err(|error| {
+            Error::argument("weights", format!("HDF5 cannot hold them: {error}")).with_source(error)
+        })
     }
 
     /// The path of every variable, sorted.
