@@ -101,6 +101,7 @@ pub mod data;
 pub mod formats;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod json;
 pub mod keras;
 pub mod layers;
 pub mod model;

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use candle_recurrent::checkpoint::{Config, ModelFolder, Results, card};
-use candle_recurrent::model::Weights;
+use candle_recurrent::model::{ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::{Epoch, History};
 use candle_recurrent::{Result, zoo};
@@ -142,6 +142,38 @@ fn a_recipe_takes_from_the_model_what_it_leaves_out() -> Result<()> {
         let said = error(Config::from_json(&json, Path::new("c.json")));
         assert!(said.starts_with("c.json: ") && said.contains(message), "{said}");
     }
+    Ok(())
+}
+
+/// A `config.json` with a model in a model in a model, so many levels.
+fn nested(levels: usize) -> String {
+    let (mut open, mut close) = (String::new(), String::new());
+    for level in 1..levels {
+        open += &format!(r#"{{"class_name": "Sequential", "config": {{"name": "m{level}", "layers": ["#);
+        close += "]}}";
+    }
+    let layers = r#"{"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 4]}}"#;
+    let dense = r#"{"class_name": "Dense", "config": {"name": "dense", "units": 2}}"#;
+    format!(r#"{{"model": {{"name": "m0", "layers": [{layers}, {open}{dense}{close}]}}}}"#)
+}
+
+/// A test's thread has 2 MB of stack.
+#[test]
+fn models_in_models_are_read_however_deep_and_a_bomb_is_refused() -> Result<()> {
+    let read = |levels: usize| Config::from_json(&nested(levels), Path::new("c.json"));
+    let config = read(64)?;
+    let variables = config.model.variables()?;
+    assert_eq!(variables.len(), 2);
+    assert!(variables[0].0.starts_with("m1.m2.") && variables[0].0.ends_with("m63.dense.kernel"));
+    assert_eq!(Config::from_json(&config.to_json()?, Path::new("again.json"))?, config);
+    // As many as the bound on JSON lets through are too many for a model.
+    assert!(error(read(168)).contains("at most 64 can be read"));
+    for levels in [200, 100_000] {
+        let said = error(read(levels));
+        assert_eq!(said, "c.json: is nested too deep: more than 512 lists and objects within each other");
+    }
+    let model = nested(64).replacen(r#"{"model": "#, "", 1);
+    assert!(ModelConfig::from_json(&model[..model.len() - 1])?.variables().is_ok());
     Ok(())
 }
 

@@ -10,6 +10,9 @@ use candle_recurrent::model::{Model, ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::History;
 use candle_recurrent::zoo;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What MODEL turned out to be.
@@ -44,7 +47,7 @@ impl ModelSource {
         if path.is_dir() {
             // An unpacked .keras has a config.json too, in Keras's form.
             let is_keras = ["metadata.json", "saved_model.pb"].iter().any(|name| path.join(name).is_file());
-            return if is_keras || is_architecture(&json(&path.join(CONFIG_FILE))) {
+            return if is_keras || is_architecture(&text(&path.join(CONFIG_FILE))) {
                 Ok(keras())
             } else {
                 Ok(Self::Folder(ModelFolder::open(path)?))
@@ -53,7 +56,7 @@ impl ModelSource {
         if path.is_file() {
             return match keras::kind(path)? {
                 Kind::Json => {
-                    let json = json(path);
+                    let json = text(path);
                     if is_vocabulary(&json) {
                         anyhow::bail!("{argument}: is a vocabulary, not a model; it goes with --tokenizer");
                     }
@@ -159,24 +162,35 @@ fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<L
     Ok(loaded)
 }
 
-/// What stands in a file of JSON; nothing where it is none, which is for others to complain of.
-fn json(path: &Path) -> serde_json::Value {
-    serde_json::from_str(&read_text(path).unwrap_or_default()).unwrap_or_default()
+/// The text of a file of JSON; nothing where it is none, which is for others to complain of.
+fn text(path: &Path) -> String {
+    read_text(path).unwrap_or_default()
 }
 
-/// Whether it is in the form of Keras's architectures, not of our `config.json`.
-fn is_architecture(json: &serde_json::Value) -> bool {
-    json.get("class_name").is_some()
+/// Whether it is in the form of Keras's architectures, not of our `config.json`. Only its first level is looked at.
+fn is_architecture(json: &str) -> bool {
+    let fields = serde_json::from_str::<HashMap<String, IgnoredAny>>(json);
+    fields.is_ok_and(|fields| fields.contains_key("class_name"))
 }
 
 /// Whether it is a `tokenizer.json` or a word index.
-fn is_vocabulary(json: &serde_json::Value) -> bool {
-    json.pointer("/model/vocab").is_some() || is_word_index(json)
+fn is_vocabulary(json: &str) -> bool {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(rename = "model")]
+        _model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        #[serde(rename = "vocab")]
+        _vocab: IgnoredAny,
+    }
+    serde_json::from_str::<File>(json).is_ok() || is_word_index(json)
 }
 
 /// Whether it is a word index: numbers by words.
-fn is_word_index(json: &serde_json::Value) -> bool {
-    json.as_object().is_some_and(|map| !map.is_empty() && map.values().all(serde_json::Value::is_u64))
+fn is_word_index(json: &str) -> bool {
+    serde_json::from_str::<HashMap<String, u64>>(json).is_ok_and(|ranks| !ranks.is_empty())
 }
 
 /// The vocabulary that `--tokenizer` names: `imdb`, a `tokenizer.json`, or a word index such as Keras's
@@ -189,9 +203,7 @@ pub(super) fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tok
     if !path.exists() {
         anyhow::bail!("--tokenizer {argument}: there is no such file; give imdb or a tokenizer.json");
     }
-    let text = read_text(path)?;
-    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    if is_word_index(&json) {
+    if is_word_index(&read_text(path)?) {
         return Ok(Tokenizer::from_word_index_json(path, vocab_size)?);
     }
     let tokenizer = Tokenizer::load(path)?;

@@ -1,8 +1,8 @@
 //! `config.json`: a model and how it is trained.
 
 use crate::data;
-use crate::error::{in_words, object_in_words};
 use crate::formats::read_text;
+use crate::json;
 use crate::model::ModelConfig;
 use crate::train::{EarlyStopping, FitConfig, ModelCheckpoint, RmsPropConfig};
 use crate::{Error, Result};
@@ -103,9 +103,7 @@ impl TryFrom<RawConfig> for Config {
                 recipe.insert(field.into(), value.into());
             }
         }
-        let read = |fields: Map<String, Value>| serde_json::from_value::<Recipe>(fields.into());
-        let recipe = read(recipe.clone())
-            .map_err(|error| Error::argument("recipe", object_in_words(&recipe, &error, read)))?;
+        let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
         let config = Self { model, recipe, results };
         config.check()?;
         Ok(config)
@@ -131,7 +129,7 @@ impl Config {
     /// [`Error::File`] where it is no such JSON, a class, field or activation is unknown, the layers do not fit each
     /// other, or the recipe does not fit the model.
     pub fn from_json(json: &str, origin: &Path) -> Result<Self> {
-        serde_json::from_str(json).map_err(|error| Error::file(origin, in_words(&error)))
+        json::from_str(json).map_err(|what| Error::file(origin, what))
     }
 
     /// Reads a `config.json`.

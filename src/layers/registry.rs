@@ -11,8 +11,7 @@ use super::norm::*;
 use super::regularization::*;
 use super::rnn::*;
 use super::wrap;
-use crate::error::object_in_words;
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 use serde::{Deserialize, Serialize};
 
 /// A model as data.
@@ -232,14 +231,10 @@ impl TryFrom<RawLayer> for LayerConfig {
             // A model has its name among its own fields.
             config.insert("name".into(), name.as_str().into());
         }
-        let read = |config| {
-            let tagged =
-                serde_json::json!({ "class_name": class_name, "config": serde_json::Value::Object(config) });
-            serde_json::from_value(tagged)
-        };
-        let class = read(config.clone()).map_err(|error| {
-            let what = object_in_words::<Class>(&config, &error, read);
-            Error::layer(name.as_str(), format!("{class_name}: {what}"))
+        let tagged =
+            serde_json::json!({ "class_name": class_name, "config": serde_json::Value::Object(config) });
+        let class = json::from_value(&tagged).map_err(|wrong| {
+            Error::layer(name.as_str(), format!("{class_name}: {}", wrong.within("config")))
         })?;
         Ok(Self { name, class, inbound_nodes, mask_with_states })
     }

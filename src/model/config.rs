@@ -1,6 +1,6 @@
 //! What can be asked of a model as data.
 
-use crate::error::in_words;
+use crate::json;
 use crate::layers::{Activation, Config, LayerConfig, ModelConfig, Named, PlacedLayer};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
@@ -14,8 +14,7 @@ impl ModelConfig {
     /// # Errors
     /// If it is no such JSON, a class, field or activation is unknown, or the layers do not fit each other.
     pub fn from_json(json: &str) -> Result<Self> {
-        let config: Self =
-            serde_json::from_str(json).map_err(|error| Error::argument("model config", in_words(&error)))?;
+        let config: Self = json::from_str(json).map_err(|what| Error::argument("model config", what))?;
         config.place()?;
         Ok(config)
     }

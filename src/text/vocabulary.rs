@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{INDEX_FROM, Tokenizer, clean, words};
-use crate::error::in_words;
 use crate::formats::read_text;
+use crate::json;
 use crate::{Error, Result};
 
 /// All words of a data set with their ranks, 1 for the most frequent.
@@ -41,11 +41,8 @@ impl Vocabulary {
     /// [`Error::File`] where the file is missing or holds something else.
     pub fn from_word_index_json(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let ranks: HashMap<String, u32> = serde_json::from_str(&read_text(path)?).map_err(|error| {
-            Error::file(
-                path,
-                format!("not a word index, an object that gives each word's rank ({})", in_words(&error)),
-            )
+        let ranks: HashMap<String, u32> = json::from_str(&read_text(path)?).map_err(|what| {
+            Error::file(path, format!("not a word index, an object that gives each word's rank ({what})"))
         })?;
         let mut seen: Vec<u32> = ranks.values().copied().collect();
         seen.sort_unstable();

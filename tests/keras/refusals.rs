@@ -201,3 +201,22 @@ fn arrays_that_claim_more_than_the_file_holds_are_refused() {
     let path = write(&folder, "m.h5", &bytes);
     says(&refusal(&path, &Options::default()), &["embedding", "far more than the file can hold"]);
 }
+
+/// Keras's own form of a model in a model, 64 of them; and what is no model but a bomb.
+#[test]
+fn depth_is_no_mistake_and_has_an_end() {
+    let folder = folder();
+    let mut layer = json!({ "class_name": "Dense", "config": { "name": "dense", "units": 2 } });
+    let input =
+        json!({ "class_name": "InputLayer", "config": { "name": "input", "batch_shape": [null, 3] } });
+    for level in 0..64 {
+        let layers = if level == 63 { json!([input, layer]) } else { json!([layer]) };
+        layer = json!({ "class_name": "Sequential", "config": { "name": format!("m{level}"), "layers": layers } });
+    }
+    let path = write(&folder, "m.json", layer.to_string().as_bytes());
+    assert_eq!(keras::load_config(&path).unwrap().variables().unwrap().len(), 2);
+    let bomb = write(&folder, "bomb.json", "{\"config\":".repeat(100_000).as_bytes());
+    let error = keras::load_config(&bomb).unwrap_err().to_string();
+    says(&error, &["bomb.json: it is nested too deep: more than 512"]);
+    assert!(!error.contains('\n'));
+}

@@ -10,7 +10,7 @@ mod source;
 
 pub use container::{Kind, kind};
 
-use crate::error::in_words;
+use crate::json;
 use crate::model::{ModelConfig, Weights};
 use crate::{Error, Result};
 use array::Array;
@@ -155,9 +155,8 @@ fn translate(origin: &Path, architecture: &Architecture) -> Result<Translated> {
 }
 
 fn model_config(origin: &Path, translated: &Translated) -> Result<ModelConfig> {
-    serde_json::from_value(translated.json.clone()).map_err(|error| {
-        Error::file(origin, format!("its architecture cannot be used: {}", in_words(&error)))
-    })
+    json::from_value(&translated.json)
+        .map_err(|wrong| Error::file(origin, format!("its architecture cannot be used: {wrong}")))
 }
 
 /// The error with the file's name before it.

@@ -6,7 +6,7 @@ use super::hdf5::Hdf5;
 use super::{archive, within};
 use crate::keras::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use crate::layers::ModelConfig;
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -176,10 +176,8 @@ fn parse(bytes: &[u8], what: &str) -> std::result::Result<Value, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8 text"))?;
     // Python writes what JSON does not know.
-    serde_json::from_str(text).or_else(|error| {
-        let patched = python_numbers(text);
-        serde_json::from_str(&patched)
-            .map_err(|_| format!("{what} is not JSON ({error}); is the file damaged?"))
+    json::parse(text).or_else(|wrong| {
+        json::parse(&python_numbers(text)).map_err(|_| format!("{what} {wrong}; is the file damaged?"))
     })
 }
 
