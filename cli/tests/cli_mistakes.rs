@@ -423,6 +423,10 @@ fn lines_for_newcomers() {
             "/proc/x.keras: cannot be written: the folder",
         );
     }
+    for bomb in ["{\"model\":", "{\"class_name\":\"Sequential\",\"config\":"] {
+        fs::write(here.join("bomb.json"), bomb.repeat(100_000)).expect("written");
+        fails(run(here, &["summary", "bomb.json"]), 1, "is nested too deep");
+    }
     let shipped = fs::read_to_string(SHIPPED).expect("a config");
     for (from, to, line) in [
         ("\"units\"", "\"unit\"", "layer lstm: LSTM: the field `unit` is unknown; did you mean `units`?"),

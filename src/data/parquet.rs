@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use super::texts::Texts;
@@ -17,51 +18,53 @@ pub fn read(files: &[PathBuf]) -> Result<Texts> {
     for file in files {
         // The parquet crate panics on some damaged files (version 60, definition levels of a wrong length).
         let read = panics::contain(|| read_file(file, &mut reviews));
-        read.unwrap_or_else(|| Err("damaged; download or copy it again".into()))
-            .map_err(|what| Error::file(file, what))?;
+        read.unwrap_or_else(|| Err(Error::file(file, "damaged; download or copy it again")))?;
     }
     Ok(reviews)
 }
 
-fn read_file(path: &Path, reviews: &mut Texts) -> std::result::Result<(), String> {
-    let damaged = |error: &dyn std::fmt::Display| {
-        format!("not a readable Parquet file ({error}); download or copy it again")
+fn read_file(path: &Path, reviews: &mut Texts) -> Result<()> {
+    let wrong = |what: String| Error::file(path, what);
+    let damaged = |error: ParquetError| {
+        wrong(format!("not a readable Parquet file ({error}); download or copy it again")).with_source(error)
     };
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let reader = SerializedFileReader::new(file).map_err(|error| damaged(&error))?;
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let column = |name: &str| {
         let columns = schema.columns();
         let found = columns.iter().position(|column| column.path().string() == name);
         found.filter(|&index| columns[index].max_rep_level() == 0).ok_or_else(|| {
             let names: Vec<String> = columns.iter().take(8).map(|column| column.path().string()).collect();
-            format!("has no column {name}; expected text and label, found {}", names.join(", "))
+            wrong(format!("has no column {name}; expected text and label, found {}", names.join(", ")))
         })
     };
     let (text, label) = (column("text")?, column("label")?);
     for index in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(index).map_err(|error| damaged(&error))?;
-        let labels = match group.get_column_reader(label).map_err(|error| damaged(&error))? {
-            ColumnReader::Int64ColumnReader(_) => values::<Int64Type>(group.as_ref(), label)?,
+        let group = reader.get_row_group(index).map_err(damaged)?;
+        let labels = match group.get_column_reader(label).map_err(damaged)? {
+            ColumnReader::Int64ColumnReader(_) => values::<Int64Type>(path, group.as_ref(), label)?,
             ColumnReader::Int32ColumnReader(_) => {
-                values::<Int32Type>(group.as_ref(), label)?.into_iter().map(i64::from).collect()
+                values::<Int32Type>(path, group.as_ref(), label)?.into_iter().map(i64::from).collect()
             }
-            _ => return Err("column label does not hold whole numbers".into()),
+            _ => return Err(wrong("column label does not hold whole numbers".into())),
         };
-        let texts = match group.get_column_reader(text).map_err(|error| damaged(&error))? {
-            ColumnReader::ByteArrayColumnReader(_) => values::<ByteArrayType>(group.as_ref(), text)?,
-            _ => return Err("column text does not hold text".into()),
+        let texts = match group.get_column_reader(text).map_err(damaged)? {
+            ColumnReader::ByteArrayColumnReader(_) => values::<ByteArrayType>(path, group.as_ref(), text)?,
+            _ => return Err(wrong("column text does not hold text".into())),
         };
         if texts.len() != labels.len() {
-            return Err(format!("{} texts but {} labels", texts.len(), labels.len()));
+            return Err(wrong(format!("{} texts but {} labels", texts.len(), labels.len())));
         }
         for (text, label) in texts.iter().zip(labels) {
             let label = u8::try_from(label).ok().filter(|&label| label <= 1).ok_or_else(|| {
-                format!(
+                wrong(format!(
                     "label {label}, expected 0 (negative) or 1 (positive); unlabelled reviews cannot be used"
-                )
+                ))
             })?;
-            reviews.texts.push(text.as_utf8().map_err(|_| "a text is not UTF-8")?.into());
+            let text =
+                text.as_utf8().map_err(|error| wrong("a text is not UTF-8".into()).with_source(error))?;
+            reviews.texts.push(text.into());
             reviews.labels.push(label);
         }
     }
@@ -69,11 +72,14 @@ fn read_file(path: &Path, reviews: &mut Texts) -> std::result::Result<(), String
 }
 
 /// All values of a column of a row group; none may be missing.
-fn values<T: DataType>(group: &dyn RowGroupReader, index: usize) -> std::result::Result<Vec<T::T>, String> {
-    let damaged =
-        |error: parquet::errors::ParquetError| format!("damaged ({error}); download or copy it again");
+fn values<T: DataType>(path: &Path, group: &dyn RowGroupReader, index: usize) -> Result<Vec<T::T>> {
+    let wrong = |what: String| Error::file(path, what);
+    let damaged = |error: ParquetError| {
+        wrong(format!("damaged ({error}); download or copy it again")).with_source(error)
+    };
     let column = group.metadata().column(index).column_descr_ptr();
-    let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| "a negative number of rows")?;
+    let rows = usize::try_from(group.metadata().num_rows())
+        .map_err(|_| wrong("a negative number of rows".into()))?;
     let mut reader = get_typed_column_reader::<T>(group.get_column_reader(index).map_err(damaged)?);
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let optional = column.max_def_level() > 0;
@@ -83,10 +89,10 @@ fn values<T: DataType>(group: &dyn RowGroupReader, index: usize) -> std::result:
             .read_records((rows - values.len()).min(4096), levels, None, &mut values)
             .map_err(damaged)?;
         if read < records {
-            return Err(format!("a row has no {}", column.name()));
+            return Err(wrong(format!("a row has no {}", column.name())));
         }
         if records == 0 {
-            return Err(format!("{rows} rows promised, {} found", values.len()));
+            return Err(wrong(format!("{rows} rows promised, {} found", values.len())));
         }
     }
     Ok(values)

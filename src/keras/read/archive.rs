@@ -1,8 +1,9 @@
 //! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
 
 use super::limit;
-use crate::panics;
+use crate::{Error, Result, panics};
 use std::io::{Cursor, Read};
+use std::path::Path;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -16,38 +17,37 @@ pub(super) struct Members {
     pub weights: Vec<u8>,
 }
 
-/// Unpacks the archive `bytes`.
-pub(super) fn unpack(bytes: &[u8]) -> Result<Members, String> {
-    panics::contain(|| members(bytes))
-        .unwrap_or_else(|| Err("is a damaged zip archive; download or copy it again".into()))
+/// Unpacks the archive `bytes`, the content of the file `path`.
+pub(super) fn unpack(path: &Path, bytes: &[u8]) -> Result<Members> {
+    panics::contain(|| members(path, bytes))
+        .unwrap_or_else(|| Err(Error::file(path, "is a damaged zip archive; download or copy it again")))
 }
 
-fn members(bytes: &[u8]) -> Result<Members, String> {
+fn members(path: &Path, bytes: &[u8]) -> Result<Members> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
-        format!("is not a whole zip archive ({error}); was it cut off? download or copy it again")
+        let what = format!("is not a whole zip archive ({error}); was it cut off? download or copy it again");
+        Error::file(path, what).with_source(error)
     })?;
     let names: Vec<String> =
         archive.file_names().filter_map(|name| Some(name.ok()?.replace('\\', "/"))).collect();
     let mut budget = limit(bytes.len());
     let config = match find(&names, "config.json") {
-        Some(index) => member(&mut archive, index, &mut budget)?,
-        None => return Err(foreign(&names)),
+        Some(index) => member(path, &mut archive, index, &mut budget)?,
+        None => return Err(Error::file(path, foreign(&names))),
     };
     let metadata = match find(&names, "metadata.json") {
-        Some(index) => Some(member(&mut archive, index, &mut budget)?),
+        Some(index) => Some(member(path, &mut archive, index, &mut budget)?),
         None => None,
     };
     let weights = match find(&names, "model.weights.h5") {
-        Some(index) => member(&mut archive, index, &mut budget)?,
+        Some(index) => member(path, &mut archive, index, &mut budget)?,
         None if names.iter().any(|name| name.ends_with("model.weights.json")) => {
-            return Err("keeps its weights in several files, which is not read; save it again without \
-                        `max_shard_size`"
-                .into());
+            let what = "keeps its weights in several files, which is not read; save it again without `max_shard_size`";
+            return Err(Error::file(path, what));
         }
         None => {
-            return Err(
-                "holds an architecture (config.json) but no weights (model.weights.h5 is missing)".into()
-            );
+            let what = "holds an architecture (config.json) but no weights (model.weights.h5 is missing)";
+            return Err(Error::file(path, what));
         }
     };
     Ok(Members { config, metadata, weights })
@@ -64,26 +64,33 @@ fn find(names: &[String], name: &str) -> Option<usize> {
 }
 
 fn member(
+    path: &Path,
     archive: &mut ZipArchive<Cursor<&[u8]>>,
     index: usize,
     budget: &mut usize,
-) -> Result<Vec<u8>, String> {
-    let member = archive.by_index(index).map_err(|error| match error {
-        ZipError::UnsupportedArchive(what) => {
-            format!("a member of the zip archive cannot be unpacked: {what}")
-        }
-        error => format!("is a damaged zip archive ({error})"),
+) -> Result<Vec<u8>> {
+    let member = archive.by_index(index).map_err(|error| {
+        let what = match &error {
+            ZipError::UnsupportedArchive(what) => {
+                format!("a member of the zip archive cannot be unpacked: {what}")
+            }
+            error => format!("is a damaged zip archive ({error})"),
+        };
+        Error::file(path, what).with_source(error)
     })?;
     let name = member.name().map(|name| name.into_owned()).unwrap_or_default();
     // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
     let mut bytes = Vec::with_capacity((member.size() as usize).min(*budget).min(1 << 20));
-    member
-        .take(*budget as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("{name} is damaged ({error}); download or copy the file again"))?;
+    member.take(*budget as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
+        let what = format!("{name} is damaged ({error}); download or copy the file again");
+        Error::file(path, what).with_source(error)
+    })?;
     match budget.checked_sub(bytes.len()) {
         Some(left) => *budget = left,
-        None => return Err(format!("{name} unpacks to far more than the file's size; it is not opened")),
+        None => {
+            let what = format!("{name} unpacks to far more than the file's size; it is not opened");
+            return Err(Error::file(path, what));
+        }
     }
     Ok(bytes)
 }

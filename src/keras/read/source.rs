@@ -80,7 +80,7 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
             Ok((embedded(&file).map_err(fail)?, Arrays::Hdf5(file)))
         }
         Kind::Zip => {
-            let archive::Members { config, metadata, weights } = archive::unpack(&bytes).map_err(fail)?;
+            let archive::Members { config, metadata, weights } = archive::unpack(path, &bytes)?;
             let own = unpacked(&config, metadata.as_deref()).map_err(fail)?;
             Ok((Some(own), Arrays::Hdf5(Hdf5::open(weights).map_err(fail)?)))
         }
