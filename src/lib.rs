@@ -74,6 +74,7 @@
 //! | [`checkpoint`] | the folder that a run leaves behind |
 //! | [`keras`] | Keras's files, read and written; PyTorch's and candle-nn's layouts |
 //! | [`zoo`] | five models trained on IMDB, built in |
+//! | [`formats`] | files of arrays: `.npz`, `.npy`, `.safetensors`, tables of numbers |
 //! | [`data`], [`text`] | reviews as token ids; cleaning, vocabulary, padding |
 //! | `plot`, `hub` | loss curves; the Hugging Face Hub (each with the feature of its name) |
 //!

@@ -1,5 +1,5 @@
-//! What a layer is: its arguments ([`Config`]), the layer built from them ([`Layer`]), and what flows from one layer to
-//! the next ([`Flow`]).
+//! What a layer is: its arguments ([`Config`]), the layer built from them ([`Layer`]), and a layer with its name in a model
+//! ([`Named`]).
 
 use super::activation::Activation;
 use super::flow::Flow;

@@ -93,11 +93,12 @@ impl MaskRule {
 /// Candle's own only.
 pub fn not_equal(xs: &Tensor, value: f64, features: bool) -> Result<Tensor> {
     // Small whole numbers are the same in every type.
-    let in_its_type = xs.dtype().is_int() && value.fract() == 0.0 && (0.0..=127.0).contains(&value);
-    let differs = match in_its_type {
-        true => xs.ne(value)?,
-        false if xs.dtype().is_int() => xs.to_dtype(DType::F32)?.ne(value as f32)?,
-        false => xs.ne(value as f32)?,
+    let is_small = value.fract() == 0.0 && (0.0..=127.0).contains(&value);
+    let differs = match xs.dtype() {
+        DType::F64 => xs.ne(value)?,
+        dtype if dtype.is_int() && is_small => xs.ne(value)?,
+        dtype if dtype.is_int() => xs.to_dtype(DType::F32)?.ne(value as f32)?,
+        _ => xs.ne(value as f32)?,
     };
     if features { differs.max(D::Minus1) } else { Ok(differs) }
 }

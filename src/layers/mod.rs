@@ -36,8 +36,9 @@
 //!
 //! Layers that behave differently in training are [`ModuleT`](candle_nn::ModuleT)s and not
 //! [`Module`](candle_core::Module)s, like candle-nn's `Dropout` and `BatchNorm`. Candle makes every `Module` a `ModuleT`
-//! that ignores `train`, so as a `Module`, `forward_t(&xs, true)` would silently draw no dropout. Of these layers the
-//! recurrent ones and [`Bidirectional`] have a `forward` for inference; that of the others takes the [`Mode`].
+//! that ignores `train`, so as a `Module`, `forward_t(&xs, true)` would silently draw no dropout. Of these layers
+//! [`Lstm`], [`Gru`], [`SimpleRnn`] and [`Bidirectional`] have a `forward` for inference; that of the others takes the
+//! [`Mode`]. [`ConvLstm`] and [`Attention`], which take more than one tensor, have `call`; [`Rnn`] runs in a model only.
 
 mod activation;
 mod activations;

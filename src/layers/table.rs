@@ -17,14 +17,14 @@ pub struct Table {
 #[derive(Clone, Debug)]
 pub struct Rows {
     /// The table.
-    pub table: Table,
+    pub(crate) table: Table,
     /// Which rows, u32, each below the vocabulary.
-    pub ids: Tensor,
+    pub(crate) ids: Tensor,
 }
 
 impl Table {
-    /// The table of the layer `name`.
-    pub fn new(name: String, vectors: Tensor) -> Result<Self> {
+    /// The table of the layer `name`, (vocabulary, features).
+    pub(crate) fn new(name: String, vectors: Tensor) -> Result<Self> {
         let squares = TokenSquares::of(&vectors)?;
         Ok(Self { name, vectors, squares })
     }

@@ -42,6 +42,7 @@ macro_rules! pooling {
         impl<const N: usize> Config for $config<N> {
             fn check(&self) -> Checked<()> {
                 self.pool_size.check("pool_size")?;
+                self.pool_size.check_places("pool_size")?;
                 self.strides.map_or(Ok(()), |strides| strides.check("strides"))?;
                 match self.padding {
                     Padding::Causal => Err("padding must be `valid` or `same`".into()),

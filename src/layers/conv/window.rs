@@ -50,6 +50,14 @@ impl<const N: usize> Sizes<N> {
             None => Ok(()),
         }
     }
+
+    /// Says so if a window of these sizes has too many places, each of which is a tensor when it runs.
+    pub fn check_places(&self, name: &str) -> Checked<()> {
+        match self.0.iter().try_fold(1usize, |places, &size| places.checked_mul(size)) {
+            Some(places) if places <= 1 << 16 => Ok(()),
+            _ => Err(format!("{name} {:?} is a window of more than 65536 places", self.0)),
+        }
+    }
 }
 
 /// What happens at the ends of an axis.

@@ -93,6 +93,9 @@ impl Dense {
         if let Err(what) = config.check() {
             bail!("layer {}: {what}", vb.prefix())
         }
+        if input_dim == 0 {
+            bail!("layer {}: needs at least 1 feature", vb.prefix())
+        }
         let mut tensors = config.variables(input_dim).into_iter().map(|variable| variable.get(&vb));
         let Some(kernel) = tensors.next() else { bail!("layer {}: no kernel", vb.prefix()) };
         Ok(Self { config, name: vb.prefix(), kernel: kernel?, bias: tensors.next().transpose()? })

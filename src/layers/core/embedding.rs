@@ -112,7 +112,9 @@ impl Embedding {
         if self.config.mask_zero { not_equal(ids, 0.0, false).map(Some) } else { Ok(None) }
     }
 
-    /// The rows of `ids`, not read until they are used: see [`Lstm::call_rows`](crate::layers::Lstm::call_rows).
+    /// The rows of `ids`, not read until they are used: see [`Lstm::call_rows`](crate::layers::Lstm::call_rows). Rows of a
+    /// table in training are for one layer: give several layers what `forward` gives, for the squares of the gradients are
+    /// those of what all layers give together.
     ///
     /// # Errors
     /// If an id is beyond the table, or the ids are no integers.

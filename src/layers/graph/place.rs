@@ -86,7 +86,7 @@ impl<L: Named> GraphConfig<L> {
     ///
     /// # Errors
     /// [`Error::Layer`] with the first layer that makes no sense or does not fit.
-    pub fn place(&self) -> Result<Placement<'_, L>> {
+    pub(crate) fn place(&self) -> Result<Placement<'_, L>> {
         let deepest = self.layers.iter().map(|layer| depth(layer.config())).max().unwrap_or(0);
         if deepest > MAX_DEPTH {
             let what =
@@ -97,7 +97,7 @@ impl<L: Named> GraphConfig<L> {
     }
 
     /// The same for a model within a model, whose inputs have the shapes `given`.
-    pub fn place_on(&self, given: Option<&[Shape]>) -> Result<Placement<'_, L>> {
+    pub(crate) fn place_on(&self, given: Option<&[Shape]>) -> Result<Placement<'_, L>> {
         let mut names: HashMap<&str, usize> = HashMap::new();
         for (index, layer) in self.layers.iter().enumerate() {
             let fail = |what: String| Error::layer(layer.name(), what);
@@ -196,7 +196,10 @@ impl<L: Named> GraphConfig<L> {
                 return Err(Error::layer(reference.0.as_str(), "a model's input must be an InputLayer"));
             }
             if inputs_at.insert(draft, position).is_some() {
-                return Err(Error::layer(reference.0.as_str(), "it stands twice in the model's input_layers"));
+                return Err(Error::layer(
+                    reference.0.as_str(),
+                    "it stands twice in the model's input_layers",
+                ));
             }
         }
         let mut walk = Walk::new(self, given);
@@ -313,7 +316,9 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
         let inputs =
             inputs.ok_or_else(|| fail("it refers to an output that its input does not have".into()))?;
         // The same inputs again: nothing new follows, and a model within would be walked for nothing.
-        if let Some((before, calls)) = self.placed[index].as_ref().filter(|(before, _)| before.inputs == inputs) {
+        if let Some((before, calls)) =
+            self.placed[index].as_ref().filter(|(before, _)| before.inputs == inputs)
+        {
             let (outputs, calls) = (before.outputs.clone(), *calls);
             return self.count(index, from, outputs, calls, 0);
         }
@@ -339,7 +344,10 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
         }
         for shape in &outputs {
             if shape.len() > MAX_AXES {
-                return Err(fail(format!("its output has {} axes; at most {MAX_AXES} can be had", shape.len())));
+                return Err(fail(format!(
+                    "its output has {} axes; at most {MAX_AXES} can be had",
+                    shape.len()
+                )));
             }
             if product(shape.iter().copied().flatten()).is_none_or(|count| count > MAX_NUMBERS) {
                 return Err(fail(format!("its output {} would have more than 2^31 numbers", show(shape))));

@@ -27,6 +27,12 @@ pub fn read(
     let rows = settings.kind.gates() * settings.units;
     let matrix = |variable: &str, columns: usize| -> Result<Tensor> {
         let matrix = vb.get((rows, columns), variable)?;
+        if matrix.is_variable() {
+            bail!(
+                "layer {name}: candle-nn's variables are rearranged, so that a layer cannot train them where they are; \
+                 save them, and load them with VarBuilder::from_mmaped_safetensors"
+            )
+        }
         let matrix = if swaps { swap_first_gates(&matrix)? } else { matrix };
         matrix.t()?.contiguous()
     };

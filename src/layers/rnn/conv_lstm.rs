@@ -1,6 +1,7 @@
 //! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015), one tensor operation after another.
 
-use super::settings::{Call, check_states, sequence_mask};
+use super::carried::Carried;
+use super::settings::{Call, RnnOutput, check_states, sequence_mask};
 use crate::layers::activation::Activation;
 use crate::layers::conv::{Padding, Sizes, Window, convolve, one, window_shape, windows, yes};
 use crate::layers::dropout_mask::mask;
@@ -13,7 +14,7 @@ use crate::random::Stream;
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The arguments of [`ConvLstm`], with Keras's defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,7 +156,7 @@ pub struct ConvLstm {
     recurrent_kernel: Tensor,
     bias: Option<Tensor>,
     name: String,
-    carried: Arc<Mutex<Option<Vec<Tensor>>>>,
+    carried: Carried,
 }
 
 impl ConvLstm {
@@ -175,7 +176,7 @@ impl ConvLstm {
         };
         let (kernel, recurrent_kernel) = (kernel?, recurrent_kernel?);
         let bias = tensors.next().transpose()?;
-        Ok(Self { config, kernel, recurrent_kernel, bias, name, carried: Arc::default() })
+        Ok(Self { config, kernel, recurrent_kernel, bias, name, carried: Carried::default() })
     }
 
     /// The configuration.
@@ -183,15 +184,20 @@ impl ConvLstm {
         &self.config
     }
 
-    /// (batch, time, rows, columns, channels) to the output and the states h and c.
+    /// (batch, time, rows, columns, channels) to (batch, rows, columns, filters), with the time before the rows if it
+    /// returns sequences, and the states h and c.
     ///
     /// # Errors
     /// If a shape does not fit.
-    pub fn call(&self, xs: &Tensor, call: Call<'_>) -> Result<(Tensor, Vec<Tensor>)> {
+    pub fn call(&self, xs: &Tensor, call: Call<'_>) -> Result<RnnOutput> {
         let config = &self.config;
-        let (batch, time, rows, columns, channels) = xs.dims5()?;
+        let (batch, time, _, _, _) = xs.dims5()?;
         if time == 0 {
             bail!("layer {}: the input needs at least 1 step", self.name)
+        }
+        let mask = call.steps()?;
+        if let Some(mask) = mask.as_ref().filter(|mask| mask.dims() != [batch, time]) {
+            bail!("layer {}: mask {:?} does not fit the input's ({batch}, {time})", self.name, mask.dims())
         }
         let projected = self.project(xs, call.mode)?;
         let (out_rows, out_columns) = (projected.dim(2)?, projected.dim(3)?);
@@ -202,7 +208,6 @@ impl ConvLstm {
         let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
         let mut output = states[0].zeros_like()?;
         let mut outputs = vec![];
-        debug_assert_eq!(xs.dims(), [batch, time, rows, columns, channels]);
         for step in 0..time {
             let at = if config.go_backwards { time - 1 - step } else { step };
             let x = projected.narrow(1, at, 1)?.squeeze(1)?;
@@ -212,7 +217,7 @@ impl ConvLstm {
             let c =
                 ((s.forward(&gate(1)?)? * &states[1])? + (s.forward(&gate(0)?)? * f.forward(&gate(2)?)?)?)?;
             let h = (s.forward(&gate(3)?)? * f.forward(&c)?)?;
-            match call.mask {
+            match &mask {
                 None => (output, states) = (h.clone(), vec![h, c]),
                 Some(mask) => {
                     let moves = mask.narrow(1, at, 1)?.reshape((batch, 1, 1, 1))?;
@@ -227,11 +232,10 @@ impl ConvLstm {
             }
         }
         if config.stateful {
-            let carried = states.iter().map(Tensor::detach).collect();
-            *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Some(carried);
+            self.carried.keep(&states);
         }
-        let output = if config.return_sequences { Tensor::stack(&outputs, 1)? } else { output };
-        Ok((output, states))
+        let hidden = if config.return_sequences { Tensor::stack(&outputs, 1)? } else { output };
+        Ok(RnnOutput { hidden, states })
     }
 
     /// The input's part of the gates for all steps at once: (batch, time, rows, columns, 4 filters).
@@ -258,9 +262,8 @@ impl ConvLstm {
     }
 
     fn initial_states(&self, shape: &[usize; 4], call: Call<'_>, like: &Tensor) -> Result<Vec<Tensor>> {
-        let carried = || self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let given =
-            call.states.map(<[_]>::to_vec).or_else(|| if self.config.stateful { carried() } else { None });
+        let carried = || if self.config.stateful { self.carried.get() } else { None };
+        let given = call.states.map(<[_]>::to_vec).or_else(carried);
         let Some(states) = given else {
             return Ok(vec![Tensor::zeros(shape, like.dtype(), like.device())?; 2]);
         };
@@ -299,13 +302,13 @@ impl Layer for ConvLstm {
         let states = inputs[1..].iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
         let states = if states.is_empty() { None } else { Some(states.as_slice()) };
         let call = Call { mask: input.mask.as_ref(), states, mode: pass.mode };
-        let (output, states) = self.call(&input.floats()?, call)?;
+        let RnnOutput { hidden, states } = self.call(&input.floats()?, call)?;
         let states = states.into_iter().filter(|_| self.config.return_state);
-        Ok(std::iter::once(output).chain(states).map(Flow::from).collect())
+        Ok(std::iter::once(hidden).chain(states).map(Flow::from).collect())
     }
 
     fn reset_states(&self) {
-        *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.carried.forget();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Recurrent layers (`keras/src/layers/rnn/`).
 
 mod candle_layout;
+mod carried;
 mod cells;
 mod conv_lstm;
 mod gru;

@@ -1,5 +1,6 @@
 //! What SimpleRNN, LSTM and GRU share: dropout masks, states, and the choice between the kernels and the tensor path.
 
+use super::carried::Carried;
 use super::parameters::Parameters;
 use super::settings::{Call, DropoutMask, RnnOutput, Settings, Source};
 use super::{op, steps};
@@ -11,29 +12,21 @@ use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::{self as kernel, Kind};
-use std::sync::{Mutex, PoisonError};
 
 /// A recurrent layer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Recurrent {
     of: Parameters,
     /// What a stateful layer carries from batch to batch.
-    carried: Mutex<Option<Vec<Tensor>>>,
+    carried: Carried,
     passes: Passes,
-}
-
-impl Clone for Recurrent {
-    fn clone(&self) -> Self {
-        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Self { of: self.of.clone(), carried: Mutex::new(carried), passes: self.passes.clone() }
-    }
 }
 
 impl Recurrent {
     /// The layer over `input_dim` features, its variables taken from `vb`.
     pub fn new(settings: Settings, input_dim: usize, vb: &VarBuilder) -> Result<Self> {
         let of = Parameters::new(settings, input_dim, vb)?;
-        Ok(Self { of, carried: Mutex::new(None), passes: Passes::default() })
+        Ok(Self { of, carried: Carried::default(), passes: Passes::default() })
     }
 
     /// A call as a model makes it: the sequence, then the initial states if there are any.
@@ -68,7 +61,7 @@ impl Recurrent {
     /// The states after one step of (batch, features).
     pub fn step(&self, xs: &Tensor, states: &[Tensor]) -> Result<Vec<Tensor>> {
         let call = Call { states: Some(states), ..Call::default() };
-        Ok(self.forward(Source::Features(&xs.unsqueeze(1)?), call, true)?.states)
+        Ok(self.output(Source::Features(&xs.unsqueeze(1)?), call, true)?.states)
     }
 
     /// The states after each step of (batch, time, features), walked forwards.
@@ -112,6 +105,15 @@ impl Recurrent {
 
     /// The states are given with `return_state`, or if the layer is to carry them; else there may be none.
     pub fn forward(&self, source: Source<'_>, call: Call<'_>, return_state: bool) -> Result<RnnOutput> {
+        let output = self.output(source, call, return_state)?;
+        if self.of.settings.time_loop.stateful {
+            self.carried.keep(&output.states);
+        }
+        Ok(output)
+    }
+
+    /// The same, and nothing is carried on.
+    fn output(&self, source: Source<'_>, call: Call<'_>, return_state: bool) -> Result<RnnOutput> {
         let batch = self.check(source, call)?;
         let return_state = return_state || self.of.settings.time_loop.stateful;
         let states = self.initial_states(batch, call)?;
@@ -136,20 +138,12 @@ impl Recurrent {
                 steps::run(&self.of, &xs, mask.as_ref(), &states, input_dropout, recurrent_dropout)?
             }
         };
-        self.carry(&output);
         Ok(output)
-    }
-
-    fn carry(&self, output: &RnnOutput) {
-        if self.of.settings.time_loop.stateful {
-            let carried = output.states.iter().map(Tensor::detach).collect();
-            *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = Some(carried);
-        }
     }
 
     /// Forgets what a stateful layer carries from batch to batch.
     pub fn reset_states(&self) {
-        *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.carried.forget();
     }
 
     fn or_zeros(&self, states: Option<Vec<Tensor>>, batch: usize, like: &Tensor) -> Result<Vec<Tensor>> {
@@ -167,9 +161,7 @@ impl Recurrent {
         let count = self.of.settings.kind.states();
         let given = match call.states {
             Some(states) => Some(states.to_vec()),
-            None if self.of.settings.time_loop.stateful => {
-                self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
-            }
+            None if self.of.settings.time_loop.stateful => self.carried.get(),
             None => None,
         };
         let Some(states) = given else { return Ok(None) };

@@ -99,7 +99,7 @@ pub struct SimpleRnnState {
 }
 
 /// Candle's own interface: one step, or every step with the state after each. Over a whole sequence `call` is many
-/// times faster; it gives the states after the last step only.
+/// times faster; it gives the states after the last step only. Steps go forwards, whatever `go_backwards` says.
 impl RNN for SimpleRnn {
     type State = SimpleRnnState;
 

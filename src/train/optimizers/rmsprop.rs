@@ -126,6 +126,10 @@ enum State {
 /// this, for tables in f32 on the CPU. With `global_clipnorm` Keras takes the slices for the norm only, and so does this.
 /// With `centered` (where they can bring NaN about in Keras) and with `clipvalue` (where Keras clips each slice, which a
 /// sum does not show) the square of the sum is taken.
+///
+/// The squares come of the backward pass, in the same [`GradStore`]. A loop that changes the gradients before the step (a
+/// loss that was scaled, clipping of its own, sums over several batches) does so without them; pass gradients as they
+/// are, and use [`RmsPropConfig`]'s clipping.
 pub struct RmsProp {
     config: RmsPropConfig,
     variables: Vec<(String, Var)>,
@@ -328,7 +332,8 @@ impl candle_nn::Optimizer for RmsProp {
     type Config = RmsPropConfig;
 
     fn new(variables: Vec<Var>, config: RmsPropConfig) -> candle_core::Result<Self> {
-        let numbered = variables.into_iter().enumerate();
+        // As candle-nn's own optimisers do: what is not of floating-point numbers is not trained.
+        let numbered = variables.into_iter().filter(|var| var.dtype().is_float()).enumerate();
         let named = numbered.map(|(index, var)| (format!("variable {index}"), var)).collect();
         Ok(Self { has_names: false, ..Self::named(named, config)? })
     }
