@@ -73,3 +73,48 @@ fn calls_that_double_are_refused() {
         assert!(time < Duration::from_secs(10), "{time:?}");
     }
 }
+
+/// A refusal that names the layer.
+fn refused(layers: Value, inputs: Value, outputs: Value) -> String {
+    let mut config = json!({ "name": "outer", "layers": layers });
+    if inputs.is_array() {
+        config["input_layers"] = inputs;
+        config["output_layers"] = outputs;
+    }
+    let config: ModelConfig = serde_json::from_value(config).expect("a configuration");
+    config.summary().unwrap_err().to_string()
+}
+
+#[test]
+fn windows_and_outputs_beyond_any_memory_are_refused() {
+    let input = |shape: Value| layer("InputLayer", "x", json!({ "batch_shape": shape }));
+    let with = |shape: Value, inner: Value| refused(json!([input(shape), inner]), Value::Null, Value::Null);
+    let pooling =
+        layer("MaxPooling3D", "pool", json!({ "pool_size": [65536, 65536, 65536], "padding": "same" }));
+    let error = with(json!([null, 4, 4, 4, 1]), pooling);
+    assert!(error.contains("pool") && error.contains("65536 places"), "{error}");
+    let up = layer("UpSampling2D", "up", json!({ "size": [65536, 65536] }));
+    let error = with(json!([null, 4, 4, 1]), up);
+    assert!(error.contains("up") && error.contains("2^31"), "{error}");
+    let error = with(json!(vec![1; 40]), layer("Activation", "act", json!({ "activation": "tanh" })));
+    assert!(error.contains("40 axes"), "{error}");
+}
+
+#[test]
+fn inputs_that_would_not_be_looked_at_are_refused() {
+    let input = |name: &str| layer("InputLayer", name, json!({ "batch_shape": [null, 3] }));
+    let inner = layer("Dense", "dense", json!({ "units": 2 }));
+    let mut nested = layer("Sequential", "inner", json!({ "layers": [inner] }));
+    nested["inbound_nodes"] = json!([[["x", 0, 0], ["y", 0, 0]]]);
+    let error = refused(
+        json!([input("x"), input("y"), nested]),
+        json!([["x", 0, 0], ["y", 0, 0]]),
+        json!([["inner", 0, 0]]),
+    );
+    assert!(error.contains("inner") && error.contains("takes 1 input, and is given 2"), "{error}");
+    let mut dense = layer("Dense", "dense", json!({ "units": 2 }));
+    dense["inbound_nodes"] = json!([[["x", 0, 0]]]);
+    let twice = json!([["x", 0, 0], ["x", 0, 0]]);
+    let error = refused(json!([input("x"), dense]), twice, json!([["dense", 0, 0]]));
+    assert!(error.contains("x") && error.contains("twice"), "{error}");
+}

@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use candle_recurrent::Error;
+use candle_recurrent::layers::{Mode, ModelConfig};
+use candle_recurrent::model::{Model, Weights};
 use candle_recurrent::train::{RmsProp, RmsPropConfig};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -267,4 +270,55 @@ fn it_is_an_optimizer_of_candle() -> Result<()> {
     assert!(rest < 0.1, "{rest}");
     assert_eq!(unused.to_vec1::<f32>()?, [1.0]);
     Ok(())
+}
+
+/// An Embedding read by two layers, in one model and through a model within it: the same step of RMSprop.
+#[test]
+fn a_table_read_through_a_model_within_trains_the_same() {
+    let layer = |class: &str, name: &str, config: Value, from: Value| {
+        let mut layer = json!({ "class_name": class, "config": config, "inbound_nodes": from });
+        layer["config"]["name"] = name.into();
+        layer
+    };
+    let input =
+        |name: &str, shape: Value| layer("InputLayer", name, json!({ "batch_shape": shape }), json!([]));
+    let embedding =
+        layer("Embedding", "embedding", json!({ "input_dim": 5, "output_dim": 3 }), json!([[["ids", 0, 0]]]));
+    let two = |from: &str| {
+        let lstm = |name: &str| layer("LSTM", name, json!({ "units": 2 }), json!([[[from, 0, 0]]]));
+        let sum = layer("Add", "sum", json!({}), json!([[["a", 0, 0], ["b", 0, 0]]]));
+        vec![lstm("a"), lstm("b"), sum]
+    };
+    let model = |mut layers: Vec<Value>, output: &str| -> ModelConfig {
+        layers.insert(0, embedding.clone());
+        layers.insert(0, input("ids", json!([null, 4])));
+        let dense = json!({ "units": 1, "activation": "sigmoid" });
+        layers.push(layer("Dense", "dense", dense, json!([[[output, 0, 0]]])));
+        let config = json!({
+            "name": "m", "layers": layers, "input_layers": [["ids", 0, 0]], "output_layers": [["dense", 0, 0]]
+        });
+        serde_json::from_value(config).unwrap()
+    };
+    let mut inner = vec![input("x", json!([null, 4, 3]))];
+    inner.extend(two("x"));
+    let inner = json!({ "layers": inner, "input_layers": [["x", 0, 0]], "output_layers": [["sum", 0, 0]] });
+    let within = layer("Functional", "within", inner, json!([[["embedding", 0, 0]]]));
+    let step = |config: ModelConfig, prefix: &str| -> Vec<f32> {
+        let weights = Weights::init(&config, 1, &Device::Cpu).unwrap();
+        for (name, var) in weights.iter() {
+            let seed = name.strip_prefix(prefix).unwrap_or(name).bytes().map(u32::from).sum::<u32>();
+            let count = var.elem_count() as u32;
+            let values: Vec<f32> = (0..count).map(|i| ((i * 7 + seed) % 13) as f32 / 13.0 - 0.5).collect();
+            var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu).unwrap()).unwrap();
+        }
+        let variables = weights.trainable().map(|(name, var)| (name.to_string(), var.clone())).collect();
+        let mut optimizer = RmsProp::named(variables, RmsPropConfig::default()).unwrap();
+        let model = Model::new(&config, weights.var_builder()).unwrap();
+        let ids = Tensor::new(&[[1u32, 2, 2, 3], [4, 1, 1, 1]], &Device::Cpu).unwrap();
+        let loss = model.forward(&ids, Mode::Inference).unwrap().sum_all().unwrap();
+        optimizer.step(&loss.backward().unwrap()).unwrap();
+        let table = weights.iter().find(|(name, _)| name.ends_with("embeddings")).unwrap().1;
+        table.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    assert_eq!(step(model(two("embedding"), "sum"), ""), step(model(vec![within], "within"), "within."));
 }

@@ -114,7 +114,11 @@ impl<L: Named> GraphConfig<L> {
         }
         let inputs = if self.is_graph() { self.input_layers.len() } else { 1 };
         if let Some(given) = given.filter(|given| given.len() != inputs) {
-            let what = format!("a model of {inputs} inputs is given {}", given.len());
+            let what = format!(
+                "it takes {inputs} input{}, and is given {}",
+                if inputs == 1 { "" } else { "s" },
+                given.len()
+            );
             return Err(Error::layer(self.name.as_str(), what));
         }
         if self.is_graph() { self.place_graph(&names, given) } else { self.place_sequence(given) }
