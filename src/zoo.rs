@@ -39,12 +39,12 @@ macro_rules! entry {
     };
 }
 
-static ENTRIES: [Entry; 5] =
-    [entry!("simple-rnn"), entry!("lstm"), entry!("dropout-lstm"), entry!("stacked-lstm"), entry!("gru")];
+static ENTRIES: &[Entry] =
+    &[entry!("simple-rnn"), entry!("lstm"), entry!("dropout-lstm"), entry!("stacked-lstm"), entry!("gru")];
 
 /// All models, in the chapter's order.
 pub fn entries() -> &'static [Entry] {
-    &ENTRIES
+    ENTRIES
 }
 
 /// The models' names, in the chapter's order.

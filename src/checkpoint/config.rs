@@ -165,7 +165,9 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.model.variables()?;
         self.recipe.check()?;
-        if let Some(layer) = self.model.layers.iter().find(|layer| layer.class.config().is_stateful()) {
+        let reads_text = self.model.vocab_size().is_some();
+        let stateful = self.model.layers.iter().find(|layer| layer.class.config().is_stateful());
+        if let Some(layer) = stateful.filter(|_| reads_text) {
             let what =
                 "a classifier of separate texts cannot be stateful: each text begins anew; set it to false";
             return Err(Error::layer(layer.name.as_str(), what));

@@ -189,6 +189,7 @@ impl ModelFolder {
         tokenizer: Option<&Tokenizer>,
         history: &History,
     ) -> Result<()> {
+        config.check()?;
         let mut files = vec![
             (CONFIG_FILE, config.to_json()?.into_bytes()),
             (CARD_FILE, card(config)?.into_bytes()),

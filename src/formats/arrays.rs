@@ -1,6 +1,6 @@
 //! Arrays in and out, whatever the format of their file.
 
-use super::file::write_atomic;
+use super::file::{check_regular, write_atomic};
 use super::format::{Format, Holds, Opened};
 use super::npy::Npy;
 use super::npz::Npz;
@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use std::path::Path;
 
 /// Every format, a line each.
-const FORMATS: [&dyn Format; 4] = [&Npz, &Npy, &Safetensors, &Table];
+const FORMATS: &[&dyn Format] = &[&Npz, &Npy, &Safetensors, &Table];
 
 /// What stands in a file of inputs.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ fn find(
     suffixes: impl Fn(&dyn Format) -> &'static [&'static str],
 ) -> Result<&'static dyn Format> {
     let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default().to_lowercase();
-    FORMATS.into_iter().find(|format| suffixes(*format).contains(&suffix.as_str())).ok_or_else(|| {
+    FORMATS.iter().copied().find(|format| suffixes(*format).contains(&suffix.as_str())).ok_or_else(|| {
         let known: Vec<&str> = FORMATS.iter().flat_map(|format| suffixes(*format)).copied().collect();
         Error::file(path, format!("is of no known kind; known are .{}", known.join(", .")))
     })
@@ -53,6 +53,7 @@ fn find(
 pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
     let path = path.as_ref();
     let format = find(path, |format| format.suffixes())?;
+    check_regular(path)?;
     let file = format.open(path)?;
     if format.holds() == Holds::Table {
         return Ok(Arrays::Table((file.array)("x")?));

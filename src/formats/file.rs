@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`Error::File`] where it is a folder, cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    if path.is_dir() {
-        return Err(Error::file(path, "is a folder, expected a file"));
-    }
+    check_regular(path)?;
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
     let mut text =
         String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;
@@ -19,6 +17,17 @@ pub fn read_text(path: &Path) -> Result<String> {
         text.remove(0);
     }
     Ok(text)
+}
+
+/// Refuses a folder, and a device or a pipe, which might never end.
+pub(crate) fn check_regular(path: &Path) -> Result<()> {
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => Err(Error::file(path, "is a folder, expected a file")),
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Error::file(path, "is no file but a device or a pipe; save it as a file first"))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Writes `bytes` to `path`: first to a temporary file in the same folder, then by renaming it, so that an older file

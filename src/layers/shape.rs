@@ -64,6 +64,17 @@ pub fn features(input: &[Option<usize>]) -> Checked<usize> {
     last.ok_or_else(|| format!("the last axis of its input {} must be known", show(input)))
 }
 
+/// The most numbers of a variable, or of a tensor on the way: 8 GiB of them.
+pub const MAX_NUMBERS: usize = 1 << 31;
+
+/// Refuses a tensor of `axes` that no memory would hold, where the request for it would end the program.
+pub fn check_numbers(axes: &[usize]) -> candle_core::Result<()> {
+    match axes.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis)) {
+        Some(count) if count <= MAX_NUMBERS => Ok(()),
+        _ => candle_core::bail!("{axes:?} would be more than 2^31 numbers at once"),
+    }
+}
+
 /// The most units a layer may have; what is beyond is a mistake, and its products would overflow.
 const MAX_UNITS: usize = 1 << 24;
 

@@ -5,7 +5,7 @@ use crate::layers::flow::Flow;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Placed};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, check_rate, show};
+use crate::layers::shape::{Checked, Shape, check_numbers, check_rate, show};
 use crate::random::Stream;
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::{VarBuilder, ops::softmax};
@@ -170,6 +170,13 @@ impl Attention {
             Some(scale) => xs.broadcast_mul(scale),
             None => Ok(xs),
         };
+        let (batch, steps, dim) = query.dims3()?;
+        check_numbers(&[
+            batch,
+            steps,
+            key.dim(1)?,
+            if self.concat_score_weight.is_some() { dim } else { 1 },
+        ])?;
         match &self.concat_score_weight {
             None => scaled(query.matmul(&key.transpose(1, 2)?.contiguous()?)?),
             Some(weight) => {

@@ -5,7 +5,7 @@ use super::ends::{check_rank, reshaped};
 use super::window::Sizes;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, single};
+use crate::layers::shape::{Checked, Shape, check_numbers, single};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ pub struct UpSamplingConfig<const N: usize> {
 impl<const N: usize> UpSamplingConfig<N> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         check_rank::<N>(xs)?;
+        check_numbers(&[xs.dims(), &self.size.0].concat())?;
         let mut ys = xs.contiguous()?;
         for (axis, &times) in self.size.0.iter().enumerate() {
             let steps: Vec<u32> =

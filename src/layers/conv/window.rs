@@ -1,7 +1,7 @@
 //! Windows that move along axes: their sizes, what happens at the ends, and the shapes that they leave.
 
-use crate::layers::shape::{Checked, Shape, axes_needed};
-use candle_core::{Result as CandleResult, Tensor, bail};
+use crate::layers::shape::{Checked, Shape, axes_needed, check_numbers};
+use candle_core::{D, Result as CandleResult, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
 /// A size for each axis. In JSON a list, or one number for all axes.
@@ -150,6 +150,10 @@ pub fn taps(xs: &Tensor, windows: &[Window], fill: f64) -> CandleResult<Vec<Tens
     if xs.rank() != windows.len() + 2 {
         bail!("a window over {} axes needs {} axes, given {:?}", windows.len(), windows.len() + 2, xs.dims())
     }
+    let counts = windows.iter().zip(&xs.dims()[1..]).map(|(window, &length)| window.count(length));
+    let places = windows.iter().map(|window| window.size);
+    let ends = [xs.dim(0)?, xs.dim(D::Minus1)?];
+    check_numbers(&ends.into_iter().chain(counts).chain(places).collect::<Vec<_>>())?;
     let mut taps = vec![xs.clone()];
     for (axis, window) in windows.iter().enumerate() {
         let axis = axis + 1;

@@ -3,7 +3,7 @@
 use super::ends::{Ends, check_ends, check_rank, reshaped};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, single};
+use crate::layers::shape::{Checked, Shape, check_numbers, single};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct ZeroPaddingConfig<const N: usize> {
 impl<const N: usize> ZeroPaddingConfig<N> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         check_rank::<N>(xs)?;
+        let ends = self.padding.iter().map(|[before, after]| before + after).chain([0]);
+        let padded = xs.dims().iter().zip(std::iter::once(0).chain(ends)).map(|(axis, ends)| axis + ends);
+        check_numbers(&padded.collect::<Vec<_>>())?;
         let mut ys = xs.clone();
         for (axis, &[before, after]) in self.padding.iter().enumerate() {
             ys = ys.pad_with_zeros(axis + 1, before, after)?;

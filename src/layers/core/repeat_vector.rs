@@ -2,7 +2,7 @@
 
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, axes_needed, single};
+use crate::layers::shape::{Checked, Shape, axes_needed, check_numbers, single};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ pub struct RepeatVectorConfig {
 impl RepeatVectorConfig {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let (batch, features) = xs.dims2()?;
+        check_numbers(&[batch, self.n, features])?;
         xs.unsqueeze(1)?.broadcast_as((batch, self.n, features))?.contiguous()
     }
 }

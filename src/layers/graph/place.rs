@@ -4,12 +4,10 @@
 use super::config::GraphConfig;
 use crate::layers::initializer::Variable;
 use crate::layers::layer::{Named, Placed, TensorRef, depth};
-use crate::layers::shape::{Shape, show};
+use crate::layers::shape::{MAX_NUMBERS, Shape, show};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
-/// The most numbers that a variable may have, or a sample of an output: 8 GiB of them.
-const MAX_NUMBERS: usize = 1 << 31;
 /// The most axes of an output.
 const MAX_AXES: usize = 16;
 /// The most outputs of all calls, and the most variables of all layers, those of a layer that is called on other shapes
@@ -190,6 +188,10 @@ impl<L: Named> GraphConfig<L> {
                 let inputs = node.iter().map(|from| find(layer.name(), from)).collect::<Result<Vec<_>>>()?;
                 drafts.push(Draft { layer: index, inputs });
             }
+        }
+        if self.input_layers.is_empty() || self.output_layers.is_empty() {
+            let what = "a model of layers that feed each other needs input_layers and output_layers";
+            return Err(Error::layer(self.name.as_str(), what));
         }
         let order = topological(&drafts)
             .ok_or_else(|| Error::layer(self.name.as_str(), "its layers feed each other in a circle"))?;

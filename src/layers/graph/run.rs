@@ -59,6 +59,7 @@ pub struct Graph {
 /// A layer of a graph.
 #[derive(Clone, Debug)]
 struct Node {
+    name: String,
     layer: Arc<dyn Layer>,
     mask_rule: MaskRule,
     mask_with_states: bool,
@@ -87,6 +88,7 @@ impl Graph {
         let mut layers = Vec::with_capacity(placement.layers.len());
         for placed in &placement.layers {
             layers.push(Node {
+                name: placed.layer.name().to_string(),
                 layer: placed.layer.config().build(&placed.inputs, vb.pp(placed.layer.name()))?,
                 mask_rule: placed.layer.config().mask_rule(),
                 mask_with_states: placed.layer.mask_with_states(),
@@ -133,7 +135,8 @@ impl Graph {
             }
             let is_last = self.outputs.first() == Some(&(index, 0));
             let pass = Pass { logits: pass.logits && is_last, ..pass };
-            let mut outputs = self.layers[layer].call(flows, pass)?;
+            let node = &self.layers[layer];
+            let mut outputs = node.call(flows, pass).map_err(|error| node.named(error))?;
             if call.uses > 1 {
                 outputs.iter_mut().try_for_each(read_rows_in_training)?;
             }
@@ -184,6 +187,15 @@ fn read_rows_in_training(flow: &mut Flow) -> Result<()> {
 }
 
 impl Node {
+    /// The error with the layer's name, unless it has one.
+    fn named(&self, error: Error) -> Error {
+        let text = match &error {
+            Error::WithBacktrace { inner, .. } => inner.to_string(),
+            _ => error.to_string(),
+        };
+        if text.starts_with("layer ") { error } else { Error::Msg(format!("layer {}: {text}", self.name)) }
+    }
+
     fn call(&self, mut inputs: Vec<Flow>, pass: Pass) -> Result<Vec<Flow>> {
         if self.mask_with_states || inputs.len() == 1 {
             let outputs = self.layer.run(&inputs, pass)?;
