@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Module, Result, Tensor};
 use candle_nn::rnn::{GRUConfig, LSTMConfig, RNN, gru, lstm};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
 use candle_recurrent::layers::{
-    Dense, DenseConfig, Gru, GruConfig, Lstm, LstmConfig, SimpleRnn, SimpleRnnConfig,
+    Call, Dense, DenseConfig, Gru, GruConfig, Lstm, LstmConfig, Rnn, SimpleRnn, SimpleRnnConfig,
 };
 use candle_recurrent::train::{RmsProp, RmsPropConfig};
 
@@ -133,5 +133,25 @@ fn what_does_not_fit_is_named() -> Result<()> {
     );
     let output = lstm.call(&xs, Default::default())?;
     assert!(output.hidden.is_contiguous() && output.states.iter().all(Tensor::is_contiguous));
+    Ok(())
+}
+
+/// A layer of one cell is the layer of that cell, called with states and a mask and as a module.
+#[test]
+fn a_layer_of_cells_is_called_like_the_others() -> Result<()> {
+    let variables = VarMap::new();
+    let vb = VarBuilder::from_varmap(&variables, DType::F32, &CPU);
+    let json = r#"{"cell": {"class_name": "LSTMCell", "config": {"units": 2}}, "return_state": true}"#;
+    let rnn = Rnn::new(3, serde_json::from_str(json).map_err(candle_core::Error::wrap)?, vb.pp("rnn"))?;
+    let lstm = Lstm::new(3, LstmConfig { return_state: true, ..LstmConfig::new(2) }, vb.pp("rnn.cell"))?;
+    let xs = waves(&[2, 4, 3])?;
+    let mask = Tensor::new(&[[1f32, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]], &CPU)?;
+    let states = [waves(&[2, 2])?, waves(&[2, 2])?.neg()?];
+    let call = Call { mask: Some(&mask), states: Some(&states), ..Call::default() };
+    let (ours, expected) = (rnn.call(&xs, call)?, lstm.call(&xs, call)?);
+    assert_eq!(ours.hidden.to_vec2::<f32>()?, expected.hidden.to_vec2::<f32>()?);
+    assert_eq!(ours.states.len(), 2);
+    assert_eq!(ours.states[1].to_vec2::<f32>()?, expected.states[1].to_vec2::<f32>()?);
+    assert_eq!(rnn.forward_t(&xs, false)?.to_vec2::<f32>()?, lstm.forward(&xs)?.to_vec2::<f32>()?);
     Ok(())
 }

@@ -117,4 +117,8 @@ fn inputs_that_would_not_be_looked_at_are_refused() {
     let twice = json!([["x", 0, 0], ["x", 0, 0]]);
     let error = refused(json!([input("x"), dense]), twice, json!([["dense", 0, 0]]));
     assert!(error.contains("x") && error.contains("twice"), "{error}");
+    let mut dense = layer("Dense", "dense", json!({ "units": 2 }));
+    dense["inbound_nodes"] = json!([[["x", 0, 0]]]);
+    let error = refused(json!([input("x"), dense]), json!([["x", 0, 0]]), json!([]));
+    assert!(error.contains("outer") && error.contains("output_layers"), "{error}");
 }

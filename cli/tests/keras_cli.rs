@@ -226,3 +226,42 @@ fn damaged_files_are_refused_in_one_line() {
     }
     assert!(refused > 40, "{refused}");
 }
+
+/// A stateful LSTM over two series of two features, in a model folder.
+fn stateful(folder: &Path) {
+    let lstm = serde_json::json!({ "class_name": "LSTM", "config": { "name": "lstm", "units": 3, "stateful": true } });
+    let input = serde_json::json!({ "class_name": "InputLayer", "config": { "name": "x", "batch_shape": [2, 6, 2] } });
+    let config = serde_json::json!({ "model": { "name": "m", "layers": [input, lstm] } });
+    std::fs::create_dir(folder.join("m")).unwrap();
+    std::fs::write(folder.join("m/config.json"), config.to_string()).unwrap();
+    let config = candle_recurrent::checkpoint::Config::load(folder.join("m/config.json")).unwrap();
+    let weights =
+        candle_recurrent::model::Weights::init(&config.model, 1, &candle_core::Device::Cpu).unwrap();
+    weights.save(folder.join("m/model.safetensors")).unwrap();
+}
+
+#[test]
+fn a_stateful_model_that_reads_no_text_stands_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    stateful(folder.path());
+    run(folder.path(), &["summary", "m"]).success().stdout(contains("lstm"));
+    run(folder.path(), &["convert", "m", "copy"]).success();
+    let xs = Tensor::zeros((2, 6, 2), DType::F32, &candle_core::Device::Cpu).unwrap();
+    Tensor::write_npz(&[("x", &xs)], folder.path().join("x.npz")).unwrap();
+    let answer = json(run(folder.path(), &["predict", "copy", "--input", "x.npz", "--json"]));
+    assert_eq!(answer["y"].as_array().unwrap().len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["x.npy", "x.csv", "vocabulary.json"] {
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(name)).unwrap();
+    }
+    for name in ["x.npy", "x.csv"] {
+        fails(run(folder.path(), &["predict", FILE, "--input", name]), "is no file but a device or a pipe");
+    }
+    let args = ["predict", FILE, "a film", "--tokenizer", "vocabulary.json"];
+    fails(run(folder.path(), &args), "is no file but a device or a pipe");
+}

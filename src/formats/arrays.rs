@@ -27,7 +27,7 @@ pub fn read_suffixes() -> Vec<&'static str> {
     FORMATS.iter().flat_map(|format| format.suffixes()).copied().collect()
 }
 
-/// The ends of the names of the files that [`write`] makes.
+/// The ends of the names of the files that [`write`](write()) makes.
 pub fn write_suffixes() -> Vec<&'static str> {
     FORMATS.iter().flat_map(|format| format.written()).copied().collect()
 }

@@ -1,6 +1,6 @@
 //! What files look like: a format is a file.
 //!
-//! Arrays are read by [`read`] and written by [`write`], whatever their format: NumPy's `.npz` and `.npy`,
+//! Arrays are read by [`read`] and written by [`write`](write()), whatever their format: NumPy's `.npz` and `.npy`,
 //! `.safetensors`, tables of numbers. A new format is a file here and a line in `arrays.rs`.
 
 pub(crate) mod archive;

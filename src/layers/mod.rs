@@ -38,7 +38,7 @@
 //! [`Module`](candle_core::Module)s, like candle-nn's `Dropout` and `BatchNorm`. Candle makes every `Module` a `ModuleT`
 //! that ignores `train`, so as a `Module`, `forward_t(&xs, true)` would silently draw no dropout. Of these layers
 //! [`Lstm`], [`Gru`], [`SimpleRnn`] and [`Bidirectional`] have a `forward` for inference; that of the others takes the
-//! [`Mode`]. [`ConvLstm`] and [`Attention`], which take more than one tensor, have `call`; [`Rnn`] runs in a model only.
+//! [`Mode`]. [`ConvLstm`], [`Rnn`] and [`Attention`] have `call`.
 
 mod activation;
 mod activations;

@@ -1,15 +1,15 @@
 //! Keras's `RNN` over a cell or a stack of them (`keras/src/layers/rnn/rnn.py`, `stacked_rnn_cells.py`). A cell is the
 //! step of one of this crate's layers, so the loop runs on the layers themselves.
 
-use super::settings::{check_states, place_sequence, sequence_mask};
+use super::settings::{Call, RnnOutput, check_states, place_sequence, sequence_mask};
 use super::{GruConfig, LstmConfig, SimpleRnnConfig};
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::Variable;
-use crate::layers::layer::{Config, Layer, Pass, Placed, TimeLoop, first_shape, time_loop};
+use crate::layers::layer::{Config, Layer, Pass, Passes, Placed, TimeLoop, first_shape, time_loop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, features};
 use candle_core::{Result, Tensor, bail};
-use candle_nn::VarBuilder;
+use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -236,6 +236,7 @@ pub struct Rnn {
     name: String,
     /// The layers with their numbers of states.
     layers: Vec<(Arc<dyn Layer>, usize)>,
+    passes: Passes,
 }
 
 impl Rnn {
@@ -264,12 +265,32 @@ impl Rnn {
             layers.push((step.layer.build(&[input], step.vb)?, step.states));
             input_dim = step.width;
         }
-        Ok(Self { config, name, layers })
+        Ok(Self { config, name, layers, passes: Passes::default() })
     }
 
     /// The configuration.
     pub fn config(&self) -> &RnnConfig {
         &self.config
+    }
+
+    /// (batch, time, features) to (batch, units), or (batch, time, units) with `return_sequences`, where units are those of
+    /// the last cell; and, with `return_state`, the states of all cells after the last step.
+    ///
+    /// # Errors
+    /// If a shape, the mask or the number of states does not fit.
+    pub fn call(&self, xs: &Tensor, call: Call<'_>) -> Result<RnnOutput> {
+        let input = Flow { mask: call.steps()?, ..Flow::from(xs.clone()) };
+        let states = call.states.unwrap_or_default().iter().cloned().map(Flow::from);
+        let inputs: Vec<Flow> = std::iter::once(input).chain(states).collect();
+        let outputs = self.run(&inputs, Pass { mode: call.mode, ..Pass::default() })?;
+        let hidden = first(&outputs)?.floats()?;
+        Ok(RnnOutput { hidden, states: outputs[1..].iter().map(Flow::floats).collect::<Result<_>>()? })
+    }
+}
+
+impl ModuleT for Rnn {
+    fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
+        Ok(self.call(xs, Call { mode: self.passes.next(train), ..Call::default() })?.hidden)
     }
 }
 

@@ -7,12 +7,12 @@ use crate::layers::conv::{Padding, Sizes, Window, convolve, one, window_shape, w
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::layer::{Config, Layer, Mode, Pass, Placed, first_shape, time_loop};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape, time_loop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, check_units, features};
 use crate::random::Stream;
 use candle_core::{D, Result, Tensor, bail};
-use candle_nn::VarBuilder;
+use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -157,6 +157,7 @@ pub struct ConvLstm {
     bias: Option<Tensor>,
     name: String,
     carried: Carried,
+    passes: Passes,
 }
 
 impl ConvLstm {
@@ -176,7 +177,15 @@ impl ConvLstm {
         };
         let (kernel, recurrent_kernel) = (kernel?, recurrent_kernel?);
         let bias = tensors.next().transpose()?;
-        Ok(Self { config, kernel, recurrent_kernel, bias, name, carried: Carried::default() })
+        Ok(Self {
+            config,
+            kernel,
+            recurrent_kernel,
+            bias,
+            name,
+            carried: Carried::default(),
+            passes: Passes::default(),
+        })
     }
 
     /// The configuration.
@@ -293,6 +302,12 @@ impl ConvLstm {
             Tensor::from_vec(mask, shape, like.device())?.to_dtype(like.dtype())
         };
         (0..4).map(&mut draw).collect::<Result<Vec<_>>>().map(Some)
+    }
+}
+
+impl ModuleT for ConvLstm {
+    fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
+        Ok(self.call(xs, Call { mode: self.passes.next(train), ..Call::default() })?.hidden)
     }
 }
 

@@ -35,7 +35,8 @@ impl Call<'_> {
 /// What a call of a recurrent layer gives: the output and the final states.
 #[derive(Clone, Debug)]
 pub struct RnnOutput {
-    /// (batch, units), or (batch, time, units) with `return_sequences`.
+    /// (batch, units), or (batch, time, units) with `return_sequences`; of a ConvLSTM2D rows and columns come before the
+    /// units, which are its filters.
     pub hidden: Tensor,
     /// The states after the last step, each (batch, units): h, and for an LSTM c.
     pub states: Vec<Tensor>,
