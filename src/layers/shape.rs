@@ -31,7 +31,7 @@ pub fn axis_index(axis: i64, rank: usize) -> Checked<usize> {
 
 /// One axis, or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected an axis, a whole number, or a list of axes")]
 pub enum Axes {
     /// One axis; below 0 it counts from the end.
     One(i64),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Sizes<const N: usize>(pub [usize; N]);
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a whole number from 1, or a list of them")]
 enum OneOrMany {
     One(usize),
     Many(Vec<usize>),
