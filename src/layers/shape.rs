@@ -65,13 +65,18 @@ pub fn features(input: &[Option<usize>]) -> Checked<usize> {
 }
 
 /// The most numbers of a variable, or of a tensor on the way: 8 GiB of them.
-pub const MAX_NUMBERS: usize = 1 << 31;
+const MAX_NUMBERS: usize = 1 << 31;
+
+/// Whether a tensor of these axes is one that some memory holds.
+pub fn is_holdable(mut axes: impl Iterator<Item = usize>) -> bool {
+    axes.try_fold(1usize, usize::checked_mul).is_some_and(|count| count <= MAX_NUMBERS)
+}
 
 /// Refuses a tensor of `axes` that no memory would hold, where the request for it would end the program.
 pub fn check_numbers(axes: &[usize]) -> candle_core::Result<()> {
-    match axes.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis)) {
-        Some(count) if count <= MAX_NUMBERS => Ok(()),
-        _ => candle_core::bail!("{axes:?} would be more than 2^31 numbers at once"),
+    match is_holdable(axes.iter().copied()) {
+        true => Ok(()),
+        false => candle_core::bail!("{axes:?} would be more than 2^31 numbers at once"),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::config::GraphConfig;
 use crate::layers::initializer::Variable;
 use crate::layers::layer::{Named, Placed, TensorRef, depth};
-use crate::layers::shape::{MAX_NUMBERS, Shape, show};
+use crate::layers::shape::{Shape, is_holdable, show};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
@@ -263,11 +263,6 @@ fn topological(drafts: &[Draft]) -> Option<Vec<usize>> {
     (order.len() == drafts.len()).then_some(order)
 }
 
-/// The product of these numbers, unless it is beyond a usize.
-fn product(mut axes: impl Iterator<Item = usize>) -> Option<usize> {
-    axes.try_fold(1usize, usize::checked_mul)
-}
-
 /// A placement in the making.
 struct Walk<'a, 'g, L> {
     config: &'a GraphConfig<L>,
@@ -344,7 +339,7 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
         let fail = |what: String| Error::layer(layer.name(), what);
         let Placed { outputs, variables, calls } = placed;
         for Variable { name, shape, .. } in &variables {
-            if product(shape.iter().copied()).is_none_or(|count| count > MAX_NUMBERS) {
+            if !is_holdable(shape.iter().copied()) {
                 return Err(fail(format!("its {name} {shape:?} would have more than 2^31 numbers")));
             }
         }
@@ -355,7 +350,7 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
                     shape.len()
                 )));
             }
-            if product(shape.iter().copied().flatten()).is_none_or(|count| count > MAX_NUMBERS) {
+            if !is_holdable(shape.iter().copied().flatten()) {
                 return Err(fail(format!("its output {} would have more than 2^31 numbers", show(shape))));
             }
         }

@@ -204,10 +204,8 @@ impl ConvLstm {
         if time == 0 {
             bail!("layer {}: the input needs at least 1 step", self.name)
         }
+        call.check_mask(&self.name, batch, time)?;
         let mask = call.steps()?;
-        if let Some(mask) = mask.as_ref().filter(|mask| mask.dims() != [batch, time]) {
-            bail!("layer {}: mask {:?} does not fit the input's ({batch}, {time})", self.name, mask.dims())
-        }
         let projected = self.project(xs, call.mode)?;
         let (out_rows, out_columns) = (projected.dim(2)?, projected.dim(3)?);
         let state_shape = [batch, out_rows, out_columns, config.filters];

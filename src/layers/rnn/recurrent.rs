@@ -95,11 +95,7 @@ impl Recurrent {
                 self.of.name
             )
         }
-        if let Some(mask) = call.mask
-            && mask.dims() != [batch, time]
-        {
-            bail!("layer {}: mask {:?} does not fit the input's ({batch}, {time})", self.of.name, mask.dims())
-        }
+        call.check_mask(&self.of.name, batch, time)?;
         Ok(batch)
     }
 

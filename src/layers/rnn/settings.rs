@@ -6,7 +6,7 @@ use crate::layers::layer::{Mode, Placed, TimeLoop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, check_units, features, show};
 use crate::layers::table::Rows;
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_recurrent_kernel::Kind;
 
 /// What a recurrent layer may be given besides its input.
@@ -22,6 +22,16 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Refuses a mask of another shape than (batch, time), for the layer `name`.
+    pub(crate) fn check_mask(&self, name: &str, batch: usize, time: usize) -> Result<()> {
+        match self.mask {
+            Some(mask) if mask.dims() != [batch, time] => {
+                bail!("layer {name}: mask {:?} does not fit the input's ({batch}, {time})", mask.dims())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The mask as u8. Whatever is not 0 counts, as in Keras, which takes masks as true and false.
     pub(crate) fn steps(&self) -> Result<Option<Tensor>> {
         let bytes = |mask: &Tensor| match mask.dtype() {
