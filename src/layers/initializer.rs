@@ -1,5 +1,7 @@
 //! Keras's initialisers (`keras/src/initializers/random_initializers.py`), drawn from the crate's own generator.
 
+use super::constraint::Constraint;
+use super::regularizer::Regularizer;
 use crate::random::Stream;
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
@@ -30,14 +32,28 @@ pub struct Variable {
     pub shape: Vec<usize>,
     /// How it begins.
     pub initializer: Initializer,
-    /// Whether an optimiser trains it; moving statistics are not.
+    /// Whether an optimiser trains it; moving statistics are not, nor is what is frozen.
     pub trainable: bool,
+    /// Whether it stays as it is: that of a frozen layer.
+    pub frozen: bool,
+    /// What it adds to the loss.
+    pub regularizer: Option<Regularizer>,
+    /// What is done to it after each step.
+    pub constraint: Option<Constraint>,
 }
 
 impl Variable {
     /// A variable that an optimiser trains.
     pub fn new(name: &str, shape: impl Into<Vec<usize>>, initializer: Initializer) -> Self {
-        Self { name: name.into(), shape: shape.into(), initializer, trainable: true }
+        Self {
+            name: name.into(),
+            shape: shape.into(),
+            initializer,
+            trainable: true,
+            frozen: false,
+            regularizer: None,
+            constraint: None,
+        }
     }
 
     /// A variable that no optimiser trains.

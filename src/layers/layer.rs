@@ -1,9 +1,9 @@
-//! What a layer is: its arguments ([`Config`]), the layer built from them ([`Layer`]), and a layer with its name in a model
-//! ([`Named`]).
+//! What a layer is: its arguments ([`Config`]), and the layer built from them ([`Layer`]).
 
 use super::activation::Activation;
 use super::flow::Flow;
 use super::initializer::Variable;
+use super::losses::Losses;
 use super::masks::MaskRule;
 use super::shape::{Checked, Shape};
 use candle_core::{Result, Var};
@@ -47,18 +47,22 @@ impl Clone for Passes {
 }
 
 /// How a forward pass goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pass {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass<'a> {
     /// Whether it is part of training.
     pub mode: Mode,
     /// Leave out the activation that the layer ends in, where [`Config::output_activation`] names one: for losses that
     /// take logits.
     pub logits: bool,
+    /// Whether a layer around is frozen: a BatchNormalization then goes by its moving statistics, in training too.
+    pub frozen: bool,
+    /// Where layers put what they add to the loss; none where nobody asks.
+    pub losses: Option<&'a Losses>,
 }
 
-impl From<Mode> for Pass {
+impl From<Mode> for Pass<'_> {
     fn from(mode: Mode) -> Self {
-        Self { mode, logits: false }
+        Self { mode, ..Self::default() }
     }
 }
 
@@ -138,22 +142,6 @@ pub trait Config: Debug + Send + Sync {
 /// How deep the layers within a layer go: 0 where there are none.
 pub fn depth(config: &dyn Config) -> usize {
     config.layers().into_iter().map(|layer| depth(layer) + 1).max().unwrap_or(0)
-}
-
-/// A layer with its name and its place in a model, as other layers and models hold it.
-pub trait Named: Clone + Debug + PartialEq + Send + Sync + 'static {
-    /// The layer's name.
-    fn name(&self) -> &str;
-    /// Keras's name of its class.
-    fn class_name(&self) -> &'static str;
-    /// Its arguments.
-    fn config(&self) -> &dyn Config;
-    /// Its arguments, to change them.
-    fn config_mut(&mut self) -> &mut dyn Config;
-    /// In a graph, what each call is given.
-    fn inbound_nodes(&self) -> &[Vec<TensorRef>];
-    /// Whether a call with initial states heeds its input's mask.
-    fn mask_with_states(&self) -> bool;
 }
 
 /// A tensor in a graph: a layer's name, which call of the layer, and which of the tensors that it gives. In JSON

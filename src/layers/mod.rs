@@ -43,6 +43,7 @@
 mod activation;
 mod activations;
 mod attention;
+mod constraint;
 mod conv;
 mod core;
 mod cpu;
@@ -51,12 +52,16 @@ mod flow;
 mod graph;
 mod initializer;
 mod layer;
+mod losses;
 mod masks;
 mod merge;
+mod named;
 mod norm;
 mod registry;
 mod regularization;
+mod regularizer;
 mod rnn;
+mod rules;
 mod shape;
 mod table;
 mod token_squares;
@@ -65,6 +70,7 @@ mod wrap;
 pub use activation::Activation;
 pub use activations::*;
 pub use attention::*;
+pub use constraint::Constraint;
 pub use conv::{
     AveragePooling, AveragePoolingConfig, Conv, ConvConfig, Cropping, CroppingConfig, GlobalAveragePooling,
     GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, MaxPooling, MaxPoolingConfig,
@@ -75,17 +81,21 @@ pub use flow::{Flow, Values};
 pub use graph::GraphConfig;
 pub(crate) use graph::{Graph, PlacedLayer, Placement};
 pub use initializer::{Initializer, Variable};
-pub use layer::{Config, Layer, Mode, Named, Pass, Placed, TensorRef, TimeLoop};
+pub use layer::{Config, Layer, Mode, Pass, Placed, TensorRef, TimeLoop};
+pub use losses::Losses;
 pub use masks::{MaskJoin, MaskRule};
 pub use merge::*;
+pub use named::Named;
 pub use norm::*;
 pub use registry::{BidirectionalConfig, Class, LayerConfig, ModelConfig, TimeDistributedConfig};
 pub use regularization::*;
+pub use regularizer::{OrthogonalMode, Regularizer};
 pub(crate) use rnn::swap_first_gates;
 pub use rnn::{
     Call, CellConfig, ConvLstm, ConvLstmConfig, Gru, GruConfig, Lstm, LstmConfig, Rnn, RnnConfig, RnnOutput,
     SimpleRnn, SimpleRnnConfig, SimpleRnnState,
 };
+pub use rules::TrainingRules;
 pub(crate) use shape::show;
 pub use shape::{Axes, Checked, Shape};
 pub use table::{Rows, Table};

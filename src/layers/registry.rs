@@ -5,11 +5,13 @@ use super::attention::*;
 use super::conv::*;
 use super::core::*;
 use super::graph::GraphConfig;
-use super::layer::{Config, Named, TensorRef};
+use super::layer::{Config, TensorRef};
 use super::merge::*;
+use super::named::Named;
 use super::norm::*;
 use super::regularization::*;
 use super::rnn::*;
+use super::rules::TrainingRules;
 use super::wrap;
 use crate::{Error, Result, json};
 use serde::{Deserialize, Serialize};
@@ -73,6 +75,8 @@ classes! {
     Dropout(DropoutConfig),
     /// Dropout of whole features of a sequence.
     SpatialDropout1D(SpatialDropout1dConfig),
+    /// The output's size added to the loss.
+    ActivityRegularization(ActivityRegularizationConfig),
     /// Normal noise in training.
     GaussianNoise(GaussianNoiseConfig),
     /// A fully connected layer.
@@ -191,6 +195,9 @@ pub struct LayerConfig {
     /// Keras 1 and 2. Keras 3 hands the mask only to a call on one tensor (`keras/src/layers/layer.py`): with initial
     /// states the layer walks every step, yet the mask goes on to the next layer.
     pub mask_with_states: bool,
+    /// Whether its variables are trained, their regularisers and constraints. In JSON they stand among the arguments, by
+    /// Keras's names: `trainable`, `kernel_regularizer`.
+    pub rules: TrainingRules,
 }
 
 /// A layer as it stands in JSON: the name is among the arguments.
@@ -221,6 +228,8 @@ impl TryFrom<RawLayer> for LayerConfig {
             }
             None => return Err(Error::layer(class_name, "its `config` needs a `name`")),
         };
+        let rules = TrainingRules::take(&mut config)
+            .map_err(|what| Error::layer(name.as_str(), format!("{class_name}: {what}")))?;
         if !Class::NAMES.contains(&class_name.as_str()) {
             let hint = crate::error::nearest(&class_name, Class::NAMES.iter().copied())
                 .map(|near| format!("did you mean `{near}`?"))
@@ -236,7 +245,7 @@ impl TryFrom<RawLayer> for LayerConfig {
         let class = json::from_value(&tagged).map_err(|wrong| {
             Error::layer(name.as_str(), format!("{class_name}: {}", wrong.within("config")))
         })?;
-        Ok(Self { name, class, inbound_nodes, mask_with_states })
+        Ok(Self { name, class, inbound_nodes, mask_with_states, rules })
     }
 }
 
@@ -250,6 +259,7 @@ impl From<LayerConfig> for RawLayer {
             let others = arguments.iter().filter(|(key, _)| *key != "name");
             config.extend(others.map(|(key, value)| (key.clone(), value.clone())));
         }
+        layer.rules.put_into(&mut config);
         Self {
             class_name: layer.class.name().into(),
             config,
@@ -262,7 +272,13 @@ impl From<LayerConfig> for RawLayer {
 impl LayerConfig {
     /// A layer of a model whose layers run one after another.
     pub fn new(name: impl Into<String>, class: Class) -> Self {
-        Self { name: name.into(), class, inbound_nodes: vec![], mask_with_states: true }
+        Self {
+            name: name.into(),
+            class,
+            inbound_nodes: vec![],
+            mask_with_states: true,
+            rules: TrainingRules::default(),
+        }
     }
 }
 
@@ -289,5 +305,9 @@ impl Named for LayerConfig {
 
     fn mask_with_states(&self) -> bool {
         self.mask_with_states
+    }
+
+    fn rules(&self) -> &TrainingRules {
+        &self.rules
     }
 }

@@ -8,14 +8,22 @@
 use super::cpu::suits_kernels;
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 /// The companions of all tables in training, by the table's variable, as long as somebody holds them.
-static COMPANIONS: LazyLock<Mutex<HashMap<TensorId, Weak<Var>>>> = LazyLock::new(Mutex::default);
+static COMPANIONS: LazyLock<Mutex<HashMap<TensorId, Weak<Companion>>>> = LazyLock::new(Mutex::default);
 
 /// The companion of a table, held by whoever reads the table.
 #[derive(Clone, Debug)]
-pub(crate) struct TokenSquares(Arc<Var>);
+pub(crate) struct TokenSquares(Arc<Companion>);
+
+#[derive(Debug)]
+struct Companion {
+    variable: Var,
+    /// Whether the table's gradient has another part than those of its tokens.
+    is_dense: AtomicBool,
+}
 
 impl TokenSquares {
     /// That of `table`, if it is a variable: in f32 on the CPU, where the ops know of it. Others train by `(Σ g_t)²`, as
@@ -29,20 +37,33 @@ impl TokenSquares {
             return Ok(Some(Self(companion)));
         }
         companions.retain(|_, companion| companion.strong_count() > 0);
-        let companion = Arc::new(Var::zeros(table.shape(), DType::F32, &Device::Cpu)?);
+        let variable = Var::zeros(table.shape(), DType::F32, &Device::Cpu)?;
+        let companion = Arc::new(Companion { variable, is_dense: AtomicBool::new(false) });
         companions.insert(table.id(), Arc::downgrade(&companion));
         Ok(Some(Self(companion)))
     }
 
     /// The companion of a table that is in use, for an optimiser: a backward pass gives its gradient beside the table's.
     pub fn find(table: &Var) -> Option<Self> {
+        Self::of_table(table).filter(|found| !found.0.is_dense.load(Ordering::Relaxed))
+    }
+
+    /// Says that the table's gradient has another part than those of its tokens, such as a regulariser's: Keras then adds
+    /// all up before it squares, and [`find`](Self::find) gives nothing.
+    pub fn set_dense(table: &Tensor) {
+        if let Some(found) = Self::of_table(table) {
+            found.0.is_dense.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn of_table(table: &Tensor) -> Option<Self> {
         let companions = COMPANIONS.lock().unwrap_or_else(PoisonError::into_inner);
         companions.get(&table.id()).and_then(Weak::upgrade).map(Self)
     }
 
     /// The companion: what stands in it is never read.
     pub fn companion(&self) -> &Tensor {
-        self.0.as_tensor()
+        self.0.variable.as_tensor()
     }
 }
 

@@ -41,14 +41,20 @@ impl ModelConfig {
         Ok(layers.map(|placed| (placed.layer, named(placed))).collect())
     }
 
-    /// Names of the variables that an optimiser does not train: moving statistics.
-    pub(super) fn untrained(&self) -> Result<BTreeSet<String>> {
-        let mut names = BTreeSet::new();
+    /// Names of the variables that an optimiser does not train, moving statistics and frozen ones; and of the frozen ones
+    /// alone.
+    pub(super) fn untrained(&self) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+        let (mut untrained, mut frozen) = (BTreeSet::new(), BTreeSet::new());
         for placed in self.place()?.layers {
-            let untrained = placed.variables.iter().filter(|variable| !variable.trainable);
-            names.extend(untrained.map(|variable| format!("{}.{}", placed.layer.name, variable.name)));
+            for variable in placed.variables.iter().filter(|variable| !variable.trainable) {
+                let name = format!("{}.{}", placed.layer.name, variable.name);
+                if variable.frozen {
+                    frozen.insert(name.clone());
+                }
+                untrained.insert(name);
+            }
         }
-        Ok(names)
+        Ok((untrained, frozen))
     }
 
     /// Whether a layer carries its states on from batch to batch.

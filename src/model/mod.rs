@@ -10,7 +10,7 @@ pub use config::NamedShapes;
 pub use summary::{Summary, SummaryLayer};
 pub use weights::Weights;
 
-use crate::layers::{Flow, Graph, Layer, Mode, Pass};
+use crate::layers::{Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
@@ -24,6 +24,12 @@ pub struct Model {
     inputs: Vec<Option<Shape>>,
     /// Whether it ends as a binary classifier does.
     binary: bool,
+    /// Variables with what they add to the loss.
+    regularized: Vec<(Tensor, Regularizer)>,
+    /// Variables with what is done to them after each step.
+    constrained: Vec<(Tensor, Constraint)>,
+    /// Variables of frozen layers by full name.
+    frozen: Vec<(String, Tensor)>,
 }
 
 impl Model {
@@ -39,8 +45,26 @@ impl Model {
         };
         let inputs = placement.inputs.iter().map(shape).collect();
         let binary = config.check_binary_classifier().is_ok();
+        let (mut regularized, mut constrained, mut frozen) = (vec![], vec![], vec![]);
+        for placed in &placement.layers {
+            for variable in &placed.variables {
+                let name = format!("{}.{}", placed.layer.name, variable.name);
+                let tensor = || vb.get(variable.shape.as_slice(), &name);
+                // What is frozen adds nothing in Keras.
+                if let (Some(regularizer), true) = (variable.regularizer, variable.trainable) {
+                    regularized.push((tensor()?, regularizer));
+                }
+                if let (Some(constraint), true) = (&variable.constraint, variable.trainable) {
+                    constrained.push((tensor()?, constraint.clone()));
+                }
+                if variable.frozen {
+                    frozen.push((name.clone(), tensor()?));
+                }
+            }
+        }
         let graph = Graph::new(config, placement, vb)?;
-        Ok(Self { config: config.clone(), graph, inputs, binary })
+        regularized.iter().for_each(|(tensor, _)| TokenSquares::set_dense(tensor));
+        Ok(Self { config: config.clone(), graph, inputs, binary, regularized, constrained, frozen })
     }
 
     /// The configuration.
@@ -94,7 +118,41 @@ impl Model {
         if !self.binary {
             self.config.check_binary_classifier()?;
         }
-        self.first(xs, Pass { mode, logits: true })
+        self.first(xs, Pass { mode, logits: true, ..Pass::default() })
+    }
+
+    /// As [`logits`](Self::logits), with what is added to the loss: the regularisers' penalties of variables and of what
+    /// layers give. None where the model has no regulariser.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn logits_with_penalty(&self, xs: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
+        if !self.binary {
+            self.config.check_binary_classifier()?;
+        }
+        let losses = Losses::default();
+        let pass = Pass { mode, logits: true, losses: Some(&losses), ..Pass::default() };
+        let logits = self.first(xs, pass)?;
+        for (variable, regularizer) in &self.regularized {
+            losses.add(regularizer.penalty(variable)?);
+        }
+        Ok((logits, losses.total()?))
+    }
+
+    /// Brings the variables that have a constraint within it: after each step of an optimiser.
+    ///
+    /// # Errors
+    /// If the model was built over detached tensors.
+    pub fn constrain(&self) -> Result<()> {
+        for (variable, constraint) in &self.constrained {
+            Var::from_tensor(variable)?.set(&constraint.apply(&variable.detach())?)?;
+        }
+        Ok(())
+    }
+
+    /// The variables of frozen layers by full name.
+    pub fn frozen(&self) -> &[(String, Tensor)] {
+        &self.frozen
     }
 
     fn first(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {

@@ -38,6 +38,12 @@ pub struct SummaryLayer {
     pub further_shapes: Vec<Shape>,
     /// The number of parameters.
     pub params: usize,
+    /// The number of parameters that stay as they are since the layer, or one within it, is frozen.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frozen_params: usize,
+    /// Its regularisers and constraints in words, by variable: `kernel` to `L2(l2=0.01)`; `activity` for its output.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<(String, String)>,
     /// What the layer is called on, as `lstm[0][0]`: name, call, output. Empty where layers run one after another.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connected_to: Vec<String>,
@@ -58,12 +64,18 @@ impl ModelConfig {
         let mut non_trainable_params = 0;
         let mut layers = vec![];
         for placed in placement.layers {
-            let mut params = 0;
+            let (mut params, mut frozen_params, mut rules) = (0, 0, vec![]);
             for variable in &placed.variables {
+                let regularizer = variable.regularizer.iter().map(in_words);
+                let constraint = variable.constraint.iter().map(in_words);
+                rules.extend(regularizer.chain(constraint).map(|words| (variable.name.clone(), words)));
                 let count = variable.shape.iter().product::<usize>();
                 params += count;
                 non_trainable_params += if variable.trainable { 0 } else { count };
+                frozen_params += if variable.frozen { count } else { 0 };
             }
+            let activity = placed.layer.rules.activity_regularizer.iter();
+            rules.extend(activity.map(|rule| ("activity".to_string(), in_words(rule))));
             if !self.is_graph() && placed.layer.config().input_shape().is_some() {
                 continue;
             }
@@ -75,6 +87,8 @@ impl ModelConfig {
                 output_shape: shapes.next().unwrap_or_default(),
                 further_shapes: shapes.collect(),
                 params,
+                frozen_params,
+                rules,
                 connected_to: nodes
                     .map(|TensorRef(name, node, at)| format!("{name}[{node}][{at}]"))
                     .collect(),
@@ -83,6 +97,16 @@ impl ModelConfig {
         let total_params = layers.iter().map(|layer| layer.params).sum();
         Ok(Summary { name: self.name.clone(), layers, total_params, non_trainable_params, branches })
     }
+}
+
+/// A regulariser or constraint as `L2(l2=0.01)`.
+fn in_words(rule: &impl Serialize) -> String {
+    // Plain data: nothing in it can fail.
+    let rule = serde_json::to_value(rule).unwrap_or_default();
+    let class = rule["class_name"].as_str().unwrap_or_default();
+    let arguments = rule["config"].as_object().into_iter().flatten();
+    let arguments: Vec<String> = arguments.map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{class}({})", arguments.join(", "))
 }
 
 /// Whether a graph is more than a row: a call takes several tensors, two calls are as far from the end as each other, or
@@ -213,6 +237,16 @@ impl fmt::Display for Summary {
         ];
         for (title, count) in counts {
             writeln!(f, " {title} params: {} ({})", thousands(count), memory(count))?;
+        }
+        let frozen = self.layers.iter().filter(|layer| layer.frozen_params > 0);
+        let frozen: Vec<String> = frozen.map(|layer| layer.name.clone()).collect();
+        if !frozen.is_empty() {
+            writeln!(f, " Frozen: {}", frozen.join(", "))?;
+        }
+        for layer in &self.layers {
+            for (variable, rule) in &layer.rules {
+                writeln!(f, " {}.{variable}: {rule}", layer.name)?;
+            }
         }
         Ok(())
     }

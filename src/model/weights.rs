@@ -17,6 +17,8 @@ pub struct Weights {
     variables: BTreeMap<String, Var>,
     /// Names of those that an optimiser does not train.
     untrained: BTreeSet<String>,
+    /// Names of those among them that stay as they are.
+    frozen: BTreeSet<String>,
 }
 
 impl Weights {
@@ -50,8 +52,17 @@ impl Weights {
         if !variable.trainable {
             self.untrained.insert(name.clone());
         }
+        if variable.frozen {
+            self.frozen.insert(name.clone());
+        }
         self.variables.insert(name, Var::from_tensor(&tensor)?);
         Ok(())
+    }
+
+    /// Those of `config`, before there are any values.
+    fn empty(config: &ModelConfig) -> Result<Self> {
+        let (untrained, frozen) = config.untrained()?;
+        Ok(Self { untrained, frozen, ..Self::default() })
     }
 
     /// Takes the variables of `config` from `tensors`, by full name.
@@ -63,7 +74,7 @@ impl Weights {
         mut tensors: BTreeMap<String, Tensor>,
         device: &Device,
     ) -> Result<Self> {
-        let mut weights = Self { untrained: config.untrained()?, ..Self::default() };
+        let mut weights = Self::empty(config)?;
         for (name, expected) in config.variables()? {
             let tensor = tensors
                 .remove(&name)
@@ -106,7 +117,7 @@ impl Weights {
                 config.name
             )));
         }
-        let mut weights = Self { untrained: config.untrained()?, ..Self::default() };
+        let mut weights = Self::empty(config)?;
         for (name, shape) in expected {
             let view = file.tensor(&name).map_err(|_| {
                 fail(format!("the variable `{name}` {shape:?} of the model `{}` is missing", config.name))
@@ -138,7 +149,7 @@ impl Weights {
         write_atomic(path, &to_safetensors(&self.variables.iter().map(tensor).collect(), &metadata)?)
     }
 
-    /// A `VarBuilder` whose tensors are tracked: for training.
+    /// A `VarBuilder` whose tensors are tracked, but those of frozen layers: for training.
     pub fn var_builder(&self) -> VarBuilder<'static> {
         self.builder(true)
     }
@@ -160,7 +171,7 @@ impl Weights {
         self.variables.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// Those that an optimiser trains; the others are moving statistics.
+    /// Those that an optimiser trains; the others are moving statistics and those of frozen layers.
     pub fn trainable(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.iter().filter(|(name, _)| !self.untrained.contains(*name))
     }
@@ -224,7 +235,8 @@ impl SimpleBackend for Backend {
         let Some(var) = self.weights.variables.get(name) else {
             return Err(candle_core::Error::CannotFindTensor { path: name.to_string() }.bt());
         };
-        let tensor = if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() };
+        let is_tracked = self.tracked && !self.weights.frozen.contains(name);
+        let tensor = if is_tracked { var.as_tensor().clone() } else { var.as_detached_tensor() };
         tensor.to_device(device)?.to_dtype(dtype)
     }
 

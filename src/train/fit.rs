@@ -2,14 +2,14 @@
 
 use super::callbacks::{EarlyStopping, ModelCheckpoint};
 use super::history::{Epoch, History};
-use super::loss::batch_loss;
+use super::loss::{BatchLoss, batch_loss};
 use super::optimizers::Optimizer;
 use crate::data::{Dataset, RandomState};
 use crate::layers::Mode;
 use crate::model::Model;
 use crate::random::Stream;
 use crate::{Error, Result};
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -27,6 +27,28 @@ pub trait Trainable {
     fn moving(&self) -> Vec<(String, Var)> {
         vec![]
     }
+
+    /// Variables by name that nothing changes and that belong to the module: [`Observer::on_best`] gets them with the
+    /// others.
+    fn frozen(&self) -> Vec<(String, Tensor)> {
+        vec![]
+    }
+
+    /// The logits, and what is added to the mean loss of the batch: the penalties of regularisers, a scalar.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    fn logits_with_penalty(&self, xs: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
+        Ok((self.logits(xs, mode)?, None))
+    }
+
+    /// Brings the variables within their constraints, after each step.
+    ///
+    /// # Errors
+    /// The module's own.
+    fn constrain(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Trainable for Model {
@@ -36,6 +58,18 @@ impl Trainable for Model {
 
     fn moving(&self) -> Vec<(String, Var)> {
         Self::moving(self)
+    }
+
+    fn frozen(&self) -> Vec<(String, Tensor)> {
+        Self::frozen(self).to_vec()
+    }
+
+    fn logits_with_penalty(&self, xs: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
+        Self::logits_with_penalty(self, xs, mode)
+    }
+
+    fn constrain(&self) -> Result<()> {
+        Self::constrain(self)
     }
 }
 
@@ -92,7 +126,7 @@ impl Default for FitConfig {
     }
 }
 
-/// Copies of a model's trained variables by full name.
+/// Copies of a model's variables by full name.
 pub type Snapshot = BTreeMap<String, Tensor>;
 
 /// Where an epoch stands after a batch.
@@ -265,10 +299,19 @@ fn measure<T: Trainable + ?Sized>(
         targets.extend(labels.iter().map(|&label| f32::from(label)));
         let xs = Tensor::from_slice(ids, (labels.len(), dataset.max_len()), device)?;
         let targets = Tensor::from_slice(&targets, labels.len(), device)?;
-        let batch = batch_loss(&model.logits(&xs, Mode::Inference)?, &targets)?;
+        let batch = loss_of(model, &xs, &targets, Mode::Inference)?;
         sums.add(batch.value, batch.correct, labels.len());
     }
     Ok(Evaluation { loss: sums.loss(), accuracy: sums.accuracy(), samples: sums.samples })
+}
+
+/// The loss of a batch, penalties added.
+fn loss_of<T: Trainable + ?Sized>(model: &T, xs: &Tensor, targets: &Tensor, mode: Mode) -> Result<BatchLoss> {
+    let (logits, penalty) = model.logits_with_penalty(xs, mode)?;
+    let batch = batch_loss(&logits, targets)?;
+    let Some(penalty) = penalty else { return Ok(batch) };
+    let value = batch.value + f64::from(penalty.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+    Ok(BatchLoss { loss: (batch.loss + penalty)?, value, ..batch })
 }
 
 fn positive(argument: &str, value: usize) -> Result<()> {
@@ -399,10 +442,11 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
             self.train.gather(rows, &mut ids, &mut labels);
             let xs = Tensor::from_slice(&ids, (rows.len(), self.train.max_len()), &self.device)?;
             let targets = Tensor::from_slice(&labels, rows.len(), &self.device)?;
-            let logits = self.model.logits(&xs, Mode::Training { seed: seeds.next_u64() })?;
-            let batch = batch_loss(&logits, &targets)?;
+            let mode = Mode::Training { seed: seeds.next_u64() };
+            let batch = loss_of(self.model, &xs, &targets, mode)?;
             finite(batch.value, epoch)?;
             self.optimizer.step(&batch.loss.backward()?)?;
+            self.model.constrain()?;
             sums.add(batch.value, batch.correct, rows.len());
             let (loss, accuracy) = (sums.loss(), sums.accuracy());
             if observer.on_batch(&Batch { epoch, batch: index + 1, batches, loss, accuracy })?.is_break() {
@@ -415,7 +459,11 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
     fn snapshot(&self) -> Result<Snapshot> {
         let moving = self.model.moving();
         let variables = self.optimizer.variables().iter().chain(&moving);
-        variables.map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?.detach()))).collect()
+        let copy =
+            |(name, var): &(String, Var)| Ok((name.clone(), var.as_detached_tensor().copy()?.detach()));
+        let mut snapshot = variables.map(copy).collect::<Result<Snapshot>>()?;
+        snapshot.extend(self.model.frozen());
+        Ok(snapshot)
     }
 
     fn restore(&self, weights: &Snapshot) -> Result<()> {

@@ -6,4 +6,5 @@ mod fixtures;
 mod hostile;
 mod refusals;
 mod support;
+mod trained;
 mod wild;

@@ -1,6 +1,7 @@
 //! A model's JSON as Keras 3.15 writes it into `config.json`.
 
 use super::groups::is_graph;
+use super::rules;
 use crate::keras::hard_sigmoid::HardSigmoid;
 use crate::keras::names::{call_arguments, is_model, takes_states};
 use crate::{Error, Result};
@@ -222,10 +223,21 @@ fn keras_layer(layer: &Value) -> Result<Value> {
     };
     if is_model(class) {
         let graph = is_nested_graph(layer);
-        let config = layer.get("config").unwrap_or(&Value::Null);
-        return Ok(object_of(graph, model_config(config, graph)?));
+        let is_frozen = config.get("trainable") == Some(&Value::Bool(false));
+        let mut config = Value::Object(config.clone());
+        if is_frozen {
+            rules::freeze(&mut config);
+        }
+        let mut config = model_config(&config, graph)?;
+        config["trainable"] = (!is_frozen).into();
+        return Ok(object_of(graph, config));
     }
     let mut config = config.clone();
+    if class == "RNN" {
+        rules::hand_to_cells(&mut config);
+    }
+    rules::freeze_within(&mut config);
+    rules::name_modules(&mut config);
     for key in ["layer", "backward_layer", "cell"] {
         match config.get_mut(key) {
             Some(inner) if inner.is_object() => *inner = keras_layer(inner)?,

@@ -4,6 +4,7 @@ mod activation;
 mod config;
 mod groups;
 mod hdf5;
+mod rules;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! A model as data: its layers, in a row or in a graph.
 
-use crate::layers::layer::{Named, TensorRef};
+use crate::layers::layer::TensorRef;
+use crate::layers::named::Named;
 use crate::layers::shape::Shape;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,8 @@
 
 use super::config::GraphConfig;
 use crate::layers::initializer::Variable;
-use crate::layers::layer::{Named, Placed, TensorRef, depth};
+use crate::layers::layer::{Placed, TensorRef, depth};
+use crate::layers::named::Named;
 use crate::layers::shape::{Shape, is_holdable, show};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -323,7 +324,7 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
             let (outputs, calls) = (before.outputs.clone(), *calls);
             return self.count(index, from, outputs, calls, 0);
         }
-        let placed = layer.config().place(&inputs).map_err(fail)?;
+        let placed = layer.place(&inputs).map_err(fail)?;
         self.push(index, from, inputs, placed)
     }
 

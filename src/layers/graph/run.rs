@@ -4,8 +4,9 @@ use super::config::GraphConfig;
 use super::place::{PlacedCall, Placement};
 use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, Values};
-use crate::layers::layer::{Config, Layer, Named, Pass, Placed, TensorRef};
+use crate::layers::layer::{Config, Layer, Pass, Placed, TensorRef};
 use crate::layers::masks::MaskRule;
+use crate::layers::named::Named;
 use crate::layers::shape::{Checked, Shape};
 use candle_core::{Error, Result, bail};
 use candle_nn::VarBuilder;
@@ -89,7 +90,7 @@ impl Graph {
         for placed in &placement.layers {
             layers.push(Node {
                 name: placed.layer.name().to_string(),
-                layer: placed.layer.config().build(&placed.inputs, vb.pp(placed.layer.name()))?,
+                layer: placed.layer.build(&placed.inputs, vb.pp(placed.layer.name()))?,
                 mask_rule: placed.layer.config().mask_rule(),
                 mask_with_states: placed.layer.mask_with_states(),
             });

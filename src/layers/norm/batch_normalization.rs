@@ -168,7 +168,8 @@ impl ModuleT for BatchNormalization {
 impl Layer for BatchNormalization {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
         let input = first(inputs)?;
-        Ok(vec![self.forward(&input.floats()?, input.mask.as_ref(), pass.mode)?.into()])
+        let mode = if pass.frozen { Mode::Inference } else { pass.mode };
+        Ok(vec![self.forward(&input.floats()?, input.mask.as_ref(), mode)?.into()])
     }
 
     fn moving(&self) -> Vec<(String, Var)> {

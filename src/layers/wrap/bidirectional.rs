@@ -1,8 +1,9 @@
 //! Keras's `Bidirectional` (`keras/src/layers/rnn/bidirectional.py`).
 
 use crate::layers::flow::{Flow, Values, first};
-use crate::layers::layer::{Config, Layer, Mode, Named, Pass, Passes, Placed, TimeLoop, first_shape};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
 use crate::layers::masks::MaskRule;
+use crate::layers::named::Named;
 use crate::layers::rnn::flip;
 use crate::layers::shape::{Checked, Shape, show};
 use candle_core::{Result, Tensor, bail};
@@ -115,8 +116,8 @@ impl<L: Named> Config for BidirectionalConfig<L> {
         let (input, states) = inputs.split_first().ok_or("needs an input")?;
         let (ahead, behind) = states.split_at(states.len() / 2);
         let given = |states: &[Shape]| std::iter::once(input).chain(states).cloned().collect::<Vec<_>>();
-        let forward = self.forward().config().place(&given(ahead))?;
-        let backward = self.backward().config().place(&given(behind))?;
+        let forward = self.forward().place(&given(ahead))?;
+        let backward = self.backward().place(&given(behind))?;
         let ([a, forward_states @ ..], [b, backward_states @ ..]) =
             (forward.outputs.as_slice(), backward.outputs.as_slice())
         else {
@@ -183,8 +184,8 @@ impl Bidirectional {
         let (forward, backward) = (config.forward(), config.backward());
         let inputs = [input.to_vec()];
         Ok(Self {
-            forward: forward.config().build(&inputs, vb.pp("forward_layer"))?,
-            backward: backward.config().build(&inputs, vb.pp("backward_layer"))?,
+            forward: forward.build(&inputs, vb.pp("forward_layer"))?,
+            backward: backward.build(&inputs, vb.pp("backward_layer"))?,
             merge_mode: config.merge_mode,
             return_sequences: forward.config().time_loop().is_some_and(|it| it.return_sequences),
             passes: Passes::default(),

@@ -1,8 +1,9 @@
 //! Keras's `TimeDistributed` (`keras/src/layers/rnn/time_distributed.py`).
 
 use crate::layers::flow::{Flow, first};
-use crate::layers::layer::{Config, Layer, Mode, Named, Pass, Passes, Placed, first_shape};
+use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
 use crate::layers::masks::MaskRule;
+use crate::layers::named::Named;
 use crate::layers::shape::{Checked, Shape, show, single};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -38,7 +39,7 @@ impl<L: Named> Config for TimeDistributedConfig<L> {
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
         let input = single(inputs)?;
-        let placed = self.layer.config().place(&[step_of(input)?])?;
+        let placed = self.layer.place(&[step_of(input)?])?;
         let [output] = placed.outputs.as_slice() else { return Err("its layer must give one tensor".into()) };
         let mut shape = output.clone();
         shape.insert(1.min(shape.len()), input[1]);
@@ -78,7 +79,7 @@ impl TimeDistributed {
     ) -> Result<Self> {
         match config.check().and_then(|()| step_of(input)) {
             Ok(step) => {
-                let layer = config.layer.config().build(&[step], vb.pp("layer"))?;
+                let layer = config.layer.build(&[step], vb.pp("layer"))?;
                 Ok(Self { layer, passes: Passes::default() })
             }
             Err(what) => bail!("layer {}: {what}", vb.prefix()),
@@ -90,33 +91,39 @@ impl TimeDistributed {
     /// # Errors
     /// If the input does not fit the layer.
     pub fn forward(&self, xs: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        match mode {
-            Mode::Training { seed } if self.layer.mixes_samples() => self.by_step(xs, mask, seed),
-            Mode::Training { .. } | Mode::Inference => self.as_one_batch(xs, mode),
+        self.pass(xs, mask, mode.into())
+    }
+
+    fn pass(&self, xs: &Tensor, mask: Option<&Tensor>, pass: Pass) -> Result<Tensor> {
+        match pass.mode {
+            Mode::Training { seed } if self.layer.mixes_samples() && !pass.frozen => {
+                self.by_step(xs, mask, seed, pass)
+            }
+            Mode::Training { .. } | Mode::Inference => self.as_one_batch(xs, pass),
         }
     }
 
-    fn call(&self, xs: Tensor, mask: Option<Tensor>, mode: Mode) -> Result<Tensor> {
-        first(&self.layer.run(&[Flow::new(xs, mask)], mode.into())?)?.values.tensor()
+    fn call(&self, xs: Tensor, mask: Option<Tensor>, pass: Pass) -> Result<Tensor> {
+        first(&self.layer.run(&[Flow::new(xs, mask)], pass)?)?.values.tensor()
     }
 
-    fn by_step(&self, xs: &Tensor, mask: Option<&Tensor>, seed: u64) -> Result<Tensor> {
+    fn by_step(&self, xs: &Tensor, mask: Option<&Tensor>, seed: u64, pass: Pass) -> Result<Tensor> {
         // Keras hands the mask to the layer itself, and a model within drops it.
         let mask = mask.filter(|_| self.layer.children().is_empty());
         let steps = (0..xs.dim(1)?).map(|step| {
             let mask = mask.map(|mask| mask.narrow(1, step, 1)?.squeeze(1)).transpose()?;
             let mode = Mode::Training { seed: seed.wrapping_add((step as u64) << 32) };
-            self.call(xs.narrow(1, step, 1)?.squeeze(1)?.contiguous()?, mask, mode)
+            self.call(xs.narrow(1, step, 1)?.squeeze(1)?.contiguous()?, mask, Pass { mode, ..pass })
         });
         Tensor::stack(&steps.collect::<Result<Vec<_>>>()?, 1)
     }
 
     /// All steps of all samples as one batch.
-    fn as_one_batch(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn as_one_batch(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
         let (batch, time) = (xs.dim(0)?, xs.dim(1)?);
         let axes = |of: &Tensor, skip: usize| of.dims().iter().skip(skip).copied().collect::<Vec<usize>>();
         let fold = [vec![batch * time], axes(xs, 2)].concat();
-        let ys = self.call(xs.contiguous()?.reshape(fold)?, None, mode)?;
+        let ys = self.call(xs.contiguous()?.reshape(fold)?, None, pass)?;
         let unfold = [vec![batch, time], axes(&ys, 1)].concat();
         ys.contiguous()?.reshape(unfold)
     }
@@ -131,7 +138,8 @@ impl ModuleT for TimeDistributed {
 impl Layer for TimeDistributed {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
         let input = first(inputs)?;
-        let ys = self.forward(&input.values.tensor()?, input.mask.as_ref(), pass.mode)?;
+        let pass = Pass { logits: false, ..pass };
+        let ys = self.pass(&input.values.tensor()?, input.mask.as_ref(), pass)?;
         Ok(vec![ys.into()])
     }
 

@@ -57,9 +57,12 @@ impl Context {
             }
             (class, Some(Value::Object(config))) => {
                 let inner = Fields::new(fields.name, class, config);
-                self.activation_layer(&inner)?.ok_or_else(|| {
+                let found = self.activation_layer(&inner)?.ok_or_else(|| {
                     fields.error(format!("its activation is a `{class}`, which is not supported"))
-                })
+                })?;
+                inner.get(&["trainable"]);
+                inner.check_all_known()?;
+                Ok(found)
             }
             _ => Err(fields.error("its activation is serialised in a form that is not known")),
         }

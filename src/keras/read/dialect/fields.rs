@@ -1,7 +1,10 @@
 //! A layer's arguments as the file has them, under whichever of their names it uses.
 
+use super::ignored;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 /// The classes that can be read, for the message about one that cannot.
 const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, CuDNNGRU, \
@@ -17,11 +20,13 @@ pub(super) struct Fields<'a> {
     /// Its class in the file.
     pub class: &'a str,
     map: &'a Map<String, Value>,
+    /// The arguments that somebody asked for.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Fields<'a> {
     pub fn new(name: &'a str, class: &'a str, map: &'a Map<String, Value>) -> Self {
-        Self { name, class, map }
+        Self { name, class, map, asked: RefCell::default() }
     }
 
     /// An error about this layer.
@@ -42,20 +47,47 @@ impl<'a> Fields<'a> {
 
     /// The first of `names` that is there, `null` included.
     pub fn raw(&self, names: &[&str]) -> Option<&'a Value> {
+        self.ask(names);
         names.iter().find_map(|name| self.map.get(*name))
     }
 
     /// The first of `names` that has a value.
     pub fn get(&self, names: &[&str]) -> Option<&'a Value> {
+        self.ask(names);
         names.iter().find_map(|name| self.map.get(*name).filter(|value| !value.is_null()))
+    }
+
+    /// The names that somebody asked for so far.
+    #[cfg(test)]
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
+    fn ask(&self, names: &[&str]) {
+        self.asked.borrow_mut().extend(names.iter().map(|name| name.to_string()));
+    }
+
+    /// Refuses an argument with a value that nobody asked for and that is not known to change no number.
+    pub fn check_all_known(&self) -> Result<()> {
+        let asked = self.asked.borrow();
+        let is_open = |(name, value): &(&String, &Value)| {
+            !value.is_null() && !asked.contains(*name) && !ignored::is_ignored(self.class, name, value)
+        };
+        match self.map.iter().find(is_open) {
+            None => Ok(()),
+            Some((name, value)) => {
+                let what = format!(
+                    "has an argument `{name}` ({}) that is not known here and could change its numbers",
+                    shortened(value)
+                );
+                Err(self.error(what))
+            }
+        }
     }
 
     fn wrong(&self, names: &[&str], value: &Value, expected: &str) -> Error {
         let name = names.iter().find(|name| self.map.contains_key(**name)).unwrap_or(&"an argument");
-        let mut shown = value.to_string();
-        if shown.chars().count() > 60 {
-            shown = shown.chars().take(60).chain(['…']).collect();
-        }
+        let shown = shortened(value);
         self.error(format!("`{name}` is {shown}, expected {expected}"))
     }
 
@@ -131,6 +163,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A value as a message shows it.
+fn shortened(value: &Value) -> String {
+    let shown = value.to_string();
+    match shown.chars().count() > 60 {
+        true => shown.chars().take(60).chain(['…']).collect(),
+        false => shown,
+    }
+}
+
 /// A whole number from 0, also one written as `3.0`.
 fn whole(value: &Value) -> Option<usize> {
     value.as_u64().map(|n| n as usize).or_else(|| {
@@ -140,7 +181,7 @@ fn whole(value: &Value) -> Option<usize> {
 }
 
 /// A number; NumPy's, which some versions wrap in an object, too.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
         Value::Array(list) => match list.as_slice() {

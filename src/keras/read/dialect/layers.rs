@@ -13,6 +13,12 @@ impl Context {
         let (class, arguments): (&'static str, Arguments) = match fields.class {
             "InputLayer" => ("InputLayer", self.input(fields)?),
             "Embedding" => {
+                if fields.number(&["dropout"])?.is_some_and(|rate| rate > 0.0) {
+                    self.warnings.push(format!(
+                        "layer {}: Keras 1 drops words in training (`dropout`); training here would go without it",
+                        fields.name
+                    ));
+                }
                 let arguments = new()
                     .put("input_dim", Some(fields.need_count(&["input_dim"])?))
                     .put("output_dim", Some(fields.need_count(&["output_dim"])?))
@@ -66,16 +72,17 @@ impl Context {
                 ("GaussianNoise", new().put("stddev", Some(deviation)))
             }
             // Noise that only training has, of kinds that are not there.
-            "GaussianDropout"
-            | "AlphaDropout"
-            | "SpatialDropout2D"
-            | "SpatialDropout3D"
-            | "ActivityRegularization" => {
+            "GaussianDropout" | "AlphaDropout" | "SpatialDropout2D" | "SpatialDropout3D" => {
+                fields.number(&["rate", "p"])?;
                 self.warnings.push(format!(
                     "layer {}: {} acts in training only and is left out",
                     fields.name, fields.class
                 ));
                 return Ok(self.finish("Activation", activation_arguments("linear"), fields));
+            }
+            "ActivityRegularization" => {
+                let arguments = new().put("l1", fields.number(&["l1"])?).put("l2", fields.number(&["l2"])?);
+                ("ActivityRegularization", arguments)
             }
             "Activation" => match self.activation(fields, &["activation"])? {
                 Some(Found::Layer(class, config)) => return Ok(self.finish(class, config, fields)),

@@ -1,19 +1,23 @@
 //! The configurations of each Keras version, brought to one form: Keras 3's class and field names, as
 //! [`ModelConfig`](crate::model::ModelConfig) reads them.
 //!
-//! Fields without effect on the numbers (initialisers, regularisers, `trainable`, `implementation`, …) are left out;
-//! anything else that is not understood is refused, naming the layer.
+//! Arguments without effect on the numbers (initialisers, `implementation`, …) are left out, by a list of them
+//! (`ignored.rs`); any other that is not understood is refused, naming the layer.
 
 mod activation;
+#[cfg(test)]
+mod arguments_tests;
 mod call;
 mod convolution;
 mod fields;
 mod graph;
 mod ids;
+mod ignored;
 mod layers;
 mod masks;
 mod merge;
 mod recurrent;
+mod rules;
 mod sequential;
 
 use crate::keras::names::is_model;
@@ -136,7 +140,13 @@ pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> 
     if class.is_empty() {
         return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
     }
-    let (json, layers) = context.model(class, model)?;
+    let (mut json, layers) = context.model(class, model)?;
+    // The flag of a Sequential is ignored by Keras.
+    if class != "Sequential" && model.pointer("/config/trainable") == Some(&Value::Bool(false)) {
+        for layer in json["layers"].as_array_mut().into_iter().flatten() {
+            layer["config"]["trainable"] = false.into();
+        }
+    }
     Ok(Translated { json, layers, warnings: context.warnings })
 }
 
@@ -205,6 +215,11 @@ impl Context {
             self.depth -= 1;
             json["name"] = name.into();
             let source = Source { children, ..Source::new(name, config) };
+            // Keras freezes what a functional model holds by the model's flag, but of a Sequential by the layers' own.
+            let is_frozen = config.get("trainable") == Some(&Value::Bool(false));
+            if is_frozen && (class != "Sequential" || self.own) {
+                json["trainable"] = false.into();
+            }
             let class = if class == "Sequential" { "Sequential" } else { "Functional" };
             return Ok(Layer { class, config: json, source, tail: None });
         }
@@ -212,6 +227,11 @@ impl Context {
         let fields = Fields::new(name, class, config.as_object().unwrap_or(&empty));
         let mut layer = self.simple(&fields)?;
         layer.config["name"] = name.into();
+        let rules = self.training_rules(&fields);
+        if let Some(config) = layer.config.as_object_mut() {
+            config.extend(rules);
+        }
+        fields.check_all_known()?;
         Ok(layer)
     }
 }

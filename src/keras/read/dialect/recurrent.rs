@@ -4,7 +4,7 @@ use super::fields::{Arguments, Fields};
 use super::{Context, Layer, Source, canonical, convolution};
 use crate::Result;
 use crate::keras::names::GroupNames;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 impl Context {
     /// SimpleRNN, LSTM, GRU, ConvLSTM2D, and NVIDIA's forms of two of them.
@@ -56,20 +56,39 @@ impl Context {
     /// A layer around a cell, or around several on top of each other.
     pub fn rnn(&mut self, fields: &Fields) -> Result<Layer> {
         let cell = fields.get(&["cell"]).ok_or_else(|| fields.error("`cell` is missing"))?;
+        // What holds for the cells' variables in training is the layer's here.
+        let mut rules = vec![];
         let (cell, source) = match cell {
             Value::Array(cells) => {
                 let stacked = json!({ "class_name": "StackedRNNCells", "config": { "cells": cells } });
-                self.cell(fields, &stacked, 0)?
+                self.cell(fields, &stacked, 0, &mut rules)?
             }
-            cell => self.cell(fields, cell, 0)?,
+            cell => self.cell(fields, cell, 0, &mut rules)?,
         };
         let config = loop_arguments(fields, Arguments::new().put("cell", Some(cell)))?;
         let mut layer = self.finish("RNN", config.done(), fields);
         layer.source.children = vec![source.in_role("cell")];
+        let first = rules.first().cloned().unwrap_or_default();
+        if rules.iter().any(|other| *other != first) {
+            self.warnings.push(format!(
+                "layer {}: its cells differ in trainable, regularisers or constraints, which are left out; training would \
+                 go without them",
+                fields.name
+            ));
+        } else if let Some(config) = layer.config.as_object_mut() {
+            config.extend(first);
+        }
         Ok(layer)
     }
 
-    fn cell(&mut self, fields: &Fields, value: &Value, depth: usize) -> Result<(Value, Source)> {
+    /// A cell, or several on top of each other; `rules` gets what each says of its variables in training.
+    fn cell(
+        &mut self,
+        fields: &Fields,
+        value: &Value,
+        depth: usize,
+        rules: &mut Vec<Map<String, Value>>,
+    ) -> Result<(Value, Source)> {
         let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
         let empty = json!({});
         let config = value.get("config").filter(|config| config.is_object()).unwrap_or(&empty);
@@ -91,11 +110,13 @@ impl Context {
                 let mut groups = GroupNames::default();
                 let (mut list, mut children) = (vec![], vec![]);
                 for (index, cell) in cells.iter().enumerate() {
-                    let (json, child) = self.cell(fields, cell, depth + 1)?;
+                    let (json, child) = self.cell(fields, cell, depth + 1, rules)?;
                     let group = format!("cells/{}", groups.next(&child.name));
                     children.push(Source { role: format!("cells_{index}"), group, ..child });
                     list.push(json);
                 }
+                inner.get(&["trainable"]);
+                inner.check_all_known()?;
                 let json = canonical("StackedRNNCells", json!({ "cells": list }));
                 return Ok((json, Source { children, ..source }));
             }
@@ -111,6 +132,8 @@ impl Context {
         if let Some(config) = config.as_object_mut() {
             config.shift_remove("name");
         }
+        rules.push(self.training_rules(&inner));
+        inner.check_all_known()?;
         Ok((canonical(class, config), source))
     }
 

@@ -1,0 +1,117 @@
+//! Every argument that a layer of Keras has had, in any version, is read, refused where it is given, or on the list of
+//! those that change no number. `scripts/keras_arguments.py` makes the list of arguments from the sources of Keras.
+
+use super::ignored::is_ignored;
+use super::{Context, Fields, Version};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// What a layer needs to be read at all; for each class that is supported.
+fn least(class: &str) -> Value {
+    let lstm = json!({ "class_name": "LSTM", "config": { "name": "l", "units": 2 } });
+    match class {
+        "InputLayer" => json!({ "batch_shape": [null, 3] }),
+        "Embedding" => json!({ "input_dim": 3, "output_dim": 2 }),
+        "Dense" | "TimeDistributedDense" | "SimpleRNN" | "LSTM" | "GRU" | "CuDNNLSTM" | "CuDNNGRU" => {
+            json!({ "units": 2 })
+        }
+        "Conv1D" | "Convolution1D" | "AtrousConvolution1D" => json!({ "filters": 2, "kernel_size": 3 }),
+        "Conv2D" | "Convolution2D" | "ConvLSTM2D" => json!({ "filters": 2, "kernel_size": [3, 3] }),
+        "Conv3D" | "Convolution3D" => json!({ "filters": 2, "kernel_size": [3, 3, 3] }),
+        "Bidirectional" => json!({ "layer": lstm }),
+        "TimeDistributed" => {
+            json!({ "layer": { "class_name": "Dense", "config": { "name": "d", "units": 2 } } })
+        }
+        "RNN" => json!({ "cell": { "class_name": "LSTMCell", "config": { "units": 2 } } }),
+        "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" => json!({ "padding": 1 }),
+        "Cropping1D" | "Cropping2D" | "Cropping3D" => json!({ "cropping": 1 }),
+        "Rescaling" => json!({ "scale": 2.0 }),
+        "Reshape" => json!({ "target_shape": [3] }),
+        "Permute" => json!({ "dims": [2, 1] }),
+        "RepeatVector" => json!({ "n": 2 }),
+        "Dot" => json!({ "axes": 1 }),
+        "Merge" => json!({ "mode": "sum" }),
+        "Activation" => json!({ "activation": "relu" }),
+        _ => json!({}),
+    }
+}
+
+/// Arguments that are refused where they have a value.
+const REFUSED: &[(&str, &[&str])] = &[
+    (
+        "*",
+        &[
+            "_reuse",
+            "_scope",
+            "quantization_config",
+            "lora_rank",
+            "lora_alpha",
+            "data_format",
+            "dim_ordering",
+        ],
+    ),
+    ("*", &["noise_shape"]),
+    ("BatchNormalization", &["adjustment", "virtual_batch_size"]),
+    ("SyncBatchNormalization", &["adjustment", "virtual_batch_size", "renorm"]),
+    ("RNN", &["cells"]),
+    ("Conv3D", &["kernel_dim1", "kernel_dim2", "kernel_dim3"]),
+    ("Convolution3D", &["kernel_dim1", "kernel_dim2", "kernel_dim3"]),
+    ("Softmax", &["robust_masking"]),
+];
+
+/// What stands in no file: parameters of base classes and of helpers, other things of the same name (an initialiser
+/// `Identity`, a metric `Average`), keys of what is nested in a configuration.
+const NOT_IN_FILES: [&str; 12] = [
+    "cell",
+    "class_name",
+    "config",
+    "conv_op",
+    "gain",
+    "newshape",
+    "pool_dimensions",
+    "pool_function",
+    "pool_mode",
+    "rank",
+    "return_runtime",
+    "arguments",
+];
+
+/// Arguments of one class that stand in for others, which are asked for first.
+const ALTERNATIVES: [&str; 4] = ["nb_row", "nb_col", "concat_axis", "dot_axes"];
+
+#[test]
+fn every_argument_of_keras_is_read_or_refused_or_known_to_change_nothing() {
+    let table = include_str!("../../../../tests/fixtures/keras_arguments.json");
+    let table: BTreeMap<String, Vec<String>> = serde_json::from_str(table).unwrap();
+    let (mut open, mut read) = (vec![], 0);
+    for (class, arguments) in &table {
+        let config: Map<String, Value> = least(class).as_object().cloned().unwrap();
+        let fields = Fields::new("layer", class, &config);
+        let mut context = Context::new(&Version::parse("3.15.1").unwrap());
+        match context.simple(&fields) {
+            Ok(_) => {}
+            // A class that is not supported.
+            Err(error) if error.to_string().contains("is not supported") => continue,
+            Err(error) if error.to_string().contains("Python code") => continue,
+            Err(error) => panic!("{class} needs more to be read: {error}"),
+        }
+        context.training_rules(&fields);
+        read += 1;
+        let asked = fields.asked();
+        for name in arguments.iter().filter(|name| (class.as_str(), name.as_str()) != ("Average", "axis")) {
+            let refused =
+                |of: &str| REFUSED.iter().any(|(it, names)| *it == of && names.contains(&name.as_str()));
+            let known = asked.contains(name)
+                || is_ignored(class, name, &Value::Bool(false))
+                || refused("*")
+                || NOT_IN_FILES.contains(&name.as_str())
+                || ALTERNATIVES.contains(&name.as_str())
+                || refused(class);
+            if !known {
+                open.push(format!("{class}.{name}"));
+            }
+        }
+    }
+    assert!(read > 60, "{read} classes");
+    assert!(open.is_empty(), "neither read nor refused nor ignored: {}", open.join(", "));
+}
