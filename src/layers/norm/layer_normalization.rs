@@ -61,7 +61,10 @@ impl LayerNormalizationConfig {
 
 impl Config for LayerNormalizationConfig {
     fn check(&self) -> Checked<()> {
-        Ok(())
+        match self.epsilon {
+            epsilon if epsilon >= 0.0 && epsilon.is_finite() => Ok(()),
+            epsilon => Err(format!("epsilon must be a number from 0, not {epsilon}")),
+        }
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {

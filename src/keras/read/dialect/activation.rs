@@ -95,7 +95,11 @@ impl Context {
                 layer("LeakyReLU", Arguments::new().put("negative_slope", Some(slope)))
             }
             "ReLU" => {
-                let max = number(&["max_value"])?;
+                // An infinite bound is none.
+                let max = fields.any_number(&["max_value"])?.filter(|max| *max != f64::INFINITY);
+                if max.is_some_and(|max| !max.is_finite()) {
+                    number(&["max_value"])?;
+                }
                 let slope = number(&["negative_slope"])?.unwrap_or(0.0);
                 let threshold = number(&["threshold"])?.unwrap_or(0.0);
                 if (max, slope, threshold) == (None, 0.0, 0.0) {
@@ -115,9 +119,18 @@ impl Context {
                 1.0 => Ok(Some(Found::Named("elu"))),
                 alpha => layer("ELU", Arguments::new().put("alpha", Some(alpha))),
             },
-            "Softmax" => match fields.axis(&["axis"])?.unwrap_or(-1) {
-                -1 => Ok(Some(Found::Named("softmax"))),
-                axis => layer("Softmax", Arguments::new().put("axis", Some(axis))),
+            "Softmax" => match fields.raw(&["axis"]) {
+                // TensorFlow's softmax, to which Keras 2 hands it on, takes None for the last axis.
+                Some(Value::Null) if self.major >= 3 && !self.own => Err(fields.error(
+                    "`axis` is None, which in Keras 3 takes all samples of a batch together; give the axes of a sample",
+                )),
+                Some(Value::Array(axes)) if axes.len() != 1 => {
+                    layer("Softmax", Arguments::new().put("axis", Some(fields.need_integers(&["axis"])?)))
+                }
+                _ => match fields.axis(&["axis"])?.unwrap_or(-1) {
+                    -1 => Ok(Some(Found::Named("softmax"))),
+                    axis => layer("Softmax", Arguments::new().put("axis", Some(axis))),
+                },
             },
             _ => Ok(None),
         }

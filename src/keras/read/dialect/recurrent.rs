@@ -73,7 +73,8 @@ impl Context {
         let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
         let empty = json!({});
         let config = value.get("config").filter(|config| config.is_object()).unwrap_or(&empty);
-        let source = Source::new(class, config);
+        let mut source = Source::new(class, config);
+        self.take_policy(class, config, &mut source)?;
         if let Some(custom) = super::custom_class(value) {
             return Err(fields.error(format!(
                 "its cell is of the custom class `{custom}`, whose code is not in the file"
