@@ -150,6 +150,16 @@ fn other_quantised_weights_are_named() {
     says(&read(with_input(conv), "3.5.0").unwrap_err(), &["layer l", "of Dense and Embedding only"]);
 }
 
+/// As they come where the architecture was taken before `quantize`.
+#[test]
+fn quantised_weights_of_another_architecture_are_named() {
+    let path = Path::new(FIXTURES).join("k3_int8.keras");
+    let config = keras::load_config(&path).unwrap();
+    let options = Options { config: Some(config.into()), ..Options::default() };
+    let error = keras::load_with(&path, &options).unwrap_err().to_string();
+    says(&error, &["layer embedding", "quantised to int8"]);
+}
+
 /// Python's words for numbers that JSON does not know are kept, or refused by the argument's name.
 #[test]
 fn infinite_arguments_are_not_dropped() {

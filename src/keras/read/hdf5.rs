@@ -107,6 +107,12 @@ impl Hdf5 {
         self.read_array(path, true)
     }
 
+    /// Whether the array at `path` holds whole numbers of one byte.
+    pub fn is_quantised(&self, path: &str) -> bool {
+        let datatype = found(path, || self.file.dataset(path)?.datatype());
+        matches!(datatype, Ok(Some(Datatype::FixedPoint { size: 1, .. })))
+    }
+
     fn read_array(&self, path: &str, quantised: bool) -> Result<Array> {
         let dataset = found(path, || self.file.dataset(path))?.ok_or_else(|| {
             format!(

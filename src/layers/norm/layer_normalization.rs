@@ -4,7 +4,7 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Axes, Checked, Shape, single};
+use crate::layers::shape::{Axes, Checked, Shape, check_epsilon, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -61,10 +61,7 @@ impl LayerNormalizationConfig {
 
 impl Config for LayerNormalizationConfig {
     fn check(&self) -> Checked<()> {
-        match self.epsilon {
-            epsilon if epsilon >= 0.0 && epsilon.is_finite() => Ok(()),
-            epsilon => Err(format!("epsilon must be a number from 0, not {epsilon}")),
-        }
+        check_epsilon(self.epsilon)
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {

@@ -36,6 +36,11 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
         let children = file.children(&group).map_err(|what| fail(leaf, what))?;
         let scales = usize::from(leaf.quantised.is_some());
         let (held, needed) = (children.len(), leaf.variables.len() + scales);
+        if leaf.quantised.is_none() && file.is_quantised(&format!("{group}/0")) {
+            let what = "its weights in the file are quantised to int8, and the architecture does not say so; give that of \
+                        the quantised model";
+            return Err(fail(leaf, what.into()));
+        }
         if held != needed {
             let what =
                 format!("the file holds {held} variables for it in `{group}`, the model needs {needed}");
