@@ -127,7 +127,7 @@ fn code_and_unknown_layers_are_refused_by_name() {
     says(&layer(unknown), &["ears", "`MelSpectrogram` is a layer of Keras's"]);
     let activation =
         json!({ "class_name": "Dense", "config": { "name": "d", "units": 2, "activation": "mine" } });
-    says(&layer(activation), &["layer d", "`mine`", "supported are"]);
+    says(&layer(activation), &["layer d", "`mine`", "none of Keras's"]);
     let renorm = json!({ "class_name": "BatchNormalization", "config": { "name": "n", "renorm": true } });
     says(&layer(renorm), &["layer n", "renorm"]);
 }

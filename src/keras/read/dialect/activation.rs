@@ -6,6 +6,22 @@ use crate::Result;
 use crate::layers::Activation;
 use serde_json::{Map, Value};
 
+/// Activations of Keras's that may be missing here (`keras/src/activations`).
+const KERAS: [&str; 12] = [
+    "celu",
+    "glu",
+    "hard_shrink",
+    "hard_tanh",
+    "log_sigmoid",
+    "soft_shrink",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "tanh_shrink",
+    "threshold",
+];
+
 /// What stood in the place of an activation.
 pub(super) enum Found {
     /// One of ours, by name.
@@ -75,11 +91,12 @@ impl Context {
         };
         let known = Activation::ALL.iter().find(|known| known.name() == name).copied();
         let activation = known.map_or_else(|| name.parse::<Activation>(), Ok).map_err(|_| {
-            let names: Vec<&str> = Activation::ALL.iter().map(|known| known.name()).collect();
-            fields.error(format!(
-                "its activation `{name}` is not supported; supported are {}",
-                names.join(", ")
-            ))
+            fields.error(match KERAS.contains(&name) {
+                true => format!("its activation `{name}` is one of Keras's that is not supported yet"),
+                false => format!(
+                    "its activation `{name}` is none of Keras's but a function of its author's, which is not in the file"
+                ),
+            })
         })?;
         Ok(Found::Named(activation.name()))
     }

@@ -1,5 +1,6 @@
 //! Recurrent layers and what wraps them.
 
+use super::classes::CLASSES;
 use super::fields::{Arguments, Fields};
 use super::{Context, Layer, Source, canonical, convolution};
 use crate::Result;
@@ -101,9 +102,12 @@ impl Context {
                 return Ok((json, Source { children, ..source }));
             }
             other => {
+                let whose = match CLASSES.binary_search(&other) {
+                    Ok(_) => "is one of Keras's that is not supported",
+                    Err(_) => "is none of Keras's but a custom class, whose code is not in the file",
+                };
                 return Err(fields.error(format!(
-                    "its cell `{other}` is not supported; supported are LSTMCell, GRUCell, SimpleRNNCell and \
-                     StackedRNNCells of these"
+                    "its cell `{other}` {whose}; read are LSTMCell, GRUCell, SimpleRNNCell and StackedRNNCells of these"
                 )));
             }
         };
