@@ -6,9 +6,9 @@ use super::window::Sizes;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_numbers, single};
-use candle_core::{Result, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 
 /// The argument of [`UpSampling`].
@@ -16,11 +16,20 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub struct UpSamplingConfig<const N: usize> {
     /// How often to repeat, along each axis.
+    #[serde(serialize_with = "write_size")]
     pub size: Sizes<N>,
 }
 
+/// Of a single axis Keras takes a number, and no list.
+fn write_size<const N: usize, S: Serializer>(size: &Sizes<N>, serializer: S) -> Result<S::Ok, S::Error> {
+    match size.0.as_slice() {
+        [one] => one.serialize(serializer),
+        several => several.serialize(serializer),
+    }
+}
+
 impl<const N: usize> UpSamplingConfig<N> {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
         check_rank::<N>(xs)?;
         check_numbers(&[xs.dims(), &self.size.0].concat())?;
         let mut ys = xs.contiguous()?;
@@ -49,7 +58,7 @@ impl<const N: usize> Config for UpSamplingConfig<N> {
         MaskRule::Drops
     }
 
-    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> CandleResult<Arc<dyn Layer>> {
         Ok(Arc::new(UpSampling::new(first_shape(inputs), *self, vb)?))
     }
 }
