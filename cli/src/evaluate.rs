@@ -49,7 +49,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             args.model
         );
     }
-    if let Some(named) = reading.tokenizer(checkpoint.config.recipe.vocab_size)? {
+    reading.encoding.set(&mut checkpoint.config.recipe);
+    if let Some(named) = reading.encoding.tokenizer(checkpoint.config.recipe.vocab_size)? {
         checkpoint.tokenizer = Some(named);
     }
     reading.set_threads()?;

@@ -23,6 +23,7 @@ mod recorder;
 mod report;
 mod run_folder;
 mod summary;
+mod tokenizer;
 mod train;
 mod values;
 

@@ -1,11 +1,13 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
-use super::model::{ModelSource, tokenizer};
+use super::model::ModelSource;
 use super::run_folder::{refuse_input, refuse_run};
+use super::tokenizer::Encoding;
 use super::{Outcome, Output, arrays, output, predict_arrays};
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::text::Encoded;
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -28,20 +30,19 @@ pub(super) struct Args {
     text: Vec<String>,
     /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
     /// model's inputs; a .npy; or a .csv of numbers, a sample a line
-    #[arg(long, value_name = "FILE", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer"])]
+    #[arg(long, value_name = "FILE", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
     input: Option<PathBuf>,
     /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
     /// table on standard output]
-    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer"])]
+    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
     output: Option<PathBuf>,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What turns text into ids where the model has no vocabulary: imdb (Keras's words), a tokenizer.json, or a word
-    /// index
-    #[arg(long, value_name = "FILE|imdb")]
-    tokenizer: Option<String>,
-    /// Print one JSON value: a list of {text, probability, label}; of arrays, {y: …} with lists in lists
+    #[command(flatten)]
+    encoding: Encoding,
+    /// Print one JSON value: a list of {text, probability, label, unknown}, the last the share of the text's words that
+    /// the vocabulary does not have (null where there are no words); of arrays, {y: …} with lists in lists
     #[arg(long)]
     json: bool,
 }
@@ -51,6 +52,8 @@ struct Prediction {
     text: String,
     probability: f32,
     label: &'static str,
+    /// The share of words that the vocabulary does not have; none where there are no words.
+    unknown: Option<f32>,
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -73,7 +76,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             predictions.push(prediction);
             return Ok(());
         }
-        let Prediction { text, probability, label } = prediction;
+        let Prediction { text, probability, label, .. } = prediction;
         output.line(format_args!("{label}  {probability:.4}  {}", text.replace(['\n', '\r'], " ")))
     };
     if args.text.is_empty() {
@@ -127,25 +130,39 @@ impl Classifier {
             );
         }
         checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
-        let named = args.tokenizer.as_deref();
-        let named = named.map(|named| tokenizer(named, checkpoint.config.recipe.vocab_size)).transpose()?;
+        args.encoding.set(&mut checkpoint.config.recipe);
+        let named = args.encoding.tokenizer(checkpoint.config.recipe.vocab_size)?;
         checkpoint.tokenizer = named.or(checkpoint.tokenizer.take());
         if checkpoint.tokenizer.is_none() {
             anyhow::bail!(
-                "{model}: has no vocabulary, so it cannot read text; give one with --tokenizer (imdb, or a \
-                 tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
+                "{model}: has no vocabulary, so it cannot read text; give one with --tokenizer (imdb, \
+                 keras:FILE, or a tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
             );
         }
         Ok(Self { checkpoint })
     }
 
     fn predict(&self, text: String) -> anyhow::Result<Prediction> {
-        let probability = self.checkpoint.predict(&[&text])?.first().copied().unwrap_or(f32::NAN);
+        let predicted = self.checkpoint.predict_counted(&[&text])?.pop();
+        let (probability, encoded) = predicted.unwrap_or((f32::NAN, Encoded::default()));
         if !probability.is_finite() {
             anyhow::bail!("the model gives no number for {text:?}: are its weights finite?");
         }
         // Strictly above one half, as Keras counts accuracy.
         let label = if probability > 0.5 { "positive" } else { "negative" };
-        Ok(Prediction { text, probability, label })
+        note_unknown(&text, &encoded);
+        Ok(Prediction { text, probability, label, unknown: encoded.unknown_share() })
     }
+}
+
+/// Says so where the answer has nothing to do with the text.
+fn note_unknown(text: &str, encoded: &Encoded) {
+    let what = match encoded.words {
+        0 => "has no words",
+        words if encoded.unknown == words => "has no word that the vocabulary knows",
+        _ => return,
+    };
+    let shown: String = text.chars().take(40).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    output::message(&format!("note: {:?} {what}: the answer says nothing about it", shown + more));
 }

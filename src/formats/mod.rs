@@ -10,6 +10,7 @@ mod format;
 mod npy;
 pub(crate) mod npz;
 pub(crate) mod pickle;
+pub(crate) mod python;
 pub(crate) mod safetensors;
 mod table;
 
