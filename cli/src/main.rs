@@ -17,6 +17,8 @@ mod output;
 mod plot;
 mod predict;
 mod predict_arrays;
+mod predict_texts;
+mod prediction;
 mod progress;
 mod reading;
 mod recorder;

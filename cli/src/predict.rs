@@ -1,15 +1,14 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
 use super::model::ModelSource;
+use super::prediction::{Prediction, note_unknown, read_lines};
 use super::run_folder::{refuse_input, refuse_run};
 use super::tokenizer::Encoding;
-use super::{Outcome, Output, arrays, output, predict_arrays};
+use super::{Outcome, Output, arrays, predict_arrays, predict_texts};
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
 use candle_recurrent::text::Encoded;
-use serde::Serialize;
-use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 /// Classify text from the command line or standard input, or run arrays through any model (--input)
@@ -47,13 +46,17 @@ pub(super) struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Prediction {
-    text: String,
-    probability: f32,
-    label: &'static str,
-    /// The share of words that the vocabulary does not have; none where there are no words.
-    unknown: Option<f32>,
+impl Args {
+    /// Each of the texts, or each line of standard input.
+    fn each_text(&self, act: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        if self.text.is_empty() {
+            return read_lines(act);
+        }
+        if let Some(index) = self.text.iter().position(|text| text.trim().is_empty()) {
+            anyhow::bail!("TEXT {} of {}: is empty", index + 1, self.text.len());
+        }
+        self.text.iter().try_for_each(|text| act(text.clone()))
+    }
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -66,6 +69,17 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if let Some(input) = &args.input {
         return predict_arrays::run(&checkpoint, input, args.output.as_deref(), args.json, output);
     }
+    if checkpoint.config.model.reads_text() {
+        if let Some(option) = args.encoding.given() {
+            anyhow::bail!("{}: turns text into ids itself; leave {option} out", args.model);
+        }
+        let mut texts = vec![];
+        args.each_text(&mut |text| {
+            texts.push(text);
+            Ok(())
+        })?;
+        return predict_texts::run(&args.model, &checkpoint, texts, args.json, output);
+    }
     let classifier = Classifier::new(args, checkpoint)?;
     let mut predictions = Vec::new();
     let mut count = 0;
@@ -76,17 +90,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             predictions.push(prediction);
             return Ok(());
         }
-        let Prediction { text, probability, label, .. } = prediction;
-        output.line(format_args!("{label}  {probability:.4}  {}", text.replace(['\n', '\r'], " ")))
+        prediction.print(output)
     };
-    if args.text.is_empty() {
-        read_lines(&mut classify)?;
-    } else {
-        if let Some(index) = args.text.iter().position(|text| text.trim().is_empty()) {
-            anyhow::bail!("TEXT {} of {}: is empty", index + 1, args.text.len());
-        }
-        args.text.iter().try_for_each(|text| classify(text.clone()))?;
-    }
+    args.each_text(&mut classify)?;
     if count == 0 {
         anyhow::bail!("no text: give it as TEXT, or as lines on standard input");
     }
@@ -94,27 +100,6 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.json(&predictions)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Each line of standard input that is not blank.
-fn read_lines(classify: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        output::message("type a text a line; Ctrl-D ends");
-    }
-    for (number, line) in stdin.lock().split(b'\n').enumerate() {
-        let line = line.context("standard input cannot be read")?;
-        let Ok(line) = String::from_utf8(line) else {
-            anyhow::bail!("standard input, line {}: is not UTF-8 text; convert the file first", number + 1);
-        };
-        // Windows's editors put a byte order mark first.
-        let line = if number == 0 { line.trim_start_matches('\u{feff}') } else { &line };
-        let line = line.trim_end_matches('\r');
-        if !line.trim().is_empty() {
-            classify(line.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 struct Classifier {
@@ -148,21 +133,7 @@ impl Classifier {
         if !probability.is_finite() {
             anyhow::bail!("the model gives no number for {text:?}: are its weights finite?");
         }
-        // Strictly above one half, as Keras counts accuracy.
-        let label = if probability > 0.5 { "positive" } else { "negative" };
-        note_unknown(&text, &encoded);
-        Ok(Prediction { text, probability, label, unknown: encoded.unknown_share() })
+        note_unknown(&text, encoded.words, encoded.unknown);
+        Ok(Prediction::new(text, probability, encoded.unknown_share()))
     }
-}
-
-/// Says so where the answer has nothing to do with the text.
-fn note_unknown(text: &str, encoded: &Encoded) {
-    let what = match encoded.words {
-        0 => "has no words",
-        words if encoded.unknown == words => "has no word that the vocabulary knows",
-        _ => return,
-    };
-    let shown: String = text.chars().take(40).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    output::message(&format!("note: {:?} {what}: the answer says nothing about it", shown + more));
 }

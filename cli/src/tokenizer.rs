@@ -29,6 +29,16 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
+    /// The first of the options that is there.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.tokenizer.is_some(), "--tokenizer"),
+            (self.padding.is_some(), "--padding"),
+            (self.truncating.is_some(), "--truncating"),
+        ];
+        options.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+
     /// Puts what was asked for into a recipe.
     pub(super) fn set(&self, recipe: &mut Recipe) {
         recipe.padding = self.padding.unwrap_or(recipe.padding);

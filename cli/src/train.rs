@@ -120,6 +120,11 @@ impl Settings {
     /// The model's own configuration with the command line's changes, and the weights that it brings.
     fn start(&self, model: &str, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
         let (mut config, weights) = self.args.reading.model(model)?.start(device)?;
+        if config.model.reads_text() {
+            anyhow::bail!(
+                "{model}: turns text into ids itself, and train gives ids; such a model is not trained on"
+            );
+        }
         if config.model.vocab_size().is_none() {
             anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
         }

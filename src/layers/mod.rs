@@ -9,6 +9,7 @@
 //! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
 //! | core | [`Embedding`], [`Dense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
 //! | attention | [`Attention`] |
+//! | before the numbers | [`TextVectorization`], [`StringLookup`], [`IntegerLookup`], [`Hashing`], [`Normalization`], [`Discretization`], [`CategoryEncoding`] |
 //! | convolution, pooling | [`Conv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
 //! | normalisation | [`BatchNormalization`], [`LayerNormalization`] |
 //! | regularisation | [`Dropout`], [`SpatialDropout1d`], [`GaussianNoise`] |
@@ -57,6 +58,7 @@ mod masks;
 mod merge;
 mod named;
 mod norm;
+mod preprocessing;
 mod registry;
 mod regularization;
 mod regularizer;
@@ -64,6 +66,7 @@ mod rnn;
 mod rules;
 mod shape;
 mod table;
+mod texts;
 mod token_squares;
 mod wrap;
 
@@ -87,6 +90,7 @@ pub use masks::{MaskJoin, MaskRule};
 pub use merge::*;
 pub use named::Named;
 pub use norm::*;
+pub use preprocessing::*;
 pub use registry::{BidirectionalConfig, Class, LayerConfig, ModelConfig, TimeDistributedConfig};
 pub use regularization::*;
 pub use regularizer::{OrthogonalMode, Regularizer};
@@ -99,5 +103,6 @@ pub use rules::TrainingRules;
 pub(crate) use shape::show;
 pub use shape::{Axes, Checked, Shape};
 pub use table::{Rows, Table};
+pub use texts::Texts;
 pub(crate) use token_squares::TokenSquares;
 pub use wrap::{Bidirectional, MergeMode, TimeDistributed};

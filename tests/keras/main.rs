@@ -6,5 +6,6 @@ mod fixtures;
 mod hostile;
 mod refusals;
 mod support;
+mod texts;
 mod trained;
 mod wild;

@@ -2,7 +2,7 @@
 
 use super::super::array::Array;
 use super::super::hdf5::Hdf5;
-use super::{Leaf, TopLayer, check};
+use super::{Leaf, TopLayer, check, is_count, no_count};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,10 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
             return Err(fail(leaf, what));
         }
         for (index, (name, shape)) in leaf.variables.iter().enumerate() {
-            let array = file.array(&format!("{group}/{index}")).map_err(|what| fail(leaf, what))?;
+            let array = match is_count(name) {
+                true => no_count(),
+                false => file.array(&format!("{group}/{index}")).map_err(|what| fail(leaf, what))?,
+            };
             let (name, array) = check(name, shape, array)?;
             arrays.insert(name, array);
         }

@@ -16,6 +16,7 @@ mod ignored;
 mod layers;
 mod masks;
 mod merge;
+mod preprocessing;
 mod recurrent;
 mod rules;
 mod sequential;
