@@ -158,6 +158,16 @@ def layer_cases(k):
     for mode in ["int", "one_hot", "multi_hot", "count"]:
         case(L.Discretization(bin_boundaries=[-1.0, 0.0, 1.5], output_mode=mode), floats, "float32")
     case(L.Discretization(bin_boundaries=[0.1, 0.3], output_mode="one_hot"), [[0.1], [0.3], [0.2]], "float32")
+    block = np.arange(24, dtype="float32").reshape(2, 4, 3) / 7 - 1
+    for invert in [False, True]:
+        for arguments in [
+            {"mean": 3.0, "variance": 2.0}, {"axis": None, "mean": 3.0, "variance": 2.0},
+            {"mean": [1.0, -2.0, 0.5], "variance": [4.0, 0.0, 0.25]}, {"axis": 1, "mean": [1.0, 2.0, 3.0, 4.0], "variance": [1.0] * 4},
+            {"axis": (1, 2), "mean": [1.0, -2.0, 0.5], "variance": [4.0, 0.5, 0.25]},
+            {"axis": (2, 1), "mean": [[i + j for j in range(3)] for i in range(4)], "variance": [[1.0 + i * j for j in range(3)] for i in range(4)]},
+            {"axis": (1,), "mean": [2.0], "variance": [4.0]},
+        ]:  # fmt: skip
+            case(L.Normalization(invert=invert, **arguments), block, "float32")
     ids = [[0, 1, 1], [3, 2, 3], [0, 0, 4]]
     for mode in ["one_hot", "multi_hot", "count"]:
         case(L.CategoryEncoding(5, output_mode=mode), ids, "int64")
@@ -185,6 +195,19 @@ def classifier(k, learnt, **arguments):
     else:
         words = L.TextVectorization(vocabulary=WORDS, **arguments)
     return words
+
+
+def scaled(k):
+    """Normalisations that were adapted, over one axis, two and none, there and back."""
+    L = k.layers
+    rng = np.random.default_rng(9)
+    rows = rng.normal(1.0, 2.0, size=(6, 12)).astype("float32")
+    block = rows.reshape(6, 4, 3)
+    layers = [L.Normalization(axis=axis, invert=invert) for axis, invert in
+              [((1, 2), False), (-1, True), (None, False), (1, True)]]  # fmt: skip
+    for layer in layers:
+        layer.adapt(block)
+    return k.Sequential([k.Input((12,)), L.Reshape((4, 3)), *layers, L.GRU(3), L.Dense(2)]), [rows.tolist()]
 
 
 def models(k):
@@ -232,6 +255,7 @@ def models(k):
         yield f"{mode}_listed", lambda mode=mode: counted(False, mode)
     yield "several", several
     yield "nested", nested
+    yield "scaled", lambda: scaled(k)
 
 
 def write_models(library, prefix):
@@ -249,7 +273,7 @@ def write_models(library, prefix):
         answers[file] = {"given": given, "shape": list(answer.shape), "output": answer.ravel().tolist()}
         model.save(OUT / f"{file}.keras")
         # Of the old form there is nothing else that holds what was learnt.
-        if name in ("listed", "tf_idf_listed") or name == "adapted" and prefix == "k3":
+        if name in ("listed", "tf_idf_listed", "scaled") or name == "adapted" and prefix == "k3":
             model.save(OUT / f"{file}.h5")
         print("wrote", file)
     return answers

@@ -52,8 +52,8 @@ pub(super) struct Arguments<'a, T> {
 
 const MISSING: &str = "its vocabulary is missing";
 
-/// The most indices for unknown tokens; more are a mistake.
-const MOST_OOV: usize = 1 << 24;
+/// The most tokens, and indices for unknown ones; more are a mistake.
+const MOST: usize = 1 << 24;
 
 impl<'a, T: Token> Arguments<'a, T> {
     /// The index of the first unknown token.
@@ -86,11 +86,14 @@ impl<'a, T: Token> Arguments<'a, T> {
 
     /// Checks the arguments.
     pub fn check(&self) -> Checked<()> {
-        if self.num_oov_indices > MOST_OOV {
-            return Err(format!("num_oov_indices must be at most {MOST_OOV}"));
+        if self.num_oov_indices > MOST {
+            return Err(format!("num_oov_indices must be at most {MOST}"));
         }
         if self.max_tokens.is_some_and(|most| most <= 1) {
             return Err("max_tokens must be more than 1".into());
+        }
+        if self.max_tokens.is_some_and(|most| most > MOST) {
+            return Err(format!("max_tokens must be at most {MOST}"));
         }
         if self.pad_to_max_tokens && self.max_tokens.is_none() {
             return Err("pad_to_max_tokens needs max_tokens".into());

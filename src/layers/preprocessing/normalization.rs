@@ -33,28 +33,46 @@ pub struct NormalizationConfig {
 
 /// A number, or lists of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a number or a list of numbers")]
+#[serde(untagged, expecting = "expected a number or lists of numbers, no more than three in each other")]
 pub enum Numbers {
     /// A number.
     One(f64),
-    /// A list.
-    Many(Vec<Numbers>),
+    /// One for each place of an axis.
+    Axis(Vec<f64>),
+    /// One for each place of two axes.
+    Axes2(Vec<Vec<f64>>),
+    /// One for each place of three axes.
+    Axes3(Vec<Vec<Vec<f64>>>),
 }
 
 impl Numbers {
     /// The shape of the lists; none where they are not of one length.
     fn shape(&self) -> Option<Vec<usize>> {
-        let Self::Many(list) = self else { return Some(vec![]) };
-        let mut inner = list.iter().map(Self::shape);
-        let first = inner.next()??;
-        inner.all(|shape| shape.as_ref() == Some(&first)).then(|| [vec![list.len()], first].concat())
+        let width = |rows: &[Vec<f64>]| {
+            let width = rows.first()?.len();
+            rows.iter().all(|row| row.len() == width).then_some(width)
+        };
+        Some(match self {
+            Self::One(_) => vec![],
+            Self::Axis(list) => vec![list.len()],
+            Self::Axes2(rows) => vec![rows.len(), width(rows)?],
+            Self::Axes3(tables) => {
+                let first = tables.first()?;
+                let (height, inner) = (first.len(), width(first)?);
+                let fits = |table: &Vec<Vec<f64>>| table.len() == height && width(table) == Some(inner);
+                tables.iter().all(fits).then(|| vec![tables.len(), height, inner])?
+            }
+        })
     }
 
-    fn collect(&self, values: &mut Vec<f32>) {
-        match self {
-            Self::One(value) => values.push(*value as f32),
-            Self::Many(list) => list.iter().for_each(|inner| inner.collect(values)),
-        }
+    fn flat(&self) -> Vec<f32> {
+        let all: Vec<f64> = match self {
+            Self::One(value) => vec![*value],
+            Self::Axis(list) => list.clone(),
+            Self::Axes2(rows) => rows.concat(),
+            Self::Axes3(tables) => tables.concat().concat(),
+        };
+        all.into_iter().map(|value| value as f32).collect()
     }
 }
 
@@ -112,9 +130,7 @@ impl NormalizationConfig {
             }
             spread[axis] = length;
         }
-        let mut flat = vec![];
-        values.collect(&mut flat);
-        Ok((flat, spread))
+        Ok((values.flat(), spread))
     }
 }
 
