@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, CuDNNGRU, \
     TimeDistributed, Dense, Conv1D to Conv3D, the poolings, paddings, croppings and upsamplings, BatchNormalization, \
     LayerNormalization, Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, \
-    TextVectorization, StringLookup, IntegerLookup, Hashing, Normalization, Discretization, CategoryEncoding, Reshape, Permute, RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, \
-    Dot, Sequential and functional models";
+    Reshape, Permute, RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, \
+    Dot, TextVectorization, StringLookup, IntegerLookup, Hashing, Normalization, Discretization, CategoryEncoding, Sequential and functional models";
 
 /// The arguments of one layer.
 pub(super) struct Fields<'a> {
