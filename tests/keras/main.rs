@@ -7,5 +7,6 @@ mod hostile;
 mod named;
 mod refusals;
 mod support;
+mod texts;
 mod trained;
 mod wild;
