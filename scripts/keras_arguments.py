@@ -1,9 +1,9 @@
 """The arguments that each layer of Keras has had, in every version given, as tests/fixtures/keras_arguments.json.
 
-    python scripts/keras_arguments.py FOLDER...
+    python scripts/keras_arguments.py MAJOR:FOLDER...
 
 Each FOLDER is an unpacked source of Keras (`pip download --no-deps keras==2.3.1`, unpacked), the installed `keras`, or
-`tf_keras`. Nothing of them is executed: their classes are read as text. What counts is what `get_config` writes, for that is
+`tf_keras`; MAJOR says which Keras it is: 1, 2 (tf.keras too) or 3. Nothing of them is executed: their classes are read as text. What counts is what `get_config` writes, for that is
 what stands in files, and what `__init__` names.
 """
 
@@ -14,12 +14,16 @@ from pathlib import Path
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "keras_arguments.json"
 
+# Where other things have the names of layers: an initialiser `Identity`, a metric `Average`.
+OTHERS = {"applications", "backend", "callbacks", "constraints", "initializers", "losses", "metrics", "ops", "optimizers",
+          "optimizer_v1", "random", "regularizers", "saving", "testing"}  # fmt: skip
+
 
 def classes(folder: Path):
     """Every class by name: its bases, and the arguments it names itself."""
     found = {}
     for path in sorted(folder.rglob("*.py")):
-        if path.name.endswith("_test.py") or "applications" in path.parts:
+        if path.name.endswith("_test.py") or OTHERS & {path.stem, *path.relative_to(folder).parts}:
             continue
         try:
             tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
@@ -83,11 +87,17 @@ def is_layer(name, found, seen=()):
 def main(folders):
     everything = {}
     for folder in folders:
+        major, _, folder = folder.partition(":")
         found = classes(Path(folder))
         for name, (_, _, in_layers) in found.items():
             if in_layers and not name.startswith("_") and (is_layer(name, found) or name.endswith(("Cell", "Cells"))):
-                everything.setdefault(name, set()).update(inherited(name, found))
-    table = {name: sorted(everything[name]) for name in sorted(everything)}
+                known = everything.setdefault(name, {})
+                for argument in inherited(name, found):
+                    known.setdefault(argument, set()).add(major)
+    table = {
+        name: {argument: "".join(sorted(majors)) for argument, majors in sorted(everything[name].items())}
+        for name in sorted(everything)
+    }
     OUT.write_text(json.dumps(table, indent=0) + "\n")
     print(f"{len(table)} classes, {sum(map(len, table.values()))} arguments in {OUT.name}")
 

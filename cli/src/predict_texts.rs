@@ -27,7 +27,8 @@ pub(super) fn run(
         bail!("no text: give it as TEXT, or as lines on standard input");
     }
     let counts = unknown(model, &texts)?;
-    let outputs = predict_arrays::forward(&checkpoint.model, &[Texts::column(texts.iter().cloned()).into()], None)?;
+    let outputs =
+        predict_arrays::forward(&checkpoint.model, &[Texts::column(texts.iter().cloned()).into()], None)?;
     let (Ok(()), Some(first)) = (model.check_binary_classifier(), outputs.first()) else {
         return predict_arrays::show(&outputs, None, as_json, output);
     };

@@ -194,7 +194,11 @@ fn words_come_from_the_file_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("model.json");
     let layer = |class: &str, config: Value| {
-        let input = json!({ "class_name": "InputLayer", "config": { "name": "x", "batch_shape": [null, 1], "dtype": "string" } });
+        let dtype = match class {
+            "TextVectorization" | "StringLookup" | "Hashing" => "string",
+            _ => "float32",
+        };
+        let input = json!({ "class_name": "InputLayer", "config": { "name": "x", "batch_shape": [null, 1], "dtype": dtype } });
         let layer = json!({ "class_name": class, "config": config });
         let model =
             json!({ "class_name": "Sequential", "config": { "name": "m", "layers": [input, layer] } });

@@ -82,39 +82,101 @@ const NOT_IN_FILES: [&str; 12] = [
 /// Arguments of one class that stand in for others, which are asked for first.
 const ALTERNATIVES: [&str; 4] = ["nb_row", "nb_col", "concat_axis", "dot_axes"];
 
-#[test]
-fn every_argument_of_keras_is_read_or_refused_or_known_to_change_nothing() {
+/// Class by class, what becomes of each argument.
+struct Row {
+    class: String,
+    /// The class of this crate.
+    here: &'static str,
+    /// The versions of Keras that have had the class.
+    majors: String,
+    read: Vec<String>,
+    refused: Vec<String>,
+    /// What is in none of the lists.
+    open: Vec<String>,
+}
+
+fn rows() -> Vec<Row> {
     let table = include_str!("../../../../tests/fixtures/keras_arguments.json");
-    let table: BTreeMap<String, Vec<String>> = serde_json::from_str(table).unwrap();
-    let (mut open, mut read) = (vec![], 0);
+    let table: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(table).unwrap();
+    let mut rows = vec![];
     for (class, arguments) in &table {
         let config: Map<String, Value> = least(class).as_object().cloned().unwrap();
         let fields = Fields::new("layer", class, &config);
         let mut context = Context::new(&Version::parse("3.15.1").unwrap());
-        match context.simple(&fields) {
-            Ok(_) => {}
-            // A class that is not supported.
-            Err(error) if error.to_string().contains("is not supported") => continue,
-            Err(error) if error.to_string().contains("Python code") => continue,
-            Err(error) => panic!("{class} needs more to be read: {error}"),
-        }
+        let here = match context.simple(&fields) {
+            Ok(layer) => layer.class,
+            Err(error) => {
+                let what = error.to_string();
+                let refused = ["not supported", "Python code", "no layer of Keras", "not here"];
+                assert!(refused.iter().any(|it| what.contains(it)), "{class} needs more to be read: {what}");
+                continue;
+            }
+        };
         context.training_rules(&fields);
-        read += 1;
         let asked = fields.asked();
-        for name in arguments.iter().filter(|name| (class.as_str(), name.as_str()) != ("Average", "axis")) {
+        let majors = arguments.get("name").cloned().unwrap_or_default();
+        let mut row = Row {
+            class: class.clone(),
+            here,
+            majors: majors.clone(),
+            read: vec![],
+            refused: vec![],
+            open: vec![],
+        };
+        for (name, of) in arguments {
             let refused =
                 |of: &str| REFUSED.iter().any(|(it, names)| *it == of && names.contains(&name.as_str()));
-            let known = asked.contains(name)
-                || is_ignored(class, name, &Value::Bool(false))
-                || refused("*")
-                || NOT_IN_FILES.contains(&name.as_str())
-                || ALTERNATIVES.contains(&name.as_str())
-                || refused(class);
-            if !known {
-                open.push(format!("{class}.{name}"));
+            // Those of a version say so.
+            let shown = if *of == majors { format!("`{name}`") } else { format!("`{name}` ({of})") };
+            if refused("*") || refused(class) {
+                row.refused.push(shown);
+            } else if is_ignored(class, name, &Value::Bool(false)) || NOT_IN_FILES.contains(&name.as_str()) {
+            } else if asked.contains(name) || ALTERNATIVES.contains(&name.as_str()) {
+                row.read.push(shown);
+            } else {
+                row.open.push(format!("{class}.{name}"));
             }
         }
+        rows.push(row);
     }
-    assert!(read > 60, "{read} classes");
+    rows
+}
+
+#[test]
+fn every_argument_of_keras_is_read_or_refused_or_known_to_change_nothing() {
+    let rows = rows();
+    assert!(rows.len() > 60, "{} classes", rows.len());
+    let open: Vec<String> = rows.into_iter().flat_map(|row| row.open).collect();
     assert!(open.is_empty(), "neither read nor refused nor ignored: {}", open.join(", "));
+}
+
+/// `docs/coverage.md` is what the code does. `CANDLE_RECURRENT_WRITE=1` writes it.
+#[test]
+fn the_table_of_coverage_is_up_to_date() {
+    let versions = |majors: &str| majors.chars().map(String::from).collect::<Vec<_>>().join(", ");
+    let of_all = |name: &str| name == "`trainable`" || name == "`activity_regularizer`";
+    let list = |names: &[String]| {
+        let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !of_all(name)).collect();
+        names.join(", ")
+    };
+    let mut text = String::from(include_str!("coverage_head.md"));
+    let quoted: Vec<String> = super::ignored::EVERYWHERE.iter().map(|name| format!("`{name}`")).collect();
+    text = text.replace("{IGNORED}", &quoted.join(", "));
+    for row in rows() {
+        let named: Vec<String> = row.refused.iter().filter(|name| !name.starts_with("`_")).cloned().collect();
+        text += &format!(
+            "| {} | {} | {} | {} | {} |\n",
+            row.class,
+            versions(&row.majors),
+            row.here,
+            list(&row.read),
+            named.join(", ")
+        );
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/coverage.md");
+    if std::env::var_os("CANDLE_RECURRENT_WRITE").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == text, "docs/coverage.md is stale: run this test with CANDLE_RECURRENT_WRITE=1");
 }

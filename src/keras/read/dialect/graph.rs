@@ -103,7 +103,7 @@ impl Context {
                 .ok_or_else(|| Error::layer(name, format!("its `{key}` cannot be understood")))?;
             references.into_iter().map(|reference| known.end(reference)).collect::<Result<Vec<_>>>()
         };
-        ids::mark(&mut layers);
+        ids::mark(&mut layers)?;
         let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
         Ok((
             json!({ "name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs }),

@@ -1,10 +1,11 @@
 //! Which inputs hold ids: Keras lets an Embedding read floats, and its files say `float32` of most such inputs.
 
+use crate::{Error, Result};
 use serde_json::Value;
 use std::collections::HashMap;
 
 /// Sets the `dtype` of each InputLayer of a graph by who reads it.
-pub(super) fn mark(layers: &mut [Value]) {
+pub(super) fn mark(layers: &mut [Value]) -> Result<()> {
     let mut read: HashMap<String, &'static str> = HashMap::new();
     for layer in layers.iter() {
         let calls = layer["inbound_nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -22,16 +23,27 @@ pub(super) fn mark(layers: &mut [Value]) {
     }
     for layer in layers.iter_mut().filter(|layer| layer["class_name"] == "InputLayer") {
         let dtype = layer["config"]["name"].as_str().and_then(|name| read.get(name).copied());
-        set(layer, dtype);
+        set(layer, dtype)?;
     }
+    Ok(())
 }
 
 /// Sets the `dtype` of an InputLayer that is read as this, unless the file says that it takes texts.
-pub(super) fn set(input: &mut Value, read_as: Option<&'static str>) {
+///
+/// # Errors
+/// Texts that are read as numbers.
+pub(super) fn set(input: &mut Value, read_as: Option<&'static str>) -> Result<()> {
+    let name = input["config"]["name"].as_str().unwrap_or_default().to_string();
     let dtype = &mut input["config"]["dtype"];
-    if *dtype != "string" {
-        *dtype = read_as.unwrap_or("float32").into();
+    match (*dtype == "string", read_as) {
+        (false, read_as) => *dtype = read_as.unwrap_or("float32").into(),
+        (true, Some("string" | "int64")) => {}
+        (true, _) => {
+            let what = "takes texts (dtype `string`), but what reads it takes numbers";
+            return Err(Error::layer(name, what));
+        }
     }
+    Ok(())
 }
 
 /// As what a canonical layer reads its input number `place`, if not as floats.

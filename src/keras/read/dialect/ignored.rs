@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Of every class.
-const EVERYWHERE: [&str; 26] = [
+pub(super) const EVERYWHERE: [&str; 26] = [
     // What the model around it says as well.
     "name",
     "dtype",

@@ -261,6 +261,9 @@ impl Context {
         let fields = Fields::new(name, class, config.as_object().unwrap_or(&empty));
         let mut layer = self.simple(&fields)?;
         self.take_policy(class, config, &mut layer.source)?;
+        if layer.source.quantised.is_some() {
+            fields.get(&["quantization_config"]);
+        }
         layer.config["name"] = name.into();
         let rules = self.training_rules(&fields);
         if let Some(config) = layer.config.as_object_mut() {

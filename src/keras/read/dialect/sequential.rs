@@ -56,7 +56,7 @@ impl Context {
         if let [input, second, ..] = layers.as_mut_slice()
             && input["class_name"] == "InputLayer"
         {
-            ids::set(input, ids::read_as(second, 0));
+            ids::set(input, ids::read_as(second, 0))?;
         }
         Ok((json!({ "name": name, "layers": layers }), sources))
     }
