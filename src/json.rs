@@ -302,9 +302,10 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        let is_object = self.0.is_object();
-        self.deserialize_any(visitor)
-            .map_err(|wrong| if is_object { wrong } else { wrong.expecting("an object") })
+        match self.0 {
+            Value::Object(_) => self.deserialize_any(visitor),
+            other => Err(<Wrong as de::Error>::invalid_type(kind(other), &visitor).expecting("an object")),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -337,7 +338,9 @@ impl<'de> Deserializer<'de> for Node<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        self.deserialize_map(visitor)
+        let is_object = self.0.is_object();
+        self.deserialize_any(visitor)
+            .map_err(|wrong| if is_object { wrong } else { wrong.expecting("an object") })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
