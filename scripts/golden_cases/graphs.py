@@ -5,21 +5,26 @@ the outputs, `dy0, …` a gradient from above for each, `dx0, …` the gradients
 name and `d_NAME` its gradient, and in training `after.NAME` for what the pass moved.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from . import agree, generator, write
+from .noise import own_noise
 
 layers = keras.layers
 
 # What a config holds that changes no number here.
 DROPPED = {
     "trainable", "dtype", "seed", "unroll", "implementation", "data_format", "activity_regularizer", "sparse", "ragged",
-    "optional", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "noise_shape", "quantization_config",
+    "optional", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "quantization_config",
     "lora_rank", "lora_alpha", "weights", "build_config", "embeddings_initializer", "input_length", "batch_input_shape",
-    "interpolation",
-}  # fmt: skip
+}
+
+# And what changes none as long as it has its default.
+DEFAULTS = {"noise_shape": None, "interpolation": "nearest"}  # fmt: skip
 
 
 def canonical_config(config):
@@ -28,7 +33,7 @@ def canonical_config(config):
     for key, value in config.items():
         if key in DROPPED or key.endswith(("_initializer", "_regularizer", "_constraint")):
             continue
-        if key == "zero_output_for_mask" and not value:
+        if key == "zero_output_for_mask" and not value or key in DEFAULTS and value == DEFAULTS[key]:
             continue
         if isinstance(value, dict) and "class_name" in value and "config" in value:
             value = canonical_layer(value)
@@ -126,10 +131,11 @@ def names_of(layer, prefix):
     return found
 
 
-def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, double=True):
+def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, double=True, noise=None):
     """`make(dtype)` gives a Keras model; its inputs of an integer type are ids below `ids`, half of them padding.
 
-    Without `double` it is not computed again in float64: for what TensorFlow has in float32 only."""
+    Without `double` it is not computed again in float64: for what TensorFlow has in float32 only. `noise` names the layer
+    that draws."""
     rng = generator(name)
 
     def run(dtype, given):
@@ -163,7 +169,7 @@ def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, d
             inputs.append(tf.constant(value.astype(np.int32) if "int" in tensor.dtype else value.astype(dtype)))
         floats = {f"dx{i}": x for i, x in enumerate(inputs) if x.dtype.is_floating}
         trained = {key: v for key, v in weights.items() if "moving_" not in key}
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, own_noise(noise) if noise else contextlib.nullcontext():
             tape.watch(list(floats.values()))
             outputs = model(inputs if len(inputs) > 1 else inputs[0], training=training)
             outputs = tf.nest.flatten(outputs)
@@ -311,6 +317,17 @@ def graph_cases():
         "default": {}, "axes": {"axis": [1, 2]}, "bare": {"center": False, "scale": False, "epsilon": 0.01},
     }.items():  # fmt: skip
         one(f"layer_norm_{suffix}", (4, 3), lambda dtype, o=options: layers.LayerNormalization(dtype=dtype, name="n", **o))
+    for suffix, shape, options in [
+        ("default", (3, 32), {}), ("groups", (4, 6), {"groups": 3}), ("each", (3, 2, 4), {"groups": -1}),
+        ("axis", (4, 3, 2), {"groups": 2, "axis": 1}), ("axis_from_end", (3, 4, 2), {"groups": 2, "axis": -2}),
+        ("bare", (4, 6), {"groups": 2, "center": False, "scale": False, "epsilon": 0.05}),
+        ("scale", (6,), {"groups": 1, "center": False}), ("center", (4, 6), {"groups": 6, "scale": False}),
+    ]:  # fmt: skip
+        one(f"group_norm_{suffix}", shape, lambda dtype, o=options: layers.GroupNormalization(dtype=dtype, name="n", **o),
+            masked=suffix == "groups")  # fmt: skip
+    for suffix, options in {"default": {}, "axis": {"axis": 1}, "axes": {"axis": [1, 2]}}.items():
+        one(f"unit_norm_{suffix}", (4, 3), lambda dtype, o=options: layers.UnitNormalization(dtype=dtype, name="n", **o),
+            masked=suffix == "default")  # fmt: skip
 
     # Activations as layers.
     one("activation", (4, 3), lambda dtype: layers.Activation("tanh", dtype=dtype, name="a"), masked=True)
@@ -382,6 +399,23 @@ def graph_cases():
     one("noise", (5, 3), lambda dtype: keras.Sequential([
         layers.SpatialDropout1D(0.4, dtype=dtype, name="d"), layers.GaussianNoise(0.3, dtype=dtype, name="g"),
         layers.Dropout(0.2, dtype=dtype, name="e")], name="nested"), masked=True)  # fmt: skip
+    one("noises", (5, 3), lambda dtype: lambda x: layers.AlphaDropout(0.4, dtype=dtype, name="a")(
+        layers.GaussianDropout(0.3, dtype=dtype, name="g")(
+            layers.Dropout(0.2, noise_shape=(None, 1, 3), dtype=dtype, name="d")(x))), masked=True)  # fmt: skip
+    for suffix, make in {
+        "dropout": lambda dtype: layers.Dropout(0.3, dtype=dtype, name="n"),
+        "dropout_shape": lambda dtype: layers.Dropout(0.4, noise_shape=(None, 1, 3), dtype=dtype, name="n"),
+        "dropout_short_shape": lambda dtype: layers.Dropout(0.4, noise_shape=(5, 1), dtype=dtype, name="n"),
+        "gaussian_dropout": lambda dtype: layers.GaussianDropout(0.3, dtype=dtype, name="n"),
+        "alpha_dropout": lambda dtype: layers.AlphaDropout(0.3, dtype=dtype, name="n"),
+        "alpha_dropout_shape": lambda dtype: layers.AlphaDropout(0.4, noise_shape=(None, 5, 1), dtype=dtype, name="n"),
+        "gaussian_noise": lambda dtype: layers.GaussianNoise(0.3, dtype=dtype, name="n"),
+        "spatial_dropout1d": lambda dtype: layers.SpatialDropout1D(0.4, dtype=dtype, name="n"),
+    }.items():  # fmt: skip
+        one(f"{suffix}_training", (5, 3), make, training=True, noise="n")
+    for axes, shape in [(2, (3, 2, 4)), (3, (2, 3, 2, 3))]:
+        one(f"spatial_dropout{axes}d_training", shape, lambda dtype, a=axes: getattr(
+            layers, f"SpatialDropout{a}D")(0.4, dtype=dtype, name="n"), training=True, noise="n")  # fmt: skip
 
     # Merging.
     def two(name, make, shapes=((4, 3), (4, 3)), masked=False):

@@ -10,8 +10,8 @@
 //! | core | [`Embedding`], [`Dense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
 //! | attention | [`Attention`] |
 //! | convolution, pooling | [`Conv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
-//! | normalisation | [`BatchNormalization`], [`LayerNormalization`] |
-//! | regularisation | [`Dropout`], [`SpatialDropout1d`], [`GaussianNoise`] |
+//! | normalisation | [`BatchNormalization`], [`LayerNormalization`], [`GroupNormalization`], [`UnitNormalization`] |
+//! | regularisation | [`Dropout`], [`SpatialDropout`], [`AlphaDropout`], [`GaussianDropout`], [`GaussianNoise`] |
 //! | activation | [`Activation`], [`Softmax`], [`Relu`], [`LeakyRelu`], [`Elu`], [`PRelu`] |
 //! | several inputs | [`Add`], [`Subtract`], [`Multiply`], [`Average`], [`Maximum`], [`Minimum`], [`Concatenate`], [`Dot`] |
 //!

@@ -77,8 +77,16 @@ classes! {
     SpatialDropout1D(SpatialDropout1dConfig),
     /// The output's size added to the loss.
     ActivityRegularization(ActivityRegularizationConfig),
+    /// Dropout of whole features of a picture.
+    SpatialDropout2D(SpatialDropoutConfig<2>),
+    /// Dropout of whole features of a volume or of frames.
+    SpatialDropout3D(SpatialDropoutConfig<3>),
     /// Normal noise in training.
     GaussianNoise(GaussianNoiseConfig),
+    /// Normal factors in training.
+    GaussianDropout(GaussianDropoutConfig),
+    /// Dropout that keeps mean and variance.
+    AlphaDropout(AlphaDropoutConfig),
     /// A fully connected layer.
     Dense(DenseConfig),
     /// Steps to be skipped, by their value.
@@ -87,6 +95,10 @@ classes! {
     BatchNormalization(BatchNormalizationConfig),
     /// Normalisation of each sample.
     LayerNormalization(LayerNormalizationConfig),
+    /// Normalisation of groups of channels of each sample.
+    GroupNormalization(GroupNormalizationConfig),
+    /// Scaling to length 1.
+    UnitNormalization(UnitNormalizationConfig),
     /// All axes after the batch as one.
     Flatten(FlattenConfig),
     /// Other axes for the same numbers.
