@@ -362,6 +362,42 @@ def graph_cases():
         "valid": {}, "same_strides": {"padding": "same", "strides": (2, 1)}, "dilation": {"dilation_rate": (1, 2)},
     }.items():  # fmt: skip
         one(f"conv2d_{suffix}", (5, 6, 2), lambda dtype, o=options: layers.Conv2D(3, (2, 3), dtype=dtype, name="c", **o))
+    plain = {
+        "default": {}, "strides": {"strides": 2, "depth_multiplier": 2}, "same": {"padding": "same", "activation": "tanh"},
+        "same_strides": {"padding": "same", "strides": 2}, "dilation": {"dilation_rate": 2, "use_bias": False},
+        "same_dilation": {"padding": "same", "dilation_rate": 2, "depth_multiplier": 2},
+        "strides_dilation": {"padding": "same", "strides": 2, "dilation_rate": 2},
+    }  # fmt: skip
+    for suffix, options in plain.items():
+        one(f"depthwise_conv1d_{suffix}", (8, 3), lambda dtype, o=options: layers.DepthwiseConv1D(
+            3, dtype=dtype, name="c", **o))  # fmt: skip
+        one(f"depthwise_conv2d_{suffix}", (6, 7, 3), lambda dtype, o=options: layers.DepthwiseConv2D(
+            (2, 3), dtype=dtype, name="c", **o))  # fmt: skip
+        one(f"separable_conv1d_{suffix}", (8, 3), lambda dtype, o=options: layers.SeparableConv1D(
+            4, 3, dtype=dtype, name="c", **o))  # fmt: skip
+        one(f"separable_conv2d_{suffix}", (6, 7, 3), lambda dtype, o=options: layers.SeparableConv2D(
+            2, (2, 3), dtype=dtype, name="c", **o))  # fmt: skip
+    transposed = {
+        "default": {}, "strides": {"strides": 2}, "wide": {"strides": 4, "use_bias": False},
+        "same": {"padding": "same", "activation": "tanh"}, "same_strides": {"padding": "same", "strides": 2},
+        "same_wide": {"padding": "same", "strides": 4}, "output_padding": {"strides": 3, "output_padding": 2},
+        "output_padding_0": {"strides": 3, "output_padding": 0, "padding": "same"},
+        "same_output_padding": {"strides": 3, "output_padding": 1, "padding": "same"},
+        "dilation": {"dilation_rate": 2}, "same_dilation": {"dilation_rate": 2, "padding": "same"},
+    }  # fmt: skip
+    # TensorFlow has the dilated ones on a CPU in float32 only.
+    for suffix, options in transposed.items():
+        one(f"conv1d_transpose_{suffix}", (4, 3), lambda dtype, o=options: layers.Conv1DTranspose(
+            2, 3, dtype=dtype, name="c", **o), double="dilation" not in suffix)  # fmt: skip
+        size = (1, 3) if "output_padding_0" in suffix else (2, 3)
+        one(f"conv2d_transpose_{suffix}", (3, 4, 2), lambda dtype, o=options, s=size: layers.Conv2DTranspose(
+            3, s, dtype=dtype, name="c", **o), double="dilation" not in suffix)  # fmt: skip
+        if "dilation" not in suffix:
+            one(f"conv3d_transpose_{suffix}", (2, 3, 2, 2), lambda dtype, o=options, s=size: layers.Conv3DTranspose(
+                2, (*s, 1), dtype=dtype, name="c", **o), double=False)  # fmt: skip
+    for suffix, size in {"square": 2, "apart": (3, 1), "both": (2, 5)}.items():
+        one(f"upsampling2d_bilinear_{suffix}", (3, 4, 2), lambda dtype, s=size: layers.UpSampling2D(
+            s, interpolation="bilinear", dtype=dtype, name="e"), double=False)  # fmt: skip
     for kind in ("Max", "Average"):
         for suffix, options in {"default": {"pool_size": 2}, "same": {"pool_size": 3, "strides": 2, "padding": "same"}}.items():
             one(f"{kind.lower()}_pooling1d_{suffix}", (7, 2), lambda dtype, k=kind, o=options: getattr(

@@ -9,7 +9,7 @@
 //! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
 //! | core | [`Embedding`], [`Dense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
 //! | attention | [`Attention`] |
-//! | convolution, pooling | [`Conv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
+//! | convolution, pooling | [`Conv`], [`ConvTranspose`], [`DepthwiseConv`], [`SeparableConv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
 //! | normalisation | [`BatchNormalization`], [`LayerNormalization`], [`GroupNormalization`], [`UnitNormalization`] |
 //! | regularisation | [`Dropout`], [`SpatialDropout`], [`AlphaDropout`], [`GaussianDropout`], [`GaussianNoise`] |
 //! | activation | [`Activation`], [`Softmax`], [`Relu`], [`LeakyRelu`], [`Elu`], [`PRelu`] |
@@ -72,9 +72,10 @@ pub use activations::*;
 pub use attention::*;
 pub use constraint::Constraint;
 pub use conv::{
-    AveragePooling, AveragePoolingConfig, Conv, ConvConfig, Cropping, CroppingConfig, GlobalAveragePooling,
-    GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, MaxPooling, MaxPoolingConfig,
-    Padding, Sizes, UpSampling, UpSamplingConfig, ZeroPadding, ZeroPaddingConfig,
+    AveragePooling, AveragePoolingConfig, Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Cropping,
+    CroppingConfig, DepthwiseConv, DepthwiseConvConfig, GlobalAveragePooling, GlobalAveragePoolingConfig,
+    GlobalMaxPooling, GlobalMaxPoolingConfig, Interpolation, MaxPooling, MaxPoolingConfig, Padding,
+    SeparableConv, SeparableConvConfig, Sizes, UpSampling, UpSamplingConfig, ZeroPadding, ZeroPaddingConfig,
 };
 pub use core::*;
 pub use flow::{Flow, Values};

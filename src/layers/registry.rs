@@ -125,6 +125,20 @@ classes! {
     Conv2D(ConvConfig<2>),
     /// Convolution over frames, rows and columns.
     Conv3D(ConvConfig<3>),
+    /// Convolution of each channel by itself, over time.
+    DepthwiseConv1D(DepthwiseConvConfig<1>),
+    /// Convolution of each channel by itself, over rows and columns.
+    DepthwiseConv2D(DepthwiseConvConfig<2>),
+    /// Convolution of each channel by itself and then of all channels, over time.
+    SeparableConv1D(SeparableConvConfig<1>),
+    /// Convolution of each channel by itself and then of all channels, over rows and columns.
+    SeparableConv2D(SeparableConvConfig<2>),
+    /// Convolution the other way, over time.
+    Conv1DTranspose(ConvTransposeConfig<1>),
+    /// Convolution the other way, over rows and columns.
+    Conv2DTranspose(ConvTransposeConfig<2>),
+    /// Convolution the other way, over frames, rows and columns.
+    Conv3DTranspose(ConvTransposeConfig<3>),
     /// Zeros around, over 1 axis.
     ZeroPadding1D(ZeroPaddingConfig<1>),
     /// Zeros around, over 2 axes.

@@ -21,6 +21,8 @@ struct Leaf {
     group: String,
     /// Whether it or a layer around it was frozen.
     is_frozen: bool,
+    /// Whether its kernels are of single channels.
+    is_depthwise: bool,
     /// Full names and shapes, in the order of `layer.weights`.
     variables: Vec<(String, Vec<usize>)>,
 }
@@ -84,7 +86,8 @@ fn collect(
     let is_frozen = is_frozen || !source.trainable;
     if let Some(variables) = owners.remove(prefix.as_str()) {
         let group = join(&group, "/", if source.is_cell { "cell" } else { "" });
-        leaves.push(Leaf { prefix: prefix.clone(), group, is_frozen, variables });
+        let is_depthwise = source.is_depthwise;
+        leaves.push(Leaf { prefix: prefix.clone(), group, is_frozen, is_depthwise, variables });
     }
     for child in &source.children {
         collect(child, &prefix, &group, is_frozen, owners, leaves);

@@ -43,6 +43,29 @@ impl Context {
                 let arguments = self.conv3d(fields)?;
                 return self.with_activation("Conv3D", fields, arguments);
             }
+            "DepthwiseConv1D"
+            | "DepthwiseConv2D"
+            | "DepthwiseConvolution2D"
+            | "SeparableConv1D"
+            | "SeparableConv2D"
+            | "SeparableConvolution1D"
+            | "SeparableConvolution2D" => {
+                let (class, arguments) = self.depthwise(fields)?;
+                let mut layer = self.with_activation(class, fields, arguments)?;
+                layer.source.is_depthwise = true;
+                return Ok(layer);
+            }
+            "Conv1DTranspose"
+            | "Conv2DTranspose"
+            | "Conv3DTranspose"
+            | "Convolution1DTranspose"
+            | "Convolution2DTranspose"
+            | "Convolution3DTranspose"
+            | "Deconvolution2D"
+            | "Deconvolution3D" => {
+                let (class, arguments) = self.conv_transpose(fields)?;
+                return self.with_activation(class, fields, arguments);
+            }
             "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" | "Cropping1D" | "Cropping2D"
             | "Cropping3D" | "UpSampling1D" | "UpSampling2D" | "UpSampling3D" => self.borders(fields)?,
             "Rescaling" => {

@@ -58,6 +58,19 @@ impl Version {
         }
     }
 
+    /// How an UpSampling2D interpolates: up to TensorFlow 1.13 by `resize_bilinear`, as Keras beside it to the end, since
+    /// then by `resize_images_v2` (`resize_images` in their backends).
+    fn bilinear(&self) -> Bilinear {
+        let is_tf = self.text.contains("-tf");
+        match (self.major, self.minor) {
+            (0 | 1, _) => Bilinear::Corners,
+            (2, Some(0..=3)) if !is_tf => Bilinear::Corners,
+            (2, Some(0..=1)) => Bilinear::Corners,
+            (2, Some(2) | None) => Bilinear::Either,
+            _ => Bilinear::Middles,
+        }
+    }
+
     /// From the form of a configuration that does not say.
     pub fn guess(model: &Value) -> Self {
         let text = model.to_string();
@@ -77,6 +90,17 @@ impl Version {
     }
 }
 
+/// Where steps have their place when a bilinear UpSampling2D goes from one to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bilinear {
+    /// In their middle.
+    Middles,
+    /// At their beginning.
+    Corners,
+    /// The file does not say.
+    Either,
+}
+
 /// A layer as the file has it, beside its canonical form: what is needed to find its variables.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -90,6 +114,8 @@ pub(crate) struct Source {
     pub is_cell: bool,
     /// Whether its variables stood among the trainable ones.
     pub trainable: bool,
+    /// Whether its kernels are of single channels, which Theano did not turn round.
+    pub is_depthwise: bool,
     /// The layers in it.
     pub children: Vec<Source>,
 }
@@ -124,6 +150,8 @@ struct Context {
     has_masks: bool,
     /// See [`Version::holds_masked`].
     holds_masked: bool,
+    /// See [`Version::bilinear`].
+    bilinear: Bilinear,
     /// See [`Version::own`].
     own: bool,
     /// Models around the one that is translated.
@@ -162,6 +190,7 @@ impl Context {
             mask_join,
             has_masks: false,
             holds_masked: version.holds_masked(),
+            bilinear: version.bilinear(),
             own: version.own,
             depth: 0,
             warnings: vec![],
@@ -244,6 +273,7 @@ impl Source {
             group: String::new(),
             is_cell: false,
             trainable: config.get("trainable").and_then(Value::as_bool).unwrap_or(true),
+            is_depthwise: false,
             children: vec![],
         }
     }
