@@ -20,7 +20,7 @@ layers = keras.layers
 DROPPED = {
     "trainable", "dtype", "seed", "unroll", "implementation", "data_format", "activity_regularizer", "sparse", "ragged",
     "optional", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "quantization_config",
-    "lora_rank", "lora_alpha", "weights", "build_config", "embeddings_initializer", "input_length", "batch_input_shape",
+    "lora_rank", "lora_alpha", "gptq_unpacked_column_size", "weights", "build_config", "embeddings_initializer", "input_length", "batch_input_shape",
 }
 
 # And what changes none as long as it has its default.
@@ -452,6 +452,20 @@ def graph_cases():
     for axes, shape in [(2, (3, 2, 4)), (3, (2, 3, 2, 3))]:
         one(f"spatial_dropout{axes}d_training", shape, lambda dtype, a=axes: getattr(
             layers, f"SpatialDropout{a}D")(0.4, dtype=dtype, name="n"), training=True, noise="n")  # fmt: skip
+    for suffix, shape, options in [
+        ("vector", (3,), {"equation": "ab,bc->ac", "output_shape": 4, "bias_axes": "c"}),
+        ("sequence", (4, 3), {"equation": "abc,cd->abd", "output_shape": (None, 2), "bias_axes": "d", "activation": "tanh"}),
+        ("heads", (4, 3), {"equation": "abc,cde->abde", "output_shape": (4, 2, 3), "bias_axes": "de"}),
+        ("join", (4, 2, 3), {"equation": "abcd,cde->abe", "output_shape": (4, 5), "bias_axes": "e"}),
+        ("before", (2, 4, 3), {"equation": "...x,xy->...y", "output_shape": 2, "bias_axes": "y"}),
+        ("after", (3, 2, 2), {"equation": "ab...,bc->ac...", "output_shape": 4, "bias_axes": "c"}),
+        ("shared", (4, 3), {"equation": "abc,bcd->abd", "output_shape": (4, 2), "bias_axes": "b"}),
+        ("turned", (4, 3), {"equation": "abc,bd->acd", "output_shape": (3, 2)}),
+        ("order", (4, 3), {"equation": "abc,dc->adb", "output_shape": (2, 4), "bias_axes": "b"}),
+        ("alone", (4, 3), {"equation": "abc,cd->ad", "output_shape": 2, "bias_axes": "d"}),
+        ("outer", (3,), {"equation": "ab,c->acb", "output_shape": (2, 3)}),
+    ]:  # fmt: skip
+        one(f"einsum_dense_{suffix}", shape, lambda dtype, o=options: layers.EinsumDense(dtype=dtype, name="d", **o))
 
     # Merging.
     def two(name, make, shapes=((4, 3), (4, 3)), masked=False):

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | recurrent | [`SimpleRnn`], [`Lstm`], [`Gru`], [`ConvLstm`], [`Rnn`] (made of cells) |
 //! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
-//! | core | [`Embedding`], [`Dense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
+//! | core | [`Embedding`], [`Dense`], [`EinsumDense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
 //! | attention | [`Attention`] |
 //! | convolution, pooling | [`Conv`], [`ConvTranspose`], [`DepthwiseConv`], [`SeparableConv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
 //! | normalisation | [`BatchNormalization`], [`LayerNormalization`], [`GroupNormalization`], [`UnitNormalization`] |

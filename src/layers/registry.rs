@@ -89,6 +89,8 @@ classes! {
     AlphaDropout(AlphaDropoutConfig),
     /// A fully connected layer.
     Dense(DenseConfig),
+    /// A dense layer whose axes an equation names.
+    EinsumDense(EinsumDenseConfig),
     /// Steps to be skipped, by their value.
     Masking(MaskingConfig),
     /// Normalisation by the batch's or the moving statistics.

@@ -49,7 +49,9 @@ impl Rescale<'_> {
                         (&[0], &[], 1)
                     }
                     "DepthwiseConv1D" | "DepthwiseConv2D" | "SeparableConv1D" | "SeparableConv2D"
-                    | "Conv1DTranspose" | "Conv2DTranspose" | "Conv3DTranspose" => (&[0], &[], 1),
+                    | "EinsumDense" | "Conv1DTranspose" | "Conv2DTranspose" | "Conv3DTranspose" => {
+                        (&[0], &[], 1)
+                    }
                     _ => (&[], &[], 1),
                 };
                 self.use_of(layer, "activation", activation, blocks)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// The classes that can be read, for the message about one that cannot.
 const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, CuDNNGRU, \
-    TimeDistributed, Dense, Conv1D to Conv3D, the depthwise, separable and transposed convolutions, the poolings, paddings, croppings and upsamplings, BatchNormalization, \
+    TimeDistributed, Dense, EinsumDense, Conv1D to Conv3D, the depthwise, separable and transposed convolutions, the poolings, paddings, croppings and upsamplings, BatchNormalization, \
     LayerNormalization, GroupNormalization, UnitNormalization, Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, \
     Reshape, Permute, RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, \
     Dot, Sequential and functional models";

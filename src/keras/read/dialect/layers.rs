@@ -31,6 +31,7 @@ impl Context {
                     .put("use_bias", fields.flag(&["use_bias", "bias"])?);
                 return self.with_activation("Dense", fields, arguments);
             }
+            "EinsumDense" => return self.with_activation("EinsumDense", fields, einsum_dense(fields)?),
             "Conv1D" | "Convolution1D" | "AtrousConvolution1D" => {
                 let arguments = self.conv1d(fields)?;
                 return self.with_activation("Conv1D", fields, arguments);
@@ -313,6 +314,28 @@ fn noise_shape(fields: &Fields) -> Result<Option<Value>> {
     let wrong =
         || fields.error(format!("`noise_shape` is {value}, expected a list of sizes from 1 and nulls"));
     list.map(|list| Some(Value::Array(list.clone()))).ok_or_else(wrong)
+}
+
+fn einsum_dense(fields: &Fields) -> Result<Arguments> {
+    if let Some(rank) = fields.count(&["lora_rank"])? {
+        return Err(
+            fields.error(format!("`lora_rank` {rank} is not supported; merge it into the kernel in Keras"))
+        );
+    }
+    let equation = fields.text(&["equation"])?.ok_or_else(|| fields.error("`equation` is missing"))?;
+    let shape = fields.get(&["output_shape"]).ok_or_else(|| fields.error("`output_shape` is missing"))?;
+    let shape = shape.get("items").unwrap_or(shape);
+    let known = match shape {
+        Value::Array(axes) => axes.iter().all(|axis| axis.is_null() || axis.is_u64()),
+        axis => axis.is_u64(),
+    };
+    if !known {
+        return Err(fields.error(format!("`output_shape` is {shape}, expected sizes and nulls")));
+    }
+    Ok(Arguments::new()
+        .put("equation", Some(equation.replace(' ', "")))
+        .put("output_shape", Some(shape.clone()))
+        .put("bias_axes", fields.text(&["bias_axes"])?))
 }
 
 fn attention(fields: &Fields) -> Result<Arguments> {
