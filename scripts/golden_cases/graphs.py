@@ -414,6 +414,10 @@ def graph_cases():
         one(f"global_{kind.lower()}2d_keepdims", (4, 3, 2), lambda dtype, k=kind: getattr(
             layers, f"Global{k}Pooling2D")(keepdims=True, dtype=dtype, name="p"))  # fmt: skip
     one("global_average1d_mask", (5, 3), lambda dtype: layers.GlobalAveragePooling1D(dtype=dtype, name="p"), masked=True)
+    one("global_average1d_keepdims_mask", (5, 3), lambda dtype: layers.GlobalAveragePooling1D(
+        keepdims=True, dtype=dtype, name="p"), masked=True)  # fmt: skip
+    one("global_max1d_keepdims", (5, 3), lambda dtype: layers.GlobalMaxPooling1D(keepdims=True, dtype=dtype, name="p"))
+    one("relu_threshold", (4, 3), lambda dtype: layers.ReLU(threshold=0.4, dtype=dtype, name="a"))
     for suffix, options in {"valid": {"activation": "tanh"}, "same_strides": {"padding": "same", "strides": (2, 1, 2)}}.items():
         one(f"conv3d_{suffix}", (3, 4, 3, 2), lambda dtype, o=options: layers.Conv3D(
             2, (2, 1, 3), dtype=dtype, name="c", **o))  # fmt: skip

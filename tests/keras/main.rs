@@ -4,6 +4,7 @@
 mod common;
 mod fixtures;
 mod hostile;
+mod layers;
 mod refusals;
 mod support;
 mod trained;

@@ -356,4 +356,23 @@ mod tests {
             assert_eq!((warnings(version, true, false), warnings(version, true, true)), (0, 1), "{version}");
         }
     }
+
+    /// Where a file does not say which numbers Keras gave, or Keras gave others, a line says so.
+    #[test]
+    fn what_versions_did_otherwise_is_warned_of() {
+        let warnings = |version: &str, class: &str, config: Value| {
+            let layer = json!({ "class_name": class, "config": config });
+            let model = json!({ "class_name": "Sequential", "config": [layer] });
+            translate(&model, &Version::parse(version).unwrap()).unwrap().warnings.len()
+        };
+        for (version, bilinear, unit) in
+            [("2.2.4-tf", 1, 1), ("2.3.0-tf", 0, 1), ("2.15.0", 0, 1), ("3.0.0", 0, 0)]
+        {
+            let config =
+                json!({ "name": "u", "interpolation": "bilinear", "batch_input_shape": [null, 2, 2, 1] });
+            assert_eq!(warnings(version, "UpSampling2D", config), bilinear, "{version}");
+            let config = json!({ "name": "n", "batch_input_shape": [null, 2] });
+            assert_eq!(warnings(version, "UnitNormalization", config), unit, "{version}");
+        }
+    }
 }
