@@ -45,7 +45,7 @@ pub(super) fn one_channel() -> usize {
 
 /// The channels that a depthwise convolution gives.
 pub(super) fn depth(channels: usize, multiplier: usize) -> Checked<usize> {
-    let depth = channels.checked_mul(multiplier).unwrap_or(usize::MAX);
+    let depth = channels.saturating_mul(multiplier);
     check_units("depth_multiplier times the input's channels", depth).map(|()| depth)
 }
 

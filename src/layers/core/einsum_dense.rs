@@ -25,6 +25,10 @@ pub struct EinsumDenseConfig {
     #[serde(default)]
     pub activation: Activation,
     /// The letters of the output's axes along which there is a bias; none without one.
+    ///
+    /// A bias along one axis alone lies along that axis, as in Keras 2 and as Keras 3 says. Keras 3 on TensorFlow takes it
+    /// for `tf.nn.bias_add`'s, and adds it along the last axis, or else the second, where that has its length (`add` in
+    /// `keras/src/backend/tensorflow/numpy.py`).
     #[serde(default)]
     pub bias_axes: Option<String>,
 }

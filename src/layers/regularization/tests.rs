@@ -175,10 +175,10 @@ fn noise_shapes_are_broadcast_or_refused() {
     assert_ne!(ys[0][0], ys[1][0]);
     let input = vec![None, Some(4), Some(50)];
     for fitting in [vec![Some(32), None, Some(1)], vec![Some(50)], vec![Some(4), Some(1)], vec![]] {
-        assert!(config(&fitting).place(&[input.clone()]).is_ok(), "{fitting:?}");
+        assert!(config(&fitting).place(std::slice::from_ref(&input)).is_ok(), "{fitting:?}");
     }
     for wrong in [vec![None, Some(3), None], vec![Some(1); 4], vec![Some(4)], vec![Some(0), None, None]] {
-        let error = config(&wrong).place(&[input.clone()]).unwrap_err();
+        let error = config(&wrong).place(std::slice::from_ref(&input)).unwrap_err();
         assert!(error.contains("noise_shape") && error.contains("(None, 4, 50)"), "{error}");
     }
     let error = Dropout::new(config(&[Some(2), None, None]), vb("d")).unwrap().forward(&ones, TRAINING);
