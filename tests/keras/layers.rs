@@ -84,6 +84,17 @@ fn noise_keeps_its_shape_and_its_rate() {
     }
 }
 
+/// The arguments of a DepthwiseConv's kernel are named otherwise than the kernel.
+#[test]
+fn rules_of_depthwise_kernels_are_kept() {
+    let rule = json!({ "class_name": "L2", "config": { "l2": 0.1 } });
+    for (class, filters) in [("DepthwiseConv1D", json!(null)), ("SeparableConv1D", json!(2))] {
+        let config = json!({ "filters": filters, "kernel_size": 3, "depthwise_regularizer": rule });
+        let found = layer("3.15.1", json!([null, 8, 4]), class, config);
+        assert_eq!(found["config"]["depthwise_regularizer"], rule, "{class}");
+    }
+}
+
 #[test]
 fn what_a_class_has_not_is_refused() {
     let (steps, plane) = (json!([null, 8, 4]), json!([null, 6, 6, 4]));
