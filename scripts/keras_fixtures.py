@@ -255,6 +255,26 @@ def attention(k, rng):
     return k.Model([words, query], ys), [padded(ids(rng, 3, 6)), features(rng, 3, 4, 5)]
 
 
+def stateful(k, rng):
+    L = k.layers
+    x = k.Input((5, 3), batch_size=2)
+    y = L.LSTM(3, stateful=True, return_sequences=True)(x)
+    y = L.Bidirectional(L.GRU(2, stateful=True))(y)
+    return k.Model(x, y), [features(rng, 2, 5, 3)]
+
+
+def not_numbers(k, rng):
+    """Nothing equals NaN, so that it masks nothing; the infinite ones do."""
+    L = k.layers
+    inputs = [k.Input((5, 3), name=name) for name in ["nan", "inf", "minus_inf"]]
+    values = [np.nan, np.inf, -np.inf]
+    ys = [L.LSTM(2)(L.Masking(value)(x)) for value, x in zip(values, inputs)]
+    xs = [features(rng, 3, 5, 3) for _ in inputs]
+    for x, value in zip(xs, [0, np.inf, -np.inf]):
+        x[0, 1:3] = x[1, 3:] = value
+    return k.Model(inputs, ys), xs
+
+
 def noises(k, rng):
     """The layers of noise, and the normalisations beside the two of `sequence`."""
     L = k.layers
@@ -300,7 +320,8 @@ def einsum(k, rng):
 
 
 MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states,
-          merged_masks, attention, noises, separable, einsum]
+          merged_masks, attention, stateful, not_numbers, noises, separable,
+          einsum]
 
 
 def answer(model, xs):
@@ -333,6 +354,41 @@ def write(library, prefix, models=MODELS):
             model.save_weights(OUT / f"{name}.weights.h5")
             (OUT / f"{name}.json").write_text(model.to_json())
         print("wrote", name)
+
+
+def write_types(k):
+    """Weights of other types than float32. Keras computes with these types; what is right here is float32 with the
+    numbers that the weights stand for."""
+    for kind in ["bfloat16", "float16", "int8"]:
+        k.backend.clear_session()
+        rng = np.random.default_rng(200)
+        layers = lambda dtype: [
+            k.Input((6,), dtype="int32"),
+            k.layers.Embedding(12, 4, dtype=dtype),
+            k.layers.LSTM(3, return_sequences=True, recurrent_initializer="zeros", dtype=dtype),
+            k.layers.TimeDistributed(k.layers.Dense(4, activation="relu", dtype=dtype), dtype=dtype),
+            k.layers.GRU(3, recurrent_initializer="zeros", dtype=dtype),
+            k.layers.Dense(2, use_bias=False, dtype=dtype),
+        ]
+        exact = k.Sequential(layers("float32"))
+        model = k.Sequential(layers("float32" if kind == "int8" else kind))
+        fill(model, rng)
+        if kind == "int8":
+            exact.set_weights(model.get_weights())
+            model.quantize("int8")
+            parts = lambda model: [model.layers[0], model.layers[2].layer, model.layers[-1]]
+            for layer, float_layer in zip(parts(model), parts(exact)):
+                rows = hasattr(layer, "embeddings_scale")
+                whole = np.asarray(layer._embeddings if rows else layer._kernel, "float32")
+                scale = np.asarray(layer.embeddings_scale if rows else layer.kernel_scale)
+                kernel = float_layer.embeddings if rows else float_layer.kernel
+                kernel.assign(whole / (scale[:, None] if rows else scale))
+        else:
+            exact.set_weights([np.asarray(weight, "float32") for weight in model.get_weights()])
+        xs = [ids(rng, 3, 6)]
+        save_golden(f"k3_{kind}", xs, answer(exact, xs))
+        model.save(OUT / f"k3_{kind}.keras")
+        print("wrote", kind)
 
 
 # Older forms, rewritten from files of tf_keras.
@@ -368,6 +424,117 @@ def rewrite(path, model, config, version, arrays):
             inner.attrs["weight_names"] = np.array([f"{layer.name}/w{i}:0".encode() for i in range(len(held))])
             for i, array in enumerate(held):
                 inner.create_dataset(f"{layer.name}/w{i}:0", data=array)
+
+
+def gapped(k, rng):
+    """Layers of one class again and again, with weights and without, alone, in models and in wrappers."""
+    L = k.layers
+    inner = k.Sequential([k.Input((5, 4)), L.Dense(4), L.Dropout(0.1), L.Dense(3), L.Dense(3)], name="inner")
+    a = k.Input((5, 3))
+    tower = k.Model(a, L.Bidirectional(L.RNN([L.LSTMCell(2), L.GRUCell(3), L.LSTMCell(3)]))(L.GRU(3, return_sequences=True)(a)),
+                    name="tower")
+    x = k.Input((5, 3), name="x")
+    y = L.BatchNormalization()(L.Dense(4)(x))
+    y = L.Dropout(0.1)(y)
+    y = L.TimeDistributed(L.Activation("tanh"))(L.BatchNormalization()(L.Dense(4)(y)))
+    y = L.TimeDistributed(L.Dense(4))(L.Dropout(0.1)(y))
+    y = L.TimeDistributed(k.Sequential([k.Input((4,)), L.Dense(4), L.Dense(4)]))(y)
+    z = inner(y)
+    y = L.Concatenate()([tower(z), L.LSTM(2)(L.Bidirectional(L.LSTM(2, return_sequences=True))(z))])
+    y = L.Dense(2)(L.Dense(3)(y))
+    return k.Model(x, k.Sequential([k.Input((2,)), L.Dense(2)], name="tail")(y)), [features(rng, 2, 5, 3)]
+
+
+def write_gapped(k):
+    """A `.keras` of tf.keras 2.13: groups under `_layer_checkpoint_dependencies`, a dictionary that holds a layer with
+    weights twice; after `_save_state` and `_save_container_state` of its `saving_lib.py`."""
+    import io
+    import zipfile
+
+    from tf_keras.src.saving.saving_lib import ATTR_SKIPLIST, _is_keras_trackable
+    from tf_keras.src.utils.generic_utils import to_snake_case
+
+    skipped = (ATTR_SKIPLIST - {"_layer_checkpoint_dependencies"}) | {"layers"}
+    k.backend.clear_session()
+    rng = np.random.default_rng(103)
+    model, xs = gapped(k, rng)
+    fill(model, rng)
+    save_golden("old_keras_2_13", xs, answer(model, xs))
+    model.save(OUT / "old_keras_2_13.keras")
+    visited = set()
+
+    def save(layer, file, group):
+        if id(layer) in visited:
+            return
+        visited.add(id(layer))
+        store = {}
+        layer.save_own_variables(store)
+        # Keras makes a group without arrays too, which would make the file ten times as large.
+        for key, value in store.items():
+            file[f"{group}/vars/{key}"] = value
+        for name in dir(layer):
+            if name.startswith("__") or name in skipped:
+                continue
+            try:
+                child = getattr(layer, name)
+            except Exception:
+                continue
+            if _is_keras_trackable(child) and hasattr(child, "save_own_variables"):
+                save(child, file, f"{group}/{name}")
+            elif isinstance(child, (list, dict, tuple, set)):
+                used = {}
+                for part in list(child.values()) if isinstance(child, dict) else child:
+                    if not (_is_keras_trackable(part) and hasattr(part, "save_own_variables")):
+                        continue
+                    part_name = to_snake_case(type(part).__name__)
+                    used[part_name] = used.get(part_name, -1) + 1
+                    part_name += f"_{used[part_name]}" if used[part_name] else ""
+                    save(part, file, f"{group}/{name}/{part_name}")
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        save(model, file, "")
+    with zipfile.ZipFile(OUT / "old_keras_2_13.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["model.weights.h5"] = buffer.getvalue()
+    members["metadata.json"] = b'{"keras_version": "2.13.1", "date_saved": "2023-10-21@01:09:24"}'
+    with zipfile.ZipFile(OUT / "old_keras_2_13.keras", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+
+
+def write_reordered(k):
+    """Weights whose layers have the architecture's names in another order: Keras goes by the order."""
+    def build(names):
+        k.backend.clear_session()
+        dense = [k.layers.Dense(3, activation="tanh", name=name) for name in names]
+        return k.Sequential([k.Input((3,)), *dense])
+
+    rng = np.random.default_rng(104)
+    model = build(["b", "c", "a"])
+    fill(model, rng)
+    model.save_weights(OUT / "old_reordered.h5")
+    (OUT / "old_reordered.h5").rename(OUT / "old_reordered.weights.h5")
+    named = build(["a", "b", "c"])
+    (OUT / "old_reordered.json").write_text(named.to_json())
+    (OUT / "reordered.h5").write_bytes((OUT / "old_reordered.weights.h5").read_bytes())
+    named.load_weights(OUT / "reordered.h5")
+    (OUT / "reordered.h5").unlink()
+    xs = [features(rng, 3, 3)]
+    save_golden("old_reordered", xs, answer(named, xs))
+
+
+def write_ragged(k):
+    """Sequences of different lengths; the answer is for some of one length, which are the same either way."""
+    k.backend.clear_session()
+    rng = np.random.default_rng(105)
+    model = k.Sequential([k.Input((None,), ragged=True), k.layers.Embedding(12, 3), k.layers.LSTM(2)])
+    fill(model, rng)
+    import tensorflow as tf
+
+    xs = [ids(rng, 3, 6)]
+    save_golden("old_ragged", xs, answer(model, [tf.RaggedTensor.from_tensor(xs[0])]))
+    model.save(OUT / "old_ragged.h5")
 
 
 def write_old():
@@ -485,6 +652,10 @@ def write_old():
     config = {"class_name": "Sequential", "config": layers}
     rewrite(OUT / "old_keras_1_1.h5", model, config, "1.1.1", old)
 
+    write_gapped(k)
+    write_reordered(k)
+    write_ragged(k)
+
     # What must be refused: arrays that are elsewhere.
     model = {"class_name": "Sequential", "config": {"name": "m", "layers": [
         {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 3]}},
@@ -520,6 +691,7 @@ if __name__ == "__main__":
     part = sys.argv[1] if len(sys.argv) > 1 else ""
     if part == "k3":
         write("keras", "k3")
+        write_types(importlib.import_module("keras"))
     elif part == "k2":
         write("tf_keras", "k2")
     elif part == "k33":

@@ -12,6 +12,8 @@
    opens it, and if not, whether Keras opens what `convert` makes of it and gives the golden (relative error 1e-4).
 3. Each model of tests/fixtures through `convert` to a `.keras`: Keras loads it and gives the golden beside it (1e-5), or
    `convert` says why a file of Keras 3 cannot hold it (CANNOT).
+4. Each model of tests/convert/classes.json, in which every class of layers stands, as the test `every_class_is_written`
+   writes it: Keras loads it and gives the test's answer (1e-5 of the largest number).
 
 How the 1e-6 is measured: over 3 batches of 8 and one of 256 inputs, against the same Keras model computing in float64.
 Keras in float32 is no measure as fine as that: TensorFlow's sigmoid and tanh are approximations, and its answer for an LSTM
@@ -192,6 +194,22 @@ def fixtures(program, folder):
         yield path.name, f"converted: golden within {error:.1e}", error <= limit and path.name not in CANNOT
 
 
+def classes(folder):
+    command = [os.environ.get("CARGO", "cargo"), "test", "--release", "--test", "convert", "every_class_is_written"]
+    environment = os.environ | {"CANDLE_RECURRENT_WRITTEN": str(folder)}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    cases = json.loads((ROOT / "tests" / "convert" / "classes.json").read_text())
+    for index, case in enumerate(cases):
+        name = "classes " + ", ".join(layer["class_name"] for layer in case["layers"])
+        try:
+            model = keras.saving.load_model(folder / f"{index}.keras")
+            error = golden(folder / f"{index}.npz", model, name)
+        except Exception as failure:
+            yield name, f"{type(failure).__name__}: {failure}".replace("\n", " ")[:300], False
+            continue
+        yield name, f"Keras's answer within {error:.1e}", error <= 1e-5
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default=ROOT / "target/release/candle-recurrent")
@@ -212,6 +230,7 @@ def main():
         folder = pathlib.Path(folder)
         show(zoo(program, folder))
         if not args.zoo:
+            show(classes(folder))
             show(fixtures(program, folder))
         if args.zoo:
             pass

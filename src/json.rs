@@ -144,6 +144,18 @@ impl Wrong {
         }
     }
 
+    /// In words, the way to the value before what the value's own type says of it, too: the argument of a layer, say.
+    pub(crate) fn named(&self) -> String {
+        match (&self.what, self.path.last()) {
+            (What::Said(what), Some(Step::Field(field)))
+                if !what.starts_with("layer ") && !what.starts_with(field.as_str()) =>
+            {
+                format!("{field}: {what}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// Line and column, from 1, of the name of the field in question, or of the element.
     fn place(&self, text: &str) -> Option<(usize, usize)> {
         let mut path: Vec<&Step> = self.path.iter().rev().collect();

@@ -4,6 +4,7 @@ use super::model::ModelSource;
 use super::output::message;
 use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output};
+use anyhow::Context;
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{
     Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
@@ -215,17 +216,17 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let mut notes = source.warnings.clone();
     match format {
         Format::Keras => {
-            let written = keras::to_keras(model, &source.weights)?;
+            let written = keras::to_keras(model, &source.weights).with_context(|| args.input.clone())?;
             written.save(out)?;
             notes.extend(written.notes);
         }
         Format::WeightsH5 => {
-            let written = keras::to_weights_h5(model, &source.weights)?;
+            let written = keras::to_weights_h5(model, &source.weights).with_context(|| args.input.clone())?;
             written.save(out)?;
             notes.extend(written.notes);
         }
         Format::Safetensors(layout) => {
-            let laid_out = layout.apply(model, &source.weights)?;
+            let laid_out = layout.apply(model, &source.weights).with_context(|| args.input.clone())?;
             laid_out.save(out, &layout.metadata(model))?;
             notes.extend(laid_out.notes);
         }

@@ -68,6 +68,8 @@ enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
+    /// It is done, and has said on standard error what is wrong with what it was given.
+    Faulty,
     Interrupted,
 }
 
@@ -87,7 +89,7 @@ fn main() -> ExitCode {
     silence_contained_panics();
     let mut output = Output::stdout();
     let args: Vec<OsString> = std::env::args_os().collect();
-    let result = match not_text(&args) {
+    let result = match not_text(&args).or_else(unknown_instructions) {
         Some(error) => Err(error.into()),
         None => Cli::try_parse_from(&args).map_err(Into::into).and_then(|cli| cli.command.run(&mut output)),
     };
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Faulty) => ExitCode::FAILURE,
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => report(&error),
     }
@@ -149,6 +152,19 @@ fn not_text(args: &[OsString]) -> Option<clap::Error> {
     let shown = argument.to_string_lossy();
     let what = format!("the argument `{shown}` is not UTF-8 text; convert it, or rename the file");
     Some(Cli::command().error(ErrorKind::InvalidUtf8, what))
+}
+
+/// What to say of a name of instructions that the kernels would pass over.
+fn unknown_instructions() -> Option<clap::Error> {
+    let asked = std::env::var_os("CANDLE_RECURRENT_SIMD")?;
+    if ["portable", "avx2"].iter().any(|known| asked == *known) {
+        return None;
+    }
+    let what = format!(
+        "CANDLE_RECURRENT_SIMD is `{}`; give portable or avx2, or leave it unset",
+        asked.to_string_lossy()
+    );
+    Some(Cli::command().error(ErrorKind::InvalidValue, what))
 }
 
 /// clap's message on one line: what is wrong and its tip, without the usage.

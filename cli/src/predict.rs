@@ -2,7 +2,7 @@
 
 use super::model::{ModelSource, tokenizer};
 use super::run_folder::{refuse_input, refuse_run};
-use super::{Outcome, Output, arrays, output, predict_arrays};
+use super::{Outcome, Output, arrays, output, predict_arrays, values};
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// table on standard output]
     #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer"])]
     output: Option<PathBuf>,
+    /// Samples of --input at a time; changes speed and memory, not the result, but for a stateful model, whose states go
+    /// from one batch to the next [default: the file's where it says one]
+    #[arg(long, value_name = "N", requires = "input", allow_negative_numbers = true, value_parser = values::positive, conflicts_with_all = ["text", "tokenizer"])]
+    batch_size: Option<usize>,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -61,7 +65,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu)?;
     if let Some(input) = &args.input {
-        return predict_arrays::run(&checkpoint, input, args.output.as_deref(), args.json, output);
+        let out = args.output.as_deref();
+        return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);
     }
     let classifier = Classifier::new(args, checkpoint)?;
     let mut predictions = Vec::new();
@@ -127,6 +132,16 @@ impl Classifier {
             );
         }
         checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
+        if checkpoint.config.model.is_stateful() && checkpoint.config.model.batch_size() != Some(1) {
+            anyhow::bail!(
+                "{model}: is stateful with batches of {}, and texts are read one at a time; give token ids with --input",
+                checkpoint
+                    .config
+                    .model
+                    .batch_size()
+                    .map_or("a size it does not say".into(), |n| n.to_string())
+            );
+        }
         let named = args.tokenizer.as_deref();
         let named = named.map(|named| tokenizer(named, checkpoint.config.recipe.vocab_size)).transpose()?;
         checkpoint.tokenizer = named.or(checkpoint.tokenizer.take());

@@ -1,6 +1,7 @@
 //! `predict --input`: arrays through a model of any kind.
 
 use super::arrays;
+use super::output::message;
 use super::{Outcome, Output};
 use candle_core::{DType, Tensor};
 use candle_recurrent::checkpoint::Checkpoint;
@@ -25,6 +26,7 @@ pub(super) fn run(
     checkpoint: &Checkpoint,
     input: &Path,
     out: Option<&Path>,
+    batch_size: Option<usize>,
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
@@ -32,7 +34,12 @@ pub(super) fn run(
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let tensors = match arrays::read(input, &names)? {
         Arrays::Tensors(tensors) => tensors,
-        Arrays::Table(table) => vec![shape_table(input, &inputs, &table)?],
+        Arrays::Table { rows, note } => {
+            if let Some(note) = note {
+                message(&format!("note: {}: {note}", input.display()));
+            }
+            vec![shape_table(input, &inputs, &rows)?]
+        }
     };
     let tensors = inputs
         .iter()
@@ -41,8 +48,8 @@ pub(super) fn run(
             wanted.accept(tensor).map_err(|error| error.context(input.display().to_string()))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let outputs =
-        forward(&checkpoint.model, &tensors).map_err(|error| error.context(input.display().to_string()))?;
+    let outputs = forward(&checkpoint.model, &tensors, batch_size)
+        .map_err(|error| error.context(input.display().to_string()))?;
     if let Some(path) = out {
         arrays::write(path, &outputs)?;
     }
@@ -162,7 +169,7 @@ fn shape_table(path: &Path, inputs: &[Input], table: &Tensor) -> anyhow::Result<
 }
 
 /// The model's answers, batch by batch.
-fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
+fn forward(model: &Model, inputs: &[Tensor], batch_size: Option<usize>) -> anyhow::Result<Vec<Tensor>> {
     let samples = inputs.iter().map(|input| input.dim(0)).collect::<Result<Vec<_>, _>>()?;
     let count = samples.first().copied().unwrap_or(0);
     if samples.iter().any(|&samples| samples != count) {
@@ -171,9 +178,11 @@ fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
     if count == 0 {
         anyhow::bail!("the input holds no samples");
     }
-    // A layer that carries its state on must see all samples as one batch.
-    // Batches of one size: a few samples left over would be summed in another order, and differ in the last digits.
-    let batch = if model.config().is_stateful() { count } else { count.div_ceil(count.div_ceil(BATCH)) };
+    let batch = match model.config().is_stateful() {
+        true => stateful_batch(model.config(), count, batch_size)?,
+        // Batches of one size: a few samples left over would be summed in another order, and differ in the last digits.
+        false => count.div_ceil(count.div_ceil(batch_size.unwrap_or(BATCH))),
+    };
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
     for from in (0..count).step_by(batch) {
         let part = inputs.iter().map(|input| input.narrow(0, from, batch.min(count - from)));
@@ -187,6 +196,26 @@ fn forward(model: &Model, inputs: &[Tensor]) -> anyhow::Result<Vec<Tensor>> {
         }
     }
     Ok(parts.iter().map(|parts| Tensor::cat(parts, 0)).collect::<Result<_, _>>()?)
+}
+
+/// The batch of a model that carries its states from one to the next.
+fn stateful_batch(config: &ModelConfig, count: usize, asked: Option<usize>) -> anyhow::Result<usize> {
+    let batch = match (config.batch_size(), asked) {
+        (Some(own), Some(asked)) if own != asked => anyhow::bail!(
+            "the model is stateful with batches of {own}, and --batch-size is {asked}; leave it out"
+        ),
+        (Some(batch), _) | (None, Some(batch)) => batch,
+        (None, None) => anyhow::bail!(
+            "the model is stateful and does not say of how many samples its batches are; give it with --batch-size"
+        ),
+    };
+    if !count.is_multiple_of(batch) {
+        anyhow::bail!(
+            "the input holds {count} samples, and the model is stateful with batches of {batch}: give a multiple of \
+             {batch}"
+        );
+    }
+    Ok(batch)
 }
 
 /// The outputs by their names.

@@ -7,6 +7,8 @@ use super::{Outcome, Output};
 use std::path::PathBuf;
 
 /// Print a model's layers, output shapes and parameters, as Keras does
+///
+/// Exits with 1, the table printed, where the file's weights cannot be used.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,12 +32,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let source = ModelSource::find(&args.model, args.config.as_deref())?;
     let (model, fault) = source.model_and_fault()?;
     let summary = model.summary()?;
-    if let Some(fault) = fault {
-        message(&format!("warning: these are its layers, but it cannot be used: {}", in_words(&fault)));
+    if let Some(fault) = &fault {
+        message(&format!("warning: these are its layers, but it cannot be used: {}", in_words(fault)));
     }
     match args.json {
         true => output.json(&summary)?,
         false => output.line(summary.to_string().trim_end())?,
     }
-    Ok(Outcome::Done)
+    Ok(if fault.is_some() { Outcome::Faulty } else { Outcome::Done })
 }

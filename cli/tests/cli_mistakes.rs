@@ -471,14 +471,14 @@ fn weights_that_cannot_be_read_are_warned_of() {
     let whole = fs::read(FILE).expect("a file");
     fs::write(here.join("cut.h5"), &whole[..whole.len() * 9 / 10]).expect("written");
     let warning = "warning: these are its layers, but it cannot be used: cut.h5: layer dense: ";
-    run(here, &["summary", "cut.h5"]).success().stdout(contains("dense (Dense)")).stderr(contains(warning));
+    run(here, &["summary", "cut.h5"]).code(1).stdout(contains("dense (Dense)")).stderr(contains(warning));
     run(here, &["summary", FILE]).success().stderr("");
     run(here, &["convert", "lstm", "model"]).success();
     run(here, &["summary", "model"]).success().stderr("");
     let weights = fs::read(here.join("model/model.safetensors")).expect("weights");
     fs::write(here.join("model/model.safetensors"), &weights[..weights.len() / 2]).expect("written");
     run(here, &["summary", "model"])
-        .success()
+        .code(1)
         .stderr(contains("but it cannot be used: model/model.safetensors"));
 }
 

@@ -252,6 +252,80 @@ fn a_stateful_model_that_reads_no_text_stands_in_a_folder() {
     assert_eq!(answer["y"].as_array().unwrap().len(), 2);
 }
 
+/// Batches of two series, whose states go from one batch to the next.
+#[test]
+fn a_stateful_model_is_predicted_in_batches_of_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    stateful(folder.path());
+    run(folder.path(), &["summary", "m"]).success().stdout(contains("(2, 3)"));
+    run(folder.path(), &["convert", "m", "m.keras"]).success();
+    let series = |rows: usize| {
+        let values: Vec<f32> = (0..rows * 12).map(|i| (i % 12) as f32 / 9.0 - 0.5).collect();
+        let xs = Tensor::from_vec(values, (rows, 6, 2), &candle_core::Device::Cpu).unwrap();
+        Tensor::write_npz(&[("x", &xs)], folder.path().join("x.npz")).unwrap();
+    };
+    series(4);
+    for model in ["m", "m.keras"] {
+        let answer = json(run(folder.path(), &["predict", model, "--input", "x.npz", "--json"]));
+        // The rows are all the same, the states are not.
+        assert_eq!(answer["y"][0], answer["y"][1]);
+        assert_eq!(answer["y"][2], answer["y"][3]);
+        assert_ne!(answer["y"][0], answer["y"][2]);
+    }
+    let args = ["predict", "m", "--input", "x.npz", "--batch-size"];
+    run(folder.path(), &[&args[..], &["2"]].concat()).success();
+    fails(
+        run(folder.path(), &[&args[..], &["4"]].concat()),
+        "stateful with batches of 2, and --batch-size is 4",
+    );
+    series(3);
+    fails(run(folder.path(), &["predict", "m", "--input", "x.npz"]), "holds 3 samples");
+    let config = std::fs::read_to_string(folder.path().join("m/config.json")).unwrap();
+    std::fs::write(folder.path().join("m/config.json"), config.replace("[2,6,2]", "[null,6,2]")).unwrap();
+    fails(run(folder.path(), &["predict", "m", "--input", "x.npz"]), "give it with --batch-size");
+    run(folder.path(), &[&args[..], &["3"]].concat()).success();
+    fails(run(folder.path(), &["convert", "m", "again.keras"]), "m: layer lstm: it is stateful");
+}
+
+/// The table is printed all the same.
+#[test]
+fn summary_fails_where_the_weights_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = format!("{FIXTURES}/k3_text.json");
+    let weights = format!("{FIXTURES}/k3_nested.weights.h5");
+    run(folder.path(), &["summary", &weights, "--config", &json])
+        .code(1)
+        .stdout(contains("Total params"))
+        .stderr(contains("it cannot be used"));
+}
+
+#[test]
+fn instructions_that_are_unknown_are_refused() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"));
+    command.env("CANDLE_RECURRENT_SIMD", "nonsense").arg("list");
+    command
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(contains("CANDLE_RECURRENT_SIMD is `nonsense`; give portable or avx2"));
+}
+
+#[test]
+fn an_array_that_is_there_twice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (x, _) = golden();
+    let path = folder.path().join("x.npz");
+    Tensor::write_npz(&[("a", &x), ("b", &x)], &path).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    for at in 0..bytes.len() - 5 {
+        if &bytes[at..at + 5] == b"b.npy" {
+            bytes[at] = b'a';
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    fails(run(folder.path(), &["predict", FILE, "--input", "x.npz"]), "one name is there twice");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_device_is_no_file() {

@@ -315,6 +315,7 @@ def graph_cases():
     one("batch_norm_2d", (4,), lambda dtype: layers.BatchNormalization(dtype=dtype, name="n"), training=True, batch=6)
     for suffix, options in {
         "default": {}, "axes": {"axis": [1, 2]}, "bare": {"center": False, "scale": False, "epsilon": 0.01},
+        "rms": {"rms_scaling": True},
     }.items():  # fmt: skip
         one(f"layer_norm_{suffix}", (4, 3), lambda dtype, o=options: layers.LayerNormalization(dtype=dtype, name="n", **o))
     for suffix, shape, options in [
@@ -333,6 +334,7 @@ def graph_cases():
     one("activation", (4, 3), lambda dtype: layers.Activation("tanh", dtype=dtype, name="a"), masked=True)
     one("softmax", (4, 3), lambda dtype: layers.Softmax(dtype=dtype, name="a"))
     one("softmax_axis", (4, 3), lambda dtype: layers.Softmax(axis=1, dtype=dtype, name="a"))
+    one("softmax_axes", (4, 3), lambda dtype: layers.Softmax(axis=[1, 2], dtype=dtype, name="a"))
     one("leaky_relu", (4, 3), lambda dtype: layers.LeakyReLU(dtype=dtype, name="a"), masked=True)
     one("leaky_relu_slope", (4, 3), lambda dtype: layers.LeakyReLU(negative_slope=0.1, dtype=dtype, name="a"))
     one("relu", (4, 3), lambda dtype: layers.ReLU(dtype=dtype, name="a"))

@@ -5,7 +5,7 @@ use super::format::{Format, Holds, Opened};
 use super::npy::Npy;
 use super::npz::Npz;
 use super::safetensors::Safetensors;
-use super::table::Table;
+use super::table::{self, Table};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::path::Path;
@@ -18,8 +18,13 @@ const FORMATS: &[&dyn Format] = &[&Npz, &Npy, &Safetensors, &Table];
 pub enum Arrays {
     /// One array for each of a model's inputs, in order.
     Tensors(Vec<Tensor>),
-    /// Rows of numbers (rows, columns), f32, whose shape the model decides.
-    Table(Tensor),
+    /// Rows of numbers, whose shape the model decides.
+    Table {
+        /// f32 (rows, columns).
+        rows: Tensor,
+        /// What a user should know of how they were read.
+        note: Option<String>,
+    },
 }
 
 /// The ends of the names of the files that [`read`] takes: `npz`, `npy`, ….
@@ -54,10 +59,11 @@ pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
     let path = path.as_ref();
     let format = find(path, |format| format.suffixes())?;
     check_regular(path)?;
-    let file = format.open(path)?;
     if format.holds() == Holds::Table {
-        return Ok(Arrays::Table((file.array)("x")?));
+        let (rows, note) = table::read(path)?;
+        return Ok(Arrays::Table { rows, note });
     }
+    let file = format.open(path)?;
     if inputs.len() > 1 && format.holds() == Holds::One {
         let (count, names) = (inputs.len(), inputs.join(", "));
         let what = format!(
@@ -152,7 +158,7 @@ mod tests {
             let path = folder.path().join(format!("x.{suffix}"));
             write(&path, &[("x", &values)])?;
             let read = match read(&path, &["input".into()])? {
-                Arrays::Table(table) => table,
+                Arrays::Table { rows, .. } => rows,
                 Arrays::Tensors(tensors) => tensors[0].clone(),
             };
             assert_eq!(read.to_vec2::<f32>()?, values.to_vec2::<f32>()?, "{suffix}");

@@ -8,7 +8,7 @@ use crate::panics;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The format.
@@ -60,11 +60,28 @@ fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
         .unwrap_or_else(|| Err(Error::file(path, "is a damaged .npz file; download or copy it again")))
 }
 
+/// How many members the end of the archive says that it has; none where it cannot be found, or has no room for the
+/// number.
+fn members(path: &Path) -> Option<usize> {
+    // Without a comment, as NumPy writes it, the end is 22 bytes long.
+    let mut file = File::open(path).ok()?;
+    file.seek(SeekFrom::End(-22)).ok()?;
+    let mut end = [0; 22];
+    file.read_exact(&mut end).ok()?;
+    let count = u16::from_le_bytes([end[10], end[11]]);
+    (end.starts_with(b"PK\x05\x06") && count != u16::MAX).then_some(count.into())
+}
+
 /// The names of the arrays in the archive `path`.
 fn names(path: &Path) -> Result<Vec<String>> {
     contained(path, || {
         let archive = open(path)?;
         let array = |name: &str| Some(name.strip_suffix(".npy")?.to_string());
+        // The archive's list has each name once, whichever of its members that is.
+        if let Some(listed) = members(path).filter(|&listed| listed > archive.len()) {
+            let what = format!("holds {listed} arrays of {} names: one name is there twice", archive.len());
+            return Err(Error::file(path, what));
+        }
         Ok(archive.file_names().filter_map(|name| array(&name.ok()?)).collect())
     })
 }

@@ -29,12 +29,21 @@ pub(super) struct GroupNames(HashMap<String, usize>);
 impl GroupNames {
     /// The name of the next group of a class.
     pub fn next(&mut self, class: &str) -> String {
+        self.take(class, 1)
+    }
+
+    /// The same where the layer uses up so many numbers.
+    ///
+    /// tf.keras 2.12 and 2.13 walked a dictionary that held a layer with weights twice
+    /// (`Functional._layer_checkpoint_dependencies`), and wrote it at the first place.
+    pub fn take(&mut self, class: &str, numbers: usize) -> String {
         let name = snake_case(class);
         let count = self.0.entry(name.clone()).or_default();
-        *count += 1;
-        match *count {
-            1 => name,
-            more => format!("{name}_{}", more - 1),
+        let first = *count;
+        *count += numbers;
+        match first {
+            0 => name,
+            more => format!("{name}_{more}"),
         }
     }
 }
@@ -104,6 +113,10 @@ mod tests {
         }
         let mut groups = GroupNames::default();
         assert_eq!(["LSTM", "Dense", "LSTM"].map(|class| groups.next(class)), ["lstm", "dense", "lstm_1"]);
+        let mut gapped = GroupNames::default();
+        let layers = [("Dense", 2), ("Dropout", 1), ("Dense", 2), ("Dropout", 1), ("Dense", 2)];
+        let names = layers.map(|(class, numbers)| gapped.take(class, numbers));
+        assert_eq!(names, ["dense", "dropout", "dense_2", "dropout_1", "dense_4"]);
     }
 
     #[test]

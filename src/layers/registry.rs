@@ -271,7 +271,7 @@ impl TryFrom<RawLayer> for LayerConfig {
         let tagged =
             serde_json::json!({ "class_name": class_name, "config": serde_json::Value::Object(config) });
         let class = json::from_value(&tagged).map_err(|wrong| {
-            Error::layer(name.as_str(), format!("{class_name}: {}", wrong.within("config")))
+            Error::layer(name.as_str(), format!("{class_name}: {}", wrong.within("config").named()))
         })?;
         Ok(Self { name, class, inbound_nodes, mask_with_states, rules })
     }

@@ -92,6 +92,14 @@ pub fn check_units(name: &str, units: usize) -> Checked<()> {
     }
 }
 
+/// Refuses what would make the root of a variance no number.
+pub fn check_epsilon(epsilon: f64) -> Checked<()> {
+    match epsilon >= 0.0 && epsilon.is_finite() {
+        true => Ok(()),
+        false => Err(format!("epsilon must be a number from 0, not {epsilon}")),
+    }
+}
+
 /// Says what is wrong with a fraction, if anything is.
 pub fn check_rate(name: &str, rate: f64) -> Checked<()> {
     match (0.0..=1.0).contains(&rate) {

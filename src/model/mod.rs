@@ -16,6 +16,11 @@ use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
 
 /// A model built from its configuration.
+///
+/// A *stateful* model ([`ModelConfig::is_stateful`]) remembers: each call begins with the states that the last one left,
+/// row by row, so every call must have as many rows as the first, those of Keras's `batch_size`
+/// ([`ModelConfig::batch_size`], which a call does not check). [`reset_states`](Self::reset_states) begins anew. A clone
+/// shares its layers, and so the states.
 #[derive(Clone, Debug)]
 pub struct Model {
     config: ModelConfig,

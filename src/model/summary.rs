@@ -31,7 +31,7 @@ pub struct SummaryLayer {
     pub name: String,
     /// Keras's class.
     pub class_name: String,
-    /// The output's shape, `None` (in JSON `null`) for the batch; of several outputs the first.
+    /// The output's shape, `None` (in JSON `null`) for a batch of any size; of several outputs the first.
     pub output_shape: Shape,
     /// The shapes of the further outputs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,6 +61,7 @@ impl ModelConfig {
     pub fn summary(&self) -> Result<Summary> {
         let placement = self.place()?;
         let branches = self.is_graph() && branches(&placement);
+        let batch = self.batch_size();
         let mut non_trainable_params = 0;
         let mut layers = vec![];
         for placed in placement.layers {
@@ -80,7 +81,12 @@ impl ModelConfig {
                 continue;
             }
             let nodes = placed.layer.inbound_nodes.iter().flatten();
-            let mut shapes = placed.outputs.into_iter();
+            let mut shapes = placed.outputs.into_iter().map(|mut shape| {
+                if let Some(axis) = shape.first_mut() {
+                    *axis = axis.or(batch);
+                }
+                shape
+            });
             layers.push(SummaryLayer {
                 name: placed.layer.name.clone(),
                 class_name: placed.layer.class.name().into(),

@@ -111,7 +111,9 @@ impl Weights {
             fail(format!("not a whole safetensors file ({e}); is it truncated?")).with_source(e)
         })?;
         let expected = config.variables()?;
-        if let Some(name) = file.names().into_iter().find(|name| !expected.iter().any(|(n, _)| n == name)) {
+        let known: BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        // The first by name: the file's own order is that of a hash map.
+        if let Some(name) = file.names().into_iter().filter(|name| !known.contains(name)).min() {
             return Err(fail(format!(
                 "holds a variable `{name}` that the model `{}` does not have",
                 config.name

@@ -100,6 +100,41 @@ fn layouts_come_back() -> Result<()> {
     Ok(())
 }
 
+/// A cell's tensors have no `_l0`; what it computes is a layer of one.
+#[test]
+fn a_cell_is_a_layer_of_one() -> Result<()> {
+    for class in ["LSTM", "GRU"] {
+        let config = recurrent(class, json!({}))?;
+        let variables = random(&config, 5)?;
+        let tensors = Layout::PyTorch.apply(&config, &variables)?.tensors;
+        let of_cell = |(name, tensor): (String, Tensor)| {
+            (name.replace("rnn.", "model.cell.").replace("_l0", ""), tensor)
+        };
+        let tensors: Variables = tensors.into_iter().map(of_cell).collect();
+        assert_eq!(Layout::detect(tensors.keys().map(String::as_str)), Layout::PyTorch);
+        assert_eq!(bits(&Layout::PyTorch.revert(&config, &tensors)?)?, bits(&variables)?);
+    }
+    Ok(())
+}
+
+/// There the first direction walks forwards, whatever it does here.
+#[test]
+fn directions_that_are_exchanged_are_refused() -> Result<()> {
+    let lstm = json!({"class_name": "LSTM", "config": {"name": "f", "units": 2, "go_backwards": true}});
+    let config = sequential(
+        json!([null, 4, 2]),
+        "float32",
+        json!([{"class_name": "Bidirectional", "config": {"name": "both", "layer": lstm}}]),
+    )?;
+    let variables = random(&config, 6)?;
+    for layout in [Layout::PyTorch, Layout::CandleNn] {
+        let what = error(layout.apply(&config, &variables));
+        assert!(what.contains("layer both") && what.contains("its first direction"), "{what}");
+        assert_eq!(error(layout.revert(&config, &Variables::new())), what);
+    }
+    Ok(())
+}
+
 /// `candle_nn::lstm` and `gru` take the tensors and give this crate's numbers.
 #[test]
 fn candle_nn_gives_the_same_numbers() -> Result<()> {

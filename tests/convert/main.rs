@@ -1,6 +1,7 @@
 //! What goes out: `.keras` and `.weights.h5`, the layouts of PyTorch and candle-nn, and the command `convert`.
 //! `scripts/keras_roundtrip.py` and `scripts/torch_layout.py` hold the same against Keras and PyTorch themselves.
 
+mod classes;
 mod keras;
 mod layouts;
 

@@ -86,8 +86,11 @@ fn groups(tensors: &BTreeMap<String, Tensor>) -> Groups<'_> {
     groups
 }
 
-/// `weight_ih_l1_reverse` to 1 and `weight_ih_l0_reverse`.
+/// `weight_ih_l1_reverse` to 1 and `weight_ih_l0_reverse`; `weight_ih` of a cell to 0 and `weight_ih_l0`.
 fn unstack(name: &str) -> (usize, String) {
+    if matches!(name, "weight_ih" | "weight_hh" | "bias_ih" | "bias_hh") {
+        return (0, format!("{name}_l0"));
+    }
     for stem in ["weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l"] {
         let Some(rest) = name.strip_prefix(stem) else { continue };
         let (digits, tail) = match rest.strip_suffix("_reverse") {

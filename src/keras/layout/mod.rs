@@ -117,10 +117,11 @@ impl Layout {
     /// Reads tensors of this layout as the variables of `config`. Modules are found by the layers' names, which may have
     /// those of a larger module before them (`model.lstm`), or, where names differ, by what they hold, if only one of them
     /// fits; `lstm.weight_ih_l1` of a stacked LSTM is the next LSTM of the
-    /// model.
+    /// model. The tensors of a cell (`LSTMCell`: `weight_ih` without `_l0`) are those of a layer of one.
     ///
     /// # Errors
-    /// Where a layer's tensors are not there, are of other shapes, fit several modules, or are left over.
+    /// Where a module of the layout cannot compute what a layer does, and where a layer's tensors are not there, are of
+    /// other shapes, fit several modules, or are left over.
     pub fn revert(
         self,
         config: &ModelConfig,
@@ -128,7 +129,12 @@ impl Layout {
     ) -> Result<BTreeMap<String, Tensor>> {
         match self {
             Self::Keras => Ok(tensors.clone()),
-            _ => find::variables(&modules::modules(config, self)?, tensors),
+            _ => {
+                let modules = modules::modules(config, self)?;
+                // What a module there computes, whatever its numbers are here.
+                modules.iter().try_for_each(|module| module.check(self))?;
+                find::variables(&modules, tensors)
+            }
         }
     }
 
@@ -137,7 +143,7 @@ impl Layout {
         let last = |name: &'a str| name.rsplit('.').next().unwrap_or(name);
         let foreign = |name: &'a str| {
             let last = last(name);
-            matches!(last, "weight" | "running_mean" | "running_var")
+            matches!(last, "weight" | "running_mean" | "running_var" | "weight_ih" | "weight_hh")
                 || ["weight_ih_l", "weight_hh_l"].iter().any(|start| last.starts_with(start))
         };
         match names.clone().any(foreign) {

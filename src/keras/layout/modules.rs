@@ -254,6 +254,10 @@ impl Walk {
         if !matches!(forward.class, "LSTM" | "GRU" | "SimpleRNN") {
             module.misfit = Some(format!("there is no module for a {}", forward.class));
         }
+        if forward.flag("go_backwards") {
+            let what = "its first direction walks from the first step to the last there, and here from the last to the first";
+            module.misfit = Some(what.into());
+        }
         if self.layout == Layout::CandleNn && forward.class == "GRU" {
             // `candle_nn::gru` knows `weight_ih_l0` only: the other direction is a module of its own.
             let mut other = Module::new(&backward, &format!("{prefix}.backward_layer"));

@@ -1,8 +1,11 @@
 //! Which kind of file it is, by its first bytes.
 
+use crate::formats::read_text;
 use crate::{Error, Result};
+use serde::de::IgnoredAny;
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The kinds of files that hold a model or a part of one.
@@ -30,9 +33,73 @@ pub fn kind(path: impl AsRef<Path>) -> Result<Kind> {
     let path = path.as_ref();
     let fail = |error: std::io::Error| Error::io(path, error);
     let file = File::open(path).map_err(fail)?;
-    let mut start = Vec::with_capacity(2048);
-    file.take(2048).read_to_end(&mut start).map_err(fail)?;
-    sniff(&start).map_err(|what| Error::file(path, what))
+    let mut start = Vec::with_capacity(START);
+    (&file).take(START as u64).read_to_end(&mut start).map_err(fail)?;
+    let sniffed = match sniff(&start) {
+        // What is no file of any known kind may be a user block.
+        Err(_) if has_user_block(&file).map_err(fail)? => Ok(Kind::Hdf5),
+        other => other,
+    };
+    let kind = sniffed.map_err(|what| Error::file(path, what))?;
+    if kind == Kind::Json
+        && let Ok(text) = read_text(path)
+        && let Some(what) = foreign_json(&text)
+    {
+        return Err(Error::file(path, what));
+    }
+    Ok(kind)
+}
+
+/// How many bytes tell the kind of a file, but for a long user block.
+const START: usize = 2048;
+
+/// The places where an HDF5 file of `length` bytes may begin: after 0, 512, 1024, 2048, … bytes of the user's own.
+fn hdf5_starts(length: u64) -> impl Iterator<Item = u64> {
+    let blocks = (9..40).map(|power| 1_u64 << power);
+    std::iter::once(0).chain(blocks).take_while(move |&at| at < length)
+}
+
+/// Whether an HDF5 file stands after a block of the user's own.
+fn has_user_block(mut file: &File) -> std::io::Result<bool> {
+    for at in hdf5_starts(file.metadata()?.len()).skip(1) {
+        let mut signature = Vec::with_capacity(HDF5.len());
+        file.seek(SeekFrom::Start(at))?;
+        file.take(HDF5.len() as u64).read_to_end(&mut signature)?;
+        if signature == HDF5 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The kind of a file by all its bytes.
+pub(crate) fn sniff_whole(bytes: &[u8]) -> std::result::Result<Kind, String> {
+    let sniffed = sniff(bytes.get(..START).unwrap_or(bytes));
+    let begins = |at: u64| bytes.get(at as usize..).is_some_and(|rest| rest.starts_with(HDF5));
+    match sniffed {
+        Err(_) if hdf5_starts(bytes.len() as u64).any(begins) => Ok(Kind::Hdf5),
+        other => other,
+    }
+}
+
+/// What to say of JSON that is no architecture, told by its fields; nothing where it may be one.
+pub(crate) fn foreign_json(text: &str) -> Option<&'static str> {
+    let fields = serde_json::from_str::<HashMap<String, IgnoredAny>>(text).ok()?;
+    let has = |name: &str| fields.contains_key(name);
+    match () {
+        () if has("modelTopology") || has("weightsManifest") => Some(
+            "is a model of TensorFlow.js, which is not read; convert it with `tensorflowjs_converter --input_format \
+             tfjs_layers_model --output_format keras model.json NAME.h5`",
+        ),
+        () if has("weight_map") => Some(
+            "is the list of the files that a model's weights are cut into, which are not read; save them again without \
+             `max_shard_size`",
+        ),
+        () if has("word_index") || has("class_name") && text.contains("\"word_counts\"") => {
+            Some("is a vocabulary, not a model; it goes with --tokenizer")
+        }
+        () => None,
+    }
 }
 
 /// The kind that the first bytes of a file (up to 2048 of them) tell.

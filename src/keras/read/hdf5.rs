@@ -82,9 +82,9 @@ impl Hdf5 {
         let group = self.find_group(path)?.ok_or_else(|| format!("holds no group `{shown}`"))?;
         let attributes = contain(shown, || group.attrs())?;
         // The parser leaves out what it cannot read, as if it were not there.
-        let mut names = contain(shown, || group.attr_datatypes())?.into_keys();
+        let names = contain(shown, || group.attr_datatypes())?.into_keys();
         let is_needed = |name: &String| NEEDED.iter().any(|needed| name.starts_with(needed));
-        match names.find(|name| is_needed(name) && !attributes.contains_key(name)) {
+        match names.filter(|name| is_needed(name) && !attributes.contains_key(name)).min() {
             Some(name) => {
                 Err(format!("{shown}: the attribute {name} cannot be read; is the file damaged or cut off?"))
             }
@@ -97,25 +97,61 @@ impl Hdf5 {
         Ok(found(path, || self.file.dataset(path))?.is_some())
     }
 
-    /// The array at `path`, as f32.
+    /// The array of floats at `path`, as f32.
     pub fn array(&self, path: &str) -> Result<Array> {
+        self.read_array(path, false)
+    }
+
+    /// The array at `path` of a quantised layer: whole numbers of one byte, not divided by their scale.
+    pub fn quantised(&self, path: &str) -> Result<Array> {
+        self.read_array(path, true)
+    }
+
+    /// Whether the array at `path` holds whole numbers of one byte.
+    pub fn is_quantised(&self, path: &str) -> bool {
+        let datatype = found(path, || self.file.dataset(path)?.datatype());
+        matches!(datatype, Ok(Some(Datatype::FixedPoint { size: 1, .. })))
+    }
+
+    fn read_array(&self, path: &str, quantised: bool) -> Result<Array> {
         let dataset = found(path, || self.file.dataset(path))?.ok_or_else(|| {
             format!(
                 "{path}: there is no such array in the file (links to other files or places are not followed)"
             )
         })?;
-        panics::contain(|| self.read(path, &dataset)).unwrap_or_else(|| Err(format!("{path}: {DAMAGED}")))
+        panics::contain(|| self.read(path, &dataset, quantised))
+            .unwrap_or_else(|| Err(format!("{path}: {DAMAGED}")))
     }
 
-    fn read(&self, path: &str, dataset: &Dataset) -> Result<Array> {
+    /// How the values of an array are written, and the bytes of one.
+    fn decode(path: &str, dataset: &Dataset, quantised: bool) -> Result<(Decode, u32)> {
+        let fail = |error: Error| format!("{path}: {error}");
+        let little = |kind, size| Ok((Decode { kind, big_endian: false }, size));
+        match dataset.datatype().map_err(fail)? {
+            Datatype::FloatingPoint { size, byte_order, layout } => Decode::find(size, byte_order, &layout)
+                .map(|decode| (decode, size))
+                .ok_or_else(|| format!("{path}: its floats of {size} bytes are of no known kind")),
+            Datatype::FixedPoint { size: 1, .. } if quantised => little(Float::I8, 1),
+            _ if quantised => {
+                Err(format!("{path}: holds no whole numbers of 8 bits, as a quantised layer has"))
+            }
+            // NumPy has no such type, so h5py writes bare bytes, and Keras beside them what they are.
+            Datatype::Opaque { size, .. } => {
+                let attributes = dataset.attrs().map_err(fail)?;
+                match attributes.get("dtype").and_then(AttrValue::as_str) {
+                    Some("bfloat16") if size == 2 => little(Float::Bf16, 2),
+                    Some(other) => Err(format!("{path}: holds {other}, which is not read, expected floats")),
+                    None => Err(format!("{path}: holds bytes of no known type, expected floats")),
+                }
+            }
+            other => Err(format!("{path}: holds {}, expected floats", kind_of(&other))),
+        }
+    }
+
+    fn read(&self, path: &str, dataset: &Dataset, quantised: bool) -> Result<Array> {
         let fail = |error: Error| format!("{path}: {error}");
         let shape = dataset.shape().map_err(fail)?;
-        let (size, order, layout) = match dataset.datatype().map_err(fail)? {
-            Datatype::FloatingPoint { size, byte_order, layout } => (size, byte_order, layout),
-            other => return Err(format!("{path}: holds {}, expected floats", kind_of(&other))),
-        };
-        let decode = Decode::find(size, order, &layout)
-            .ok_or_else(|| format!("{path}: its floats of {size} bytes are of no known kind"))?;
+        let (decode, size) = Self::decode(path, dataset, quantised)?;
         let too_large = || format!("{path}: claims shape {shape:?}, far more than the file can hold");
         let count = shape.iter().try_fold(1_u64, |count, &axis| count.checked_mul(axis));
         let count = count.and_then(|count| usize::try_from(count).ok()).ok_or_else(too_large)?;
@@ -148,7 +184,7 @@ impl Hdf5 {
 /// How a type is called in messages.
 fn kind_of(datatype: &Datatype) -> &'static str {
     match datatype {
-        Datatype::FixedPoint { .. } => "whole numbers (a quantised model?)",
+        Datatype::FixedPoint { .. } => "whole numbers",
         Datatype::String { .. } | Datatype::VariableLength { .. } => "text",
         _ => "no numbers",
     }
@@ -183,13 +219,15 @@ impl Attributes {
     }
 }
 
-/// How the bytes of a float are read.
+/// How the bytes of a number are read.
 struct Decode {
     kind: Float,
     big_endian: bool,
 }
 
 enum Float {
+    /// Of a quantised layer.
+    I8,
     F16,
     Bf16,
     F32,
@@ -214,6 +252,7 @@ impl Decode {
 
     fn values(&self, raw: &[u8]) -> Vec<f32> {
         match self.kind {
+            Float::I8 => self.each(raw, |bytes| f32::from(i8::from_le_bytes(bytes))),
             Float::F16 => self.each(raw, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
             Float::Bf16 => self.each(raw, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
             Float::F32 => self.each(raw, f32::from_le_bytes),

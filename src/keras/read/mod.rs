@@ -118,7 +118,7 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
     let variables = config.variables().map_err(|error| within(origin, error))?;
     let weights = match weights {
         source::Arrays::Hdf5(file) => {
-            let arrays = assign::assign(&file, &translated.layers, &variables);
+            let arrays = assign::assign(&file, &translated.layers, &variables, &mut translated.warnings);
             tensors(&config, arrays.map_err(|error| within(path, error))?, &options.device)?
         }
         source::Arrays::Safetensors(bytes) => {

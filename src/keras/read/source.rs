@@ -1,6 +1,6 @@
 //! Where the parts of a model lie: the architecture, and the arrays.
 
-use super::container::{Kind, sniff};
+use super::container::{Kind, foreign_json, sniff_whole};
 use super::dialect::Version;
 use super::hdf5::Hdf5;
 use super::{archive, within};
@@ -74,7 +74,7 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
         return open_folder(path);
     }
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-    match sniff(bytes.get(..2048).unwrap_or(&bytes)).map_err(fail)? {
+    match sniff_whole(&bytes).map_err(fail)? {
         Kind::Hdf5 => {
             let file = Hdf5::open(bytes).map_err(fail)?;
             Ok((embedded(&file).map_err(fail)?, Arrays::Hdf5(file)))
@@ -151,6 +151,9 @@ fn unpacked(config: &[u8], metadata: Option<&[u8]>) -> std::result::Result<Archi
 
 /// The architecture in a file of JSON: Keras's `to_json`, or a `config.json` of this crate.
 fn from_json(bytes: &[u8]) -> std::result::Result<Architecture, String> {
+    if let Some(what) = std::str::from_utf8(bytes).ok().and_then(foreign_json) {
+        return Err(what.into());
+    }
     let model = parse(bytes, "it")?;
     let said = model.get("keras_version").and_then(Value::as_str).and_then(Version::parse);
     let version = said.unwrap_or_else(|| Version::guess(&model));
@@ -181,7 +184,7 @@ fn parse(bytes: &[u8], what: &str) -> std::result::Result<Value, String> {
     })
 }
 
-/// Python's `NaN`, `Infinity` and `-Infinity` outside of texts, as `null`.
+/// Python's `NaN`, `Infinity` and `-Infinity` outside of texts, as texts.
 fn python_numbers(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut in_text, mut escaped) = (false, false);
@@ -190,7 +193,7 @@ fn python_numbers(json: &str) -> String {
         if !in_text {
             let word = ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| rest.starts_with(word));
             if let Some(word) = word {
-                out.push_str("null");
+                out.extend(['"'.into(), word.to_string(), '"'.into()]);
                 rest = &rest[word.len()..];
                 continue;
             }

@@ -38,6 +38,15 @@ pub(super) fn keras_model(model: &Value, notes: &mut Vec<String>) -> Result<Valu
     Ok(object_of(graph, config))
 }
 
+/// The text of a `config.json`: numbers that JSON has no word for as Python writes them.
+pub(super) fn text(model: &Value) -> String {
+    let mut text = model.to_string();
+    for word in ["NaN", "Infinity", "-Infinity"] {
+        text = text.replace(&format!("\"mask_value\":\"{word}\""), &format!("\"mask_value\":{word}"));
+    }
+    text
+}
+
 /// Whether a mask begins anywhere in the model.
 fn begins_mask(value: &Value) -> bool {
     match value {

@@ -47,13 +47,14 @@ impl Written {
 /// [`Error::Layer`](crate::Error::Layer) where Keras 3 has no form for a layer, with the reason; where `variables` do
 /// not fit `config`.
 pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
-    if let Some(layer) = config.layers.iter().find(|layer| layer.class.config().is_stateful()) {
-        let what = "it is stateful, and Keras opens such a .keras only if it holds the batch size, which is not kept \
-                    here; set stateful to false, or write a .weights.h5";
+    let stateful = config.layers.iter().find(|layer| layer.class.config().is_stateful());
+    if let (Some(layer), None) = (stateful, config.batch_size()) {
+        let what = "it is stateful, and Keras opens such a .keras only if it holds the batch size, which the model does \
+                    not say; give it in the InputLayer's batch_shape, set stateful to false, or write a .weights.h5";
         return Err(crate::Error::layer(layer.name.as_str(), what));
     }
     let mut weights = to_weights_h5(config, variables)?;
-    let model = config::keras_model(&model_json(config)?, &mut weights.notes)?.to_string();
+    let model = config::text(&config::keras_model(&model_json(config)?, &mut weights.notes)?);
     let metadata = json!({"keras_version": KERAS_VERSION, "created_by": concat!("candle-recurrent ", env!("CARGO_PKG_VERSION"))});
     let members = [
         ("metadata.json", metadata.to_string().into_bytes()),

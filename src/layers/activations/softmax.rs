@@ -23,6 +23,21 @@ impl Default for SoftmaxConfig {
     }
 }
 
+impl SoftmaxConfig {
+    /// The axes below `rank`: of each sample, each once.
+    fn indices(&self, rank: usize) -> Checked<Vec<usize>> {
+        let mut axes = self.axis.indices(rank)?;
+        axes.sort_unstable();
+        let repeats = axes.windows(2).any(|pair| pair[0] == pair[1]);
+        match axes.first() {
+            None => Err("its list of axes is empty".into()),
+            Some(0) => Err("axis 0 is the batch, over which samples would depend on each other".into()),
+            _ if repeats => Err("its axis names one axis twice".into()),
+            _ => Ok(axes),
+        }
+    }
+}
+
 impl Config for SoftmaxConfig {
     fn check(&self) -> Checked<()> {
         Ok(())
@@ -30,7 +45,7 @@ impl Config for SoftmaxConfig {
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
         let input = single(inputs)?;
-        self.axis.indices(input.len()).map(|_| Placed::one(input.clone()))
+        self.indices(input.len()).map(|_| Placed::one(input.clone()))
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -57,7 +72,7 @@ impl Softmax {
     /// If an axis is beyond the input's.
     pub fn new(input: &[Option<usize>], config: SoftmaxConfig, vb: VarBuilder) -> Result<Self> {
         let name = vb.prefix();
-        match config.axis.indices(input.len()) {
+        match config.indices(input.len()) {
             Ok(_) => Ok(Self { config, name }),
             Err(what) => bail!("layer {name}: {what}"),
         }
@@ -73,7 +88,7 @@ impl Softmax {
     /// # Errors
     /// If an axis is beyond the input's, or the mask does not fit.
     pub fn forward_masked(&self, xs: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-        let axes = match self.config.axis.indices(xs.rank()) {
+        let axes = match self.config.indices(xs.rank()) {
             Ok(axes) => axes,
             Err(what) => bail!("layer {}: {what}", self.name),
         };

@@ -1,6 +1,6 @@
 //! Keras's `Cropping1D` to `Cropping3D` (`keras/src/layers/reshaping/`), channels last.
 
-use super::ends::{Ends, check_ends, check_rank, reshaped};
+use super::ends::{Ends, check_ends, check_rank, read_ends, reshaped, write_ends};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, single};
@@ -14,6 +14,7 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 pub struct CroppingConfig<const N: usize> {
     /// What to cut off before and after, `[before, after]` along each axis.
+    #[serde(deserialize_with = "read_ends::<N, _>", serialize_with = "write_ends")]
     pub cropping: Ends,
 }
 

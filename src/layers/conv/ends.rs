@@ -2,9 +2,61 @@
 
 use crate::layers::shape::{Checked, Shape, axes_needed, show};
 use candle_core::{Result, Tensor, bail};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What to add or to cut before and after, along each axis.
 pub type Ends = Vec<[usize; 2]>;
+
+/// Ends as Keras takes them: one number for all, a number or a pair for each axis; of a single axis the pair alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    All(usize),
+    Each(Vec<End>),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum End {
+    Both(usize),
+    Pair([usize; 2]),
+}
+
+impl End {
+    fn pair(self) -> [usize; 2] {
+        match self {
+            Self::Both(end) => [end, end],
+            Self::Pair(pair) => pair,
+        }
+    }
+}
+
+/// For serde's `deserialize_with`.
+pub fn read_ends<'de, const N: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Ends, D::Error> {
+    let expected = match N {
+        1 => "expected a number, or [before, after]".to_string(),
+        _ => format!("expected a number, or a list of {N} numbers or pairs [before, after]"),
+    };
+    let fail = || serde::de::Error::custom(&expected);
+    match Given::deserialize(deserializer).map_err(|_: D::Error| fail())? {
+        Given::All(end) => Ok(vec![[end, end]; N]),
+        Given::Each(ends) => match ends.as_slice() {
+            [End::Both(before), End::Both(after)] if N == 1 => Ok(vec![[*before, *after]]),
+            ends if ends.len() == N => Ok(ends.iter().map(|end| end.pair()).collect()),
+            _ => Err(fail()),
+        },
+    }
+}
+
+/// For serde's `serialize_with`: as Keras writes them.
+pub fn write_ends<S: Serializer>(ends: &Ends, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match ends.as_slice() {
+        [pair] => pair.serialize(serializer),
+        ends => ends.serialize(serializer),
+    }
+}
 
 /// The most steps to add or cut.
 const MAX: usize = 1 << 16;

@@ -5,9 +5,9 @@ use super::window::Sizes;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_numbers, single};
-use candle_core::{Result, Tensor};
+use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 
 /// What stands between the steps of an input that is made longer.
@@ -33,14 +33,23 @@ impl Interpolation {
 #[serde(deny_unknown_fields)]
 pub struct UpSamplingConfig<const N: usize> {
     /// How often to repeat, along each axis.
+    #[serde(serialize_with = "write_size")]
     pub size: Sizes<N>,
     /// What stands between the steps.
     #[serde(default, skip_serializing_if = "Interpolation::is_default")]
     pub interpolation: Interpolation,
 }
 
+/// Of a single axis Keras takes a number, and no list.
+fn write_size<const N: usize, S: Serializer>(size: &Sizes<N>, serializer: S) -> Result<S::Ok, S::Error> {
+    match size.0.as_slice() {
+        [one] => one.serialize(serializer),
+        several => several.serialize(serializer),
+    }
+}
+
 impl<const N: usize> UpSamplingConfig<N> {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
         check_rank::<N>(xs)?;
         check_numbers(&[xs.dims(), &self.size.0].concat())?;
         let mut ys = xs.contiguous()?;
@@ -55,7 +64,7 @@ impl<const N: usize> UpSamplingConfig<N> {
 }
 
 /// Each step of an axis so many times.
-fn repeat(xs: &Tensor, axis: usize, times: usize) -> Result<Tensor> {
+fn repeat(xs: &Tensor, axis: usize, times: usize) -> CandleResult<Tensor> {
     let steps: Vec<u32> =
         (0..xs.dim(axis)? as u32).flat_map(|step| std::iter::repeat_n(step, times)).collect();
     let count = steps.len();
@@ -63,7 +72,7 @@ fn repeat(xs: &Tensor, axis: usize, times: usize) -> Result<Tensor> {
 }
 
 /// An axis made so many times longer, with the means of neighbouring steps in between.
-fn interpolate(xs: &Tensor, axis: usize, times: usize) -> Result<Tensor> {
+fn interpolate(xs: &Tensor, axis: usize, times: usize) -> CandleResult<Tensor> {
     let length = xs.dim(axis)?;
     if times == 1 || length == 0 {
         return Ok(xs.clone());
@@ -108,7 +117,7 @@ impl<const N: usize> Config for UpSamplingConfig<N> {
         MaskRule::Drops
     }
 
-    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> CandleResult<Arc<dyn Layer>> {
         Ok(Arc::new(UpSampling::new(first_shape(inputs), *self, vb)?))
     }
 }

@@ -24,7 +24,8 @@ impl<const N: usize> TryFrom<OneOrMany> for Sizes<N> {
             OneOrMany::One(size) => Ok(Self([size; N])),
             OneOrMany::Many(sizes) => {
                 let count = sizes.len();
-                sizes.try_into().map(Self).map_err(|_| format!("{N} sizes are needed, given {count}"))
+                let needed = if N == 1 { "one size is".into() } else { format!("{N} sizes are") };
+                sizes.try_into().map(Self).map_err(|_| format!("{needed} needed, given {count}"))
             }
         }
     }

@@ -13,7 +13,10 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputLayerConfig {
-    /// The input's shape with the batch: `[null, 100]` for sequences of 100 ids.
+    /// The input's shape with the batch: `[null, 100]` for sequences of 100 ids. A batch size in the place of `null` is
+    /// for stateful models ([`ModelConfig::batch_size`]); without states a batch of any size will do.
+    ///
+    /// [`ModelConfig::batch_size`]: crate::model::ModelConfig::batch_size
     pub batch_shape: Shape,
     /// `int32` for ids, `float32` for features.
     #[serde(default = "float32")]
@@ -28,7 +31,13 @@ impl Config for InputLayerConfig {
     fn check(&self) -> Checked<()> {
         match self.batch_shape.as_slice() {
             [] | [_] => Err("batch_shape needs the batch and at least one more axis".into()),
-            [_, axes @ ..] if axes.contains(&Some(0)) => Err("batch_shape has an axis of 0".into()),
+            axes if axes.contains(&Some(0)) => Err("batch_shape has an axis of 0".into()),
+            _ if !["float", "bfloat", "int", "uint", "bool"]
+                .iter()
+                .any(|kind| self.dtype.trim_end_matches(char::is_numeric) == *kind) =>
+            {
+                Err(format!("dtype `{}` is none of numbers, such as float32 or int32", self.dtype))
+            }
             _ => Ok(()),
         }
     }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskingConfig {
-    /// A step whose features are all this value is skipped by the layers after this one.
+    /// A step whose features are all this value is skipped by the layers after this one. Nothing equals NaN, so that it
+    /// skips none.
+    #[serde(with = "crate::layers::number")]
     pub mask_value: f64,
 }
 

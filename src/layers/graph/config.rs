@@ -58,6 +58,11 @@ impl<L: Named> GraphConfig<L> {
         self.inputs().into_iter().filter_map(|layer| layer.config().input_shape().cloned()).collect()
     }
 
+    /// The size of a batch, where an InputLayer fixes it.
+    pub fn batch_size(&self) -> Option<usize> {
+        self.input_shapes().iter().find_map(|shape| shape.first().copied().flatten())
+    }
+
     /// The layer that gives the model's first output.
     pub fn last(&self) -> Option<&L> {
         match self.output_layers.first() {

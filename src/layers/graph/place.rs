@@ -120,6 +120,14 @@ impl<L: Named> GraphConfig<L> {
             );
             return Err(Error::layer(self.name.as_str(), what));
         }
+        let sizes: BTreeSet<usize> =
+            self.input_shapes().iter().filter_map(|shape| shape.first().copied().flatten()).collect();
+        if let (Some(first), Some(last)) = (sizes.first(), sizes.last())
+            && first != last
+        {
+            let what = format!("its inputs have batches of {first} and of {last}; one size is needed");
+            return Err(Error::layer(self.name.as_str(), what));
+        }
         if self.is_graph() { self.place_graph(&names, given) } else { self.place_sequence(given) }
     }
 
@@ -285,7 +293,11 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
     /// An InputLayer, the model's input number `position`. Within a model, what is given closes its open axes.
     fn input(&mut self, index: usize, position: usize) -> Result<usize> {
         let layer = &self.config.layers[index];
-        let own = layer.config().input_shape().cloned().unwrap_or_default();
+        let mut own = layer.config().input_shape().cloned().unwrap_or_default();
+        // Shapes are those of any batch, whatever size the model fixes.
+        if let Some(batch) = own.first_mut() {
+            *batch = None;
+        }
         let shape = match self.given {
             None => own,
             Some(given) => {

@@ -4,7 +4,7 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, axis_index, single};
+use crate::layers::shape::{Checked, Shape, axis_index, check_epsilon, single};
 use candle_core::{D, Result, Tensor, Var, bail};
 use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ impl BatchNormalizationConfig {
 
 impl Config for BatchNormalizationConfig {
     fn check(&self) -> Checked<()> {
-        Ok(())
+        check_epsilon(self.epsilon)
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {

@@ -4,7 +4,7 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Axes, Checked, Shape, single};
+use crate::layers::shape::{Axes, Checked, Shape, check_epsilon, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ impl LayerNormalizationConfig {
 
 impl Config for LayerNormalizationConfig {
     fn check(&self) -> Checked<()> {
-        Ok(())
+        check_epsilon(self.epsilon)
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {

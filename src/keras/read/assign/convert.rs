@@ -2,6 +2,7 @@
 //! convolutions. `keras/legacy/saving` and `preprocess_weights_for_loading` of Keras 2 are the reference.
 
 use super::super::array::Array;
+use super::super::dialect::Quantised;
 
 /// Where arrays come from.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,21 @@ fn fit_kernel(expected: &[usize], array: Array, origin: Origin) -> Array {
         Some(moved) => flip(moved),
         None => array,
     }
+}
+
+/// The floats that the whole numbers of a quantised array stand for: each divided by the scale of its row or column
+/// (`keras/src/quantizers`, `abs_max_quantize`). None where the scale does not fit.
+pub(super) fn dequantise(array: Array, scale: &Array, quantised: Quantised) -> Option<Array> {
+    let Quantised::Int8 { by_row } = quantised;
+    let [rows, columns] = *array.shape.as_slice() else { return None };
+    let count = if by_row { rows } else { columns };
+    if scale.values.len() != count {
+        return None;
+    }
+    let of = |index: usize| if by_row { index / columns.max(1) } else { index % columns.max(1) };
+    let divide = |(index, value): (usize, &f32)| Some(value / scale.values.get(of(index))?);
+    let values = array.values.iter().enumerate().map(divide).collect::<Option<_>>()?;
+    Some(Array { values, ..array })
 }
 
 #[cfg(test)]

@@ -52,7 +52,15 @@ pub(super) fn find(file: &Hdf5) -> Result<Option<Groups>> {
     Ok(None)
 }
 
-pub(super) fn read(file: &Hdf5, groups: &Groups, layers: &[TopLayer]) -> Result<BTreeMap<String, Array>> {
+/// Reads the arrays layer by layer in their order, as Keras does with a whole model and with weights alone
+/// (`load_weights_from_hdf5_group`): names are numbered anew in every session. Where the file has layers that the model
+/// has not, the names decide, as with Keras's `by_name=True`.
+pub(super) fn read(
+    file: &Hdf5,
+    groups: &Groups,
+    layers: &[TopLayer],
+    warnings: &mut Vec<String>,
+) -> Result<BTreeMap<String, Array>> {
     let needing: Vec<&TopLayer> = layers.iter().filter(|layer| !layer.leaves.is_empty()).collect();
     let holding: Vec<&Group> = groups.layers.iter().filter(|group| !group.arrays.is_empty()).collect();
     if holding.is_empty() && !needing.is_empty() {
@@ -60,10 +68,28 @@ pub(super) fn read(file: &Hdf5, groups: &Groups, layers: &[TopLayer]) -> Result<
         return Err(Error::argument("weights", what));
     }
     let by_name = |layer: &&TopLayer| holding.iter().find(|group| group.name == layer.name).copied();
-    let matched: Vec<&Group> = match needing.iter().map(by_name).collect::<Option<Vec<_>>>() {
-        Some(matched) => matched,
-        // Names are numbered anew in every session: Keras itself goes by the order.
-        None if holding.len() == needing.len() => holding,
+    let named = needing.iter().map(by_name).collect::<Option<Vec<_>>>();
+    let matched: Vec<&Group> = match named {
+        named if holding.len() == needing.len() => {
+            let moved = needing.iter().zip(&holding).find(|(layer, group)| layer.name != group.name);
+            if let (Some((layer, group)), true) = (moved, named.is_some()) {
+                warnings.push(format!(
+                    "the weights have the names of the model's layers in another order; they are taken in their order, as \
+                     Keras takes them: those of `{}` go into `{}`",
+                    group.name, layer.name
+                ));
+            }
+            holding
+        }
+        Some(matched) => {
+            warnings.push(format!(
+                "the file holds weights for {} layers and the model has {}: they are taken by the layers' names, which \
+                 Keras does with `by_name=True` only",
+                holding.len(),
+                needing.len()
+            ));
+            matched
+        }
         None => {
             let lone = needing.iter().find(|layer| by_name(layer).is_none());
             let name = lone.map_or("", |layer| layer.name.as_str());
@@ -90,6 +116,10 @@ fn read_layer(
     origin: Origin,
     arrays: &mut BTreeMap<String, Array>,
 ) -> Result<()> {
+    if layer.leaves.iter().any(|leaf| leaf.quantised.is_some()) {
+        let what = "is quantised, and quantised weights are read of a .keras only; save the model as one";
+        return Err(Error::layer(layer.name.as_str(), what));
+    }
     let parts = ordered(&layer.leaves);
     let needed: usize = parts.iter().map(|part| part.variables.len()).sum();
     let split: usize = parts.iter().map(|part| convert::split_count(&part.names(), &part.shapes())).sum();

@@ -5,10 +5,11 @@ mod legacy;
 mod paths;
 
 use super::array::Array;
-use super::dialect::Source;
+use super::dialect::{Quantised, Source};
 use super::hdf5::Hdf5;
+use crate::keras::names::GroupNames;
 use crate::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Variables by name, with shapes.
 type Variables = [(String, Vec<usize>)];
@@ -19,6 +20,10 @@ struct Leaf {
     prefix: String,
     /// Its group in a `model.weights.h5`.
     group: String,
+    /// Its group in one of tf.keras 2.12 and 2.13, whose groups are numbered with gaps.
+    gapped: String,
+    /// How its weights were made smaller, if they were.
+    quantised: Option<Quantised>,
     /// Whether it or a layer around it was frozen.
     is_frozen: bool,
     /// Whether its kernels are of single channels.
@@ -34,7 +39,8 @@ struct TopLayer {
     leaves: Vec<Leaf>,
 }
 
-/// Reads the variables of a model from an HDF5 file in either of Keras's forms.
+/// Reads the variables of a model from an HDF5 file in either of Keras's forms; what a user should know is added to
+/// `warnings`.
 ///
 /// # Errors
 /// In words that follow the file's name: where there are no weights, or they do not fit the model.
@@ -42,25 +48,27 @@ pub(super) fn assign(
     file: &Hdf5,
     layers: &[Source],
     variables: &Variables,
+    warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Array>> {
     let layers = place(layers, variables)?;
     match legacy::find(file)? {
-        Some(groups) => legacy::read(file, &groups, &layers),
+        Some(groups) => legacy::read(file, &groups, &layers, warnings),
         None => paths::read(file, &layers),
     }
 }
 
 /// Gives every variable to its layer.
 fn place(sources: &[Source], variables: &Variables) -> Result<Vec<TopLayer>> {
-    let mut owners: HashMap<&str, Vec<(String, Vec<usize>)>> = HashMap::new();
+    let mut owners: BTreeMap<&str, Vec<(String, Vec<usize>)>> = BTreeMap::new();
     for (name, shape) in variables {
         let (owner, _) = name.rsplit_once('.').unwrap_or(("", name));
         owners.entry(owner).or_default().push((name.clone(), shape.clone()));
     }
     let mut layers = Vec::new();
+    let mut gapped = GroupNames::default();
     for source in sources {
         let mut leaves = Vec::new();
-        collect(source, "", "", false, &mut owners, &mut leaves);
+        Place::default().collect(source, &mut gapped, &mut owners, &mut leaves);
         layers.push(TopLayer { name: source.name.clone(), leaves });
     }
     match owners.keys().next() {
@@ -69,28 +77,67 @@ fn place(sources: &[Source], variables: &Variables) -> Result<Vec<TopLayer>> {
     }
 }
 
-fn collect(
-    source: &Source,
-    prefix: &str,
-    group: &str,
+/// Where a layer is that has others in it.
+#[derive(Clone, Default)]
+struct Place {
+    prefix: String,
+    group: String,
+    gapped: String,
     is_frozen: bool,
-    owners: &mut HashMap<&str, Vec<(String, Vec<usize>)>>,
-    leaves: &mut Vec<Leaf>,
-) {
-    let join = |a: &str, separator: &str, b: &str| match (a, b) {
+}
+
+impl Place {
+    /// The layers of `source`, which is here, that have variables.
+    fn collect(
+        &self,
+        source: &Source,
+        numbers: &mut GroupNames,
+        owners: &mut BTreeMap<&str, Vec<(String, Vec<usize>)>>,
+        leaves: &mut Vec<Leaf>,
+    ) {
+        let prefix = join(&self.prefix, ".", &source.role);
+        let is_of_model = source.group.starts_with("layers/") && !source.class.is_empty();
+        let gapped = match is_of_model {
+            true => {
+                let within = format!("{prefix}.");
+                let next = owners.range(within.as_str()..).next();
+                let has_weights = owners.contains_key(prefix.as_str())
+                    || next.is_some_and(|(owner, _)| owner.starts_with(within.as_str()));
+                format!("layers/{}", numbers.take(&source.class, if has_weights { 2 } else { 1 }))
+            }
+            false => source.group.clone(),
+        };
+        let here = Self {
+            group: join(&self.group, "/", &source.group),
+            gapped: join(&self.gapped, "/", &gapped),
+            is_frozen: self.is_frozen || !source.trainable,
+            prefix,
+        };
+        if let Some(variables) = owners.remove(here.prefix.as_str()) {
+            let of_cell = |group: &str| join(group, "/", if source.is_cell { "cell" } else { "" });
+            leaves.push(Leaf {
+                group: of_cell(&here.group),
+                gapped: of_cell(&here.gapped),
+                prefix: here.prefix.clone(),
+                quantised: source.quantised,
+                is_depthwise: source.is_depthwise,
+                is_frozen: here.is_frozen,
+                variables,
+            });
+        }
+        let mut numbers = GroupNames::default();
+        for child in &source.children {
+            here.collect(child, &mut numbers, owners, leaves);
+        }
+    }
+}
+
+/// The two with the separator between them, where both are there.
+fn join(a: &str, separator: &str, b: &str) -> String {
+    match (a, b) {
         ("", b) => b.to_string(),
         (a, "") => a.to_string(),
         (a, b) => format!("{a}{separator}{b}"),
-    };
-    let (prefix, group) = (join(prefix, ".", &source.role), join(group, "/", &source.group));
-    let is_frozen = is_frozen || !source.trainable;
-    if let Some(variables) = owners.remove(prefix.as_str()) {
-        let group = join(&group, "/", if source.is_cell { "cell" } else { "" });
-        let is_depthwise = source.is_depthwise;
-        leaves.push(Leaf { prefix: prefix.clone(), group, is_frozen, is_depthwise, variables });
-    }
-    for child in &source.children {
-        collect(child, &prefix, &group, is_frozen, owners, leaves);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::array::Array;
 use super::super::hdf5::Hdf5;
-use super::{Leaf, TopLayer, check};
+use super::{Leaf, TopLayer, check, convert};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -10,10 +10,20 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
     let mut arrays = BTreeMap::new();
     let leaves: Vec<&Leaf> = layers.iter().flat_map(|layer| &layer.leaves).collect();
     let fail = |leaf: &Leaf, what: String| Error::layer(leaf.prefix.as_str(), what);
-    let find = |leaf: &Leaf| find(file, &leaf.group).map_err(|what| fail(leaf, what));
     let mut groups = vec![];
-    for leaf in leaves {
-        groups.push((leaf, find(leaf)?));
+    // One way for the whole file: what is `dense_2` in one is another layer in the other.
+    for way in WAYS {
+        let mut found = Vec::with_capacity(leaves.len());
+        for &leaf in &leaves {
+            found.push((leaf, way.find(file, leaf).map_err(|what| fail(leaf, what))?));
+        }
+        let count = |groups: &[(&Leaf, Option<String>)]| groups.iter().filter(|(_, g)| g.is_some()).count();
+        if groups.is_empty() || count(&found) > count(&groups) {
+            groups = found;
+        }
+        if count(&groups) == leaves.len() {
+            break;
+        }
     }
     if !groups.is_empty() && groups.iter().all(|(_, group)| group.is_none()) {
         let what = "holds no weights of this model: was it saved before the model was built, or is it another kind of \
@@ -24,14 +34,30 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
         let missing = || format!("its variables are missing: the file has no array `{}/vars/0`", leaf.group);
         let group = group.ok_or_else(|| fail(leaf, missing()))?;
         let children = file.children(&group).map_err(|what| fail(leaf, what))?;
-        let (held, needed) = (children.len(), leaf.variables.len());
+        let scales = usize::from(leaf.quantised.is_some());
+        let (held, needed) = (children.len(), leaf.variables.len() + scales);
+        if leaf.quantised.is_none() && file.is_quantised(&format!("{group}/0")) {
+            let what = "its weights in the file are quantised to int8, and the architecture does not say so; give that of \
+                        the quantised model";
+            return Err(fail(leaf, what.into()));
+        }
         if held != needed {
             let what =
                 format!("the file holds {held} variables for it in `{group}`, the model needs {needed}");
             return Err(fail(leaf, what));
         }
         for (index, (name, shape)) in leaf.variables.iter().enumerate() {
-            let array = file.array(&format!("{group}/{index}")).map_err(|what| fail(leaf, what))?;
+            let path = |index: usize| format!("{group}/{index}");
+            let array = match leaf.quantised {
+                Some(quantised) if index == 0 => {
+                    let whole = file.quantised(&path(index)).map_err(|what| fail(leaf, what))?;
+                    // The scale comes last.
+                    let scale = file.array(&path(leaf.variables.len())).map_err(|what| fail(leaf, what))?;
+                    let shapes = format!("its scale {:?} does not fit {name} {:?}", scale.shape, whole.shape);
+                    convert::dequantise(whole, &scale, quantised).ok_or_else(|| fail(leaf, shapes))?
+                }
+                _ => file.array(&path(index)).map_err(|what| fail(leaf, what))?,
+            };
             let (name, array) = check(name, shape, array)?;
             arrays.insert(name, array);
         }
@@ -39,20 +65,35 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
     Ok(arrays)
 }
 
-/// The group of arrays of a layer, in any of the ways it has been written.
-fn find(file: &Hdf5, group: &str) -> std::result::Result<Option<String>, String> {
-    // TensorFlow 2.13 had another name for the list of layers; on Windows, tf.keras wrote backslashes.
-    let renamed: Vec<&str> = group
-        .split('/')
-        .map(|part| if part == "layers" { "_layer_checkpoint_dependencies" } else { part })
-        .collect();
-    let renamed = renamed.join("/");
-    for group in [group, &renamed] {
+/// How a version names the groups.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The name of a model's list of layers.
+    list: &'static str,
+    /// Whether the groups are numbered with gaps.
+    gapped: bool,
+}
+
+/// Keras 3 and tf.keras since 2.14; tf.keras 2.12 and 2.13, and that list with the numbers of the others.
+const WAYS: [Way; 3] = [
+    Way { list: "layers", gapped: false },
+    Way { list: "_layer_checkpoint_dependencies", gapped: true },
+    Way { list: "_layer_checkpoint_dependencies", gapped: false },
+];
+
+impl Way {
+    /// The group of arrays of a layer.
+    fn find(self, file: &Hdf5, leaf: &Leaf) -> std::result::Result<Option<String>, String> {
+        let group = if self.gapped { &leaf.gapped } else { &leaf.group };
+        let renamed: Vec<&str> =
+            group.split('/').map(|part| if part == "layers" { self.list } else { part }).collect();
+        let group = renamed.join("/");
+        // On Windows, tf.keras wrote backslashes.
         for vars in [format!("{group}/vars"), format!("{}/vars", group.replace('/', "\\"))] {
             if file.has_array(&format!("{vars}/0"))? {
                 return Ok(Some(vars));
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }

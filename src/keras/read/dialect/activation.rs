@@ -6,6 +6,22 @@ use crate::Result;
 use crate::layers::Activation;
 use serde_json::{Map, Value};
 
+/// Activations of Keras's that may be missing here (`keras/src/activations`).
+const KERAS: [&str; 12] = [
+    "celu",
+    "glu",
+    "hard_shrink",
+    "hard_tanh",
+    "log_sigmoid",
+    "soft_shrink",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "tanh_shrink",
+    "threshold",
+];
+
 /// What stood in the place of an activation.
 pub(super) enum Found {
     /// One of ours, by name.
@@ -78,11 +94,12 @@ impl Context {
         };
         let known = Activation::ALL.iter().find(|known| known.name() == name).copied();
         let activation = known.map_or_else(|| name.parse::<Activation>(), Ok).map_err(|_| {
-            let names: Vec<&str> = Activation::ALL.iter().map(|known| known.name()).collect();
-            fields.error(format!(
-                "its activation `{name}` is not supported; supported are {}",
-                names.join(", ")
-            ))
+            fields.error(match KERAS.contains(&name) {
+                true => format!("its activation `{name}` is one of Keras's that is not supported yet"),
+                false => format!(
+                    "its activation `{name}` is none of Keras's but a function of its author's, which is not in the file"
+                ),
+            })
         })?;
         Ok(Found::Named(activation.name()))
     }
@@ -98,7 +115,11 @@ impl Context {
                 layer("LeakyReLU", Arguments::new().put("negative_slope", Some(slope)))
             }
             "ReLU" => {
-                let max = number(&["max_value"])?;
+                // An infinite bound is none.
+                let max = fields.any_number(&["max_value"])?.filter(|max| *max != f64::INFINITY);
+                if max.is_some_and(|max| !max.is_finite()) {
+                    number(&["max_value"])?;
+                }
                 let slope = number(&["negative_slope"])?.unwrap_or(0.0);
                 let threshold = number(&["threshold"])?.unwrap_or(0.0);
                 if (max, slope, threshold) == (None, 0.0, 0.0) {
@@ -118,9 +139,18 @@ impl Context {
                 1.0 => Ok(Some(Found::Named("elu"))),
                 alpha => layer("ELU", Arguments::new().put("alpha", Some(alpha))),
             },
-            "Softmax" => match fields.axis(&["axis"])?.unwrap_or(-1) {
-                -1 => Ok(Some(Found::Named("softmax"))),
-                axis => layer("Softmax", Arguments::new().put("axis", Some(axis))),
+            "Softmax" => match fields.raw(&["axis"]) {
+                // TensorFlow's softmax, to which Keras 2 hands it on, takes None for the last axis.
+                Some(Value::Null) if self.major >= 3 && !self.own => Err(fields.error(
+                    "`axis` is None, which in Keras 3 takes all samples of a batch together; give the axes of a sample",
+                )),
+                Some(Value::Array(axes)) if axes.len() != 1 => {
+                    layer("Softmax", Arguments::new().put("axis", Some(fields.need_integers(&["axis"])?)))
+                }
+                _ => match fields.axis(&["axis"])?.unwrap_or(-1) {
+                    -1 => Ok(Some(Found::Named("softmax"))),
+                    axis => layer("Softmax", Arguments::new().put("axis", Some(axis))),
+                },
             },
             _ => Ok(None),
         }

@@ -1,17 +1,13 @@
 //! A layer's arguments as the file has them, under whichever of their names it uses.
 
+use super::classes::CLASSES;
 use super::ignored;
+use crate::error::nearest;
+use crate::layers::non_finite;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-
-/// The classes that can be read, for the message about one that cannot.
-const SUPPORTED: &str = "InputLayer, Embedding, LSTM, GRU, SimpleRNN, Bidirectional, RNN, ConvLSTM2D, CuDNNLSTM, CuDNNGRU, \
-    TimeDistributed, Dense, EinsumDense, Conv1D to Conv3D, the depthwise, separable and transposed convolutions, the poolings, paddings, croppings and upsamplings, BatchNormalization, \
-    LayerNormalization, GroupNormalization, UnitNormalization, Activation, Softmax, ReLU, LeakyReLU, ELU, PReLU, Rescaling, the dropouts and noises, Flatten, \
-    Reshape, Permute, RepeatVector, Masking, Attention, Concatenate, Add, Subtract, Multiply, Average, Maximum, Minimum, \
-    Dot, Sequential and functional models";
 
 /// The arguments of one layer.
 pub(super) struct Fields<'a> {
@@ -34,10 +30,24 @@ impl<'a> Fields<'a> {
         Error::layer(self.name, format!("{}: {what}", self.class))
     }
 
-    /// That no layer of this class can be read.
+    /// That no layer of this class can be read: one of Keras's own that is missing here, or somebody's.
     pub fn unknown(&self) -> Error {
         let class = self.class;
-        Error::layer(self.name, format!("class `{class}` is not supported; supported are {SUPPORTED}"))
+        if CLASSES.binary_search(&class).is_ok() {
+            let what = format!(
+                "`{class}` is a layer of Keras's that is not supported yet; the model can be read without it, or with \
+                 another in its place"
+            );
+            return Error::layer(self.name, what);
+        }
+        let likely = nearest(class, CLASSES.iter().copied()).filter(|near| near.eq_ignore_ascii_case(class));
+        let likely = likely.map_or_else(String::new, |near| format!(" (Keras has `{near}`)"));
+        Error::layer(
+            self.name,
+            format!(
+                "`{class}` is no layer of Keras's{likely} but a custom class, whose code is not in the file"
+            ),
+        )
     }
 
     /// The whole configuration.
@@ -123,6 +133,16 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A list of whole numbers, not empty, that must be there.
+    pub fn need_integers(&self, names: &[&str]) -> Result<Vec<i64>> {
+        let list = |value: &Value| {
+            let list = value.as_array().filter(|list| !list.is_empty())?;
+            list.iter().map(|value| number(value).filter(|n| n.fract() == 0.0).map(|n| n as i64)).collect()
+        };
+        let missing = || self.error(format!("`{}` is missing", names.first().unwrap_or(&"an argument")));
+        self.typed(names, "a list of whole numbers", list)?.ok_or_else(missing)
+    }
+
     /// Whole numbers: one for every axis of `axes`, or a single one for all.
     pub fn sizes(&self, names: &[&str], axes: usize) -> Result<Option<Vec<usize>>> {
         self.typed(names, &format!("{axes} whole numbers"), |value| match value {
@@ -132,8 +152,13 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A number.
+    /// A finite number.
     pub fn number(&self, names: &[&str]) -> Result<Option<f64>> {
+        self.typed(names, "a finite number", |value| number(value).filter(|number| number.is_finite()))
+    }
+
+    /// A number, NaN and the infinite ones too.
+    pub fn any_number(&self, names: &[&str]) -> Result<Option<f64>> {
         self.typed(names, "a number", number)
     }
 
@@ -184,6 +209,8 @@ fn whole(value: &Value) -> Option<usize> {
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(number) => number.as_f64(),
+        // What Python writes and JSON does not know; the reader of the file made texts of it.
+        Value::String(text) => non_finite(text),
         Value::Array(list) => match list.as_slice() {
             [one] => number(one),
             _ => None,

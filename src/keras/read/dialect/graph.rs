@@ -58,7 +58,8 @@ impl Context {
             let role = names.take(layer);
             let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
             let group = format!("layers/{}", groups.next(class));
-            sources.push(Source { role: role.clone(), name: layer.clone(), group, ..source });
+            let class = class.to_string();
+            sources.push(Source { role: role.clone(), name: layer.clone(), group, class, ..source });
             if tail.is_some() {
                 let tail_role = names.take(&format!("{role}_activation"));
                 sources.push(Source::new(&tail_role, &Value::Null));

@@ -4,6 +4,7 @@ use super::activation::{Found, activation_arguments};
 use super::fields::{Arguments, Fields};
 use super::{Context, Layer, Source};
 use crate::Result;
+use crate::layers::number_value;
 use serde_json::{Value, json};
 
 impl Context {
@@ -144,9 +145,10 @@ impl Context {
             }
             "PReLU" => {
                 let axes = match fields.get(&["shared_axes"]) {
-                    Some(Value::Array(axes)) => Some(Value::Array(axes.clone())),
-                    Some(axis @ Value::Number(_)) => Some(json!([axis])),
-                    _ => None,
+                    None => None,
+                    Some(Value::Array(axes)) if axes.is_empty() => None,
+                    Some(Value::Array(_)) => Some(fields.need_integers(&["shared_axes"])?),
+                    Some(_) => Some(vec![fields.need_count(&["shared_axes"])? as i64]),
                 };
                 ("PReLU", new().put("shared_axes", axes))
             }
@@ -158,7 +160,8 @@ impl Context {
             "Permute" => ("Permute", new().put("dims", integers(fields, &["dims"])?)),
             "RepeatVector" => ("RepeatVector", new().put("n", Some(fields.need_count(&["n"])?))),
             "Masking" => {
-                ("Masking", new().put("mask_value", Some(fields.number(&["mask_value"])?.unwrap_or(0.0))))
+                let value = fields.any_number(&["mask_value"])?.unwrap_or(0.0);
+                ("Masking", new().put("mask_value", Some(number_value(value))))
             }
             "Attention" => ("Attention", attention(fields)?),
             "Lambda" => {
@@ -203,7 +206,25 @@ impl Context {
         Ok(if is_none { 0.0 } else { rate })
     }
 
-    fn input(&self, fields: &Fields) -> Result<Arguments> {
+    fn input(&mut self, fields: &Fields) -> Result<Arguments> {
+        if fields.flag(&["ragged"])? == Some(true) {
+            self.warnings.push(format!(
+                "layer {}: takes sequences of different lengths (ragged=True), and here all rows of a batch are of one \
+                 length: padding counts as steps; give sequences of one length at a time",
+                fields.name
+            ));
+        }
+        if fields.flag(&["sparse"])? == Some(true) {
+            self.warnings.push(format!(
+                "layer {}: takes sparse tensors (sparse=True), and here the whole ones, zeros too",
+                fields.name
+            ));
+        }
+        if fields.text(&["dtype"])? == Some("string") {
+            return Err(
+                fields.error("takes text (dtype `string`), which is not supported; give the model numbers")
+            );
+        }
         let shape = input_shape(fields)?
             .ok_or_else(|| fields.error("has no `batch_shape`: the model's input is not known"))?;
         Ok(Arguments::new().put("batch_shape", Some(shape)))
@@ -230,9 +251,9 @@ pub(super) fn input_shape(fields: &Fields) -> Result<Option<Value>> {
         Value::Object(object) => object.get("items").and_then(Value::as_array).ok_or_else(wrong)?,
         _ => return Err(wrong()),
     };
-    // A batch of fixed size is no part of what the model computes.
-    let mut shape = vec![Value::Null];
-    for axis in axes.iter().skip(1) {
+    // A batch of fixed size matters to stateful layers.
+    let mut shape = vec![];
+    for axis in axes {
         match axis {
             Value::Null => shape.push(Value::Null),
             axis => shape.push(axis.as_u64().ok_or_else(wrong)?.into()),
@@ -274,14 +295,12 @@ fn batch_normalization(fields: &Fields) -> Result<Arguments> {
 }
 
 fn layer_normalization(fields: &Fields) -> Result<Arguments> {
-    if fields.flag(&["rms_scaling"])? == Some(true) {
-        return Err(fields.error("`rms_scaling` is not supported"));
-    }
     Ok(Arguments::new()
         .put("axis", axes(fields)?)
         .put("epsilon", fields.number(&["epsilon"])?)
         .put("center", fields.flag(&["center"])?)
-        .put("scale", fields.flag(&["scale"])?))
+        .put("scale", fields.flag(&["scale"])?)
+        .put("rms_scaling", fields.flag(&["rms_scaling"])?.filter(|rms| *rms)))
 }
 
 fn group_normalization(fields: &Fields) -> Result<Arguments> {

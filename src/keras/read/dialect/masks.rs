@@ -6,7 +6,7 @@
 //! inputs. Equal terms have equal numbers, so that comparing is cheap and a chain of operations cannot blow up.
 
 use super::call::{Call, Reference};
-use crate::layers::{MaskJoin, MaskRule};
+use crate::layers::{MaskJoin, MaskRule, non_finite};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
@@ -319,7 +319,8 @@ impl<'a> Masks<'a> {
 
 /// A constant argument as a number.
 fn constant(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_object()?.values().find_map(Value::as_f64))
+    let number = |value: &Value| value.as_f64().or_else(|| non_finite(value.as_str()?));
+    number(value).or_else(|| value.as_object()?.values().find_map(number))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod activation;
 #[cfg(test)]
 mod arguments_tests;
 mod call;
+mod classes;
 mod convolution;
 mod fields;
 mod graph;
@@ -16,6 +17,7 @@ mod ignored;
 mod layers;
 mod masks;
 mod merge;
+mod policy;
 mod recurrent;
 mod rules;
 mod sequential;
@@ -25,6 +27,7 @@ use crate::layers::MaskJoin;
 use crate::{Error, Result};
 use fields::Fields;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Which Keras wrote a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,14 +113,28 @@ pub(crate) struct Source {
     pub name: String,
     /// Its group in `model.weights.h5`, below that of the layer around it.
     pub group: String,
+    /// Its class in the file, where it is one of a model's layers, whose groups are named by their classes.
+    pub class: String,
     /// Whether its variables stand in a group `cell` there.
     pub is_cell: bool,
     /// Whether its variables stood among the trainable ones.
     pub trainable: bool,
     /// Whether its kernels are of single channels, which Theano did not turn round.
     pub is_depthwise: bool,
+    /// How its weights were made smaller, if they were.
+    pub quantised: Option<Quantised>,
     /// The layers in it.
     pub children: Vec<Source>,
+}
+
+/// What Keras calls `model.quantize(mode)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quantised {
+    /// Whole numbers from -127 to 127 that are to be divided by a scale, one for each row or column.
+    Int8 {
+        /// Whether the scales are those of the rows.
+        by_row: bool,
+    },
 }
 
 /// A model brought to one form.
@@ -156,13 +173,21 @@ struct Context {
     own: bool,
     /// Models around the one that is translated.
     depth: usize,
+    /// Dtype policies of fewer digits than float32 has.
+    narrow: BTreeSet<String>,
+    /// Whether a layer rounds its input.
+    quantised: bool,
     warnings: Vec<String>,
 }
 
 /// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives.
 pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> {
-    let mut context = Context::new(version);
     let text = model.to_string();
+    let mut context = Context::new(version);
+    if text.contains("\"module\":\"keras_core.") {
+        // The name of Keras 3 before it was one; its versions began with 0.
+        context = Context::new(&Version { major: 3, minor: Some(0), ..version.clone() });
+    }
     context.has_masks = text.contains("\"mask_zero\":true") || text.contains("\"Masking\"");
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
     if class.is_empty() {
@@ -175,6 +200,7 @@ pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> 
             layer["config"]["trainable"] = false.into();
         }
     }
+    context.warn_policies();
     Ok(Translated { json, layers, warnings: context.warnings })
 }
 
@@ -193,6 +219,8 @@ impl Context {
             bilinear: version.bilinear(),
             own: version.own,
             depth: 0,
+            narrow: BTreeSet::new(),
+            quantised: false,
             warnings: vec![],
         }
     }
@@ -209,6 +237,11 @@ impl Context {
         }
         let is_graph = config.get("input_layers").is_some();
         match class {
+            "Tokenizer" => {
+                let what =
+                    "is Keras's Tokenizer, which turns text into ids, and no model; it goes with --tokenizer";
+                Err(Error::layer(name, what))
+            }
             "Sequential" => self.sequential(&name, config),
             "Functional" | "Model" if is_graph => self.graph(&name, config),
             _ => {
@@ -255,6 +288,7 @@ impl Context {
         let empty = serde_json::Map::new();
         let fields = Fields::new(name, class, config.as_object().unwrap_or(&empty));
         let mut layer = self.simple(&fields)?;
+        self.take_policy(class, config, &mut layer.source)?;
         layer.config["name"] = name.into();
         let rules = self.training_rules(&fields);
         if let Some(config) = layer.config.as_object_mut() {
@@ -271,9 +305,11 @@ impl Source {
             role: name.into(),
             name: name.into(),
             group: String::new(),
+            class: String::new(),
             is_cell: false,
             trainable: config.get("trainable").and_then(Value::as_bool).unwrap_or(true),
             is_depthwise: false,
+            quantised: None,
             children: vec![],
         }
     }
@@ -295,7 +331,7 @@ fn custom_class(value: &Value) -> Option<String> {
         return Some(registered.into());
     }
     let module = value.get("module").and_then(Value::as_str)?;
-    let own = ["keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "builtins"];
+    let own = ["keras", "keras_core", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "builtins"];
     let is_own = own.iter().any(|name| module == *name || module.starts_with(&format!("{name}.")));
     (!is_own).then(|| format!("{module}.{class}"))
 }

@@ -1,5 +1,6 @@
 //! Recurrent layers and what wraps them.
 
+use super::classes::CLASSES;
 use super::fields::{Arguments, Fields};
 use super::{Context, Layer, Source, canonical, convolution};
 use crate::Result;
@@ -92,7 +93,8 @@ impl Context {
         let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
         let empty = json!({});
         let config = value.get("config").filter(|config| config.is_object()).unwrap_or(&empty);
-        let source = Source::new(class, config);
+        let mut source = Source::new(class, config);
+        self.take_policy(class, config, &mut source)?;
         if let Some(custom) = super::custom_class(value) {
             return Err(fields.error(format!(
                 "its cell is of the custom class `{custom}`, whose code is not in the file"
@@ -121,9 +123,12 @@ impl Context {
                 return Ok((json, Source { children, ..source }));
             }
             other => {
+                let whose = match CLASSES.binary_search(&other) {
+                    Ok(_) => "is one of Keras's that is not supported",
+                    Err(_) => "is none of Keras's but a custom class, whose code is not in the file",
+                };
                 return Err(fields.error(format!(
-                    "its cell `{other}` is not supported; supported are LSTMCell, GRUCell, SimpleRNNCell and \
-                     StackedRNNCells of these"
+                    "its cell `{other}` {whose}; read are LSTMCell, GRUCell, SimpleRNNCell and StackedRNNCells of these"
                 )));
             }
         };

@@ -14,12 +14,12 @@ impl Context {
         let list = list.ok_or_else(|| Error::layer(name, "a Sequential without a list of layers"))?;
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
         let (mut layers, mut sources) = (Vec::with_capacity(list.len() + 1), vec![]);
-        let mut push = |layer: Layer, group: String| {
+        let mut push = |layer: Layer, group: String, in_file: &str| {
             let Layer { class, mut config, source, tail } = layer;
             let role = names.take(&source.name);
             config["name"] = role.clone().into();
             layers.push(canonical(class, config));
-            sources.push(Source { role: role.clone(), group, ..source });
+            sources.push(Source { role: role.clone(), group, class: in_file.into(), ..source });
             if let Some((class, mut config)) = tail {
                 let role = names.take(&format!("{role}_activation"));
                 config["name"] = role.clone().into();
@@ -45,13 +45,13 @@ impl Context {
             {
                 let input = json!({ "class_name": "InputLayer", "config": input });
                 let input = self.layer(&input, "input")?;
-                push(input, String::new());
+                push(input, String::new(), "");
             }
             let group = match layer.class {
                 "InputLayer" => String::new(),
                 _ => format!("layers/{}", groups.next(class)),
             };
-            push(layer, group);
+            push(layer, group, class);
         }
         if let [input, second, ..] = layers.as_mut_slice()
             && input["class_name"] == "InputLayer"
