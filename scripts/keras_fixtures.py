@@ -686,6 +686,46 @@ def to_cudnn(kernel, recurrent, bias):
     return [np.hstack(kernel), np.hstack(recurrent), bias]
 
 
+def write_tokenizers():
+    """tokenizers.json: Keras's Tokenizer in every form that it is kept in, with what it makes of texts."""
+    import pickle
+
+    from tf_keras.preprocessing import sequence, text
+
+    fitted = ["The film is good, really good!", "A bad film. It's a DULL film", "정말 재미있는 영화 film", "ΣΑΣ saw ÉTÉ"]
+    texts = ["The FILM is good", "it's a bad, bad film; really", "정말 지루한 영화", "ΣΑΣ été ÉTÉ", "!?", "unheard of", "the\tfilm\nsaw"]
+    options = {
+        "plain": {},
+        "cut": {"num_words": 8},
+        "oov": {"oov_token": "<OOV>"},
+        "oov_cut": {"oov_token": "<OOV>", "num_words": 6},
+        "case": {"lower": False, "filters": "!,."},
+        "split": {"split": "i", "filters": " \t\n!?.,;"},
+        "characters": {"char_level": True, "num_words": 11},
+        "characters_oov": {"char_level": True, "oov_token": "?", "lower": False},
+    }  # fmt: skip
+    cases = []
+    for name, arguments in options.items():
+        tokenizer = text.Tokenizer(**arguments)
+        tokenizer.fit_on_texts(fitted)
+        rows = tokenizer.texts_to_sequences(texts)
+        padded = {
+            f"{padding} {truncating}": sequence.pad_sequences(
+                rows, maxlen=6, padding=padding, truncating=truncating
+            ).tolist()
+            for padding in ("pre", "post")
+            for truncating in ("pre", "post")
+        }
+        pickles = {str(protocol): pickle.dumps(tokenizer, protocol).hex() for protocol in (2, 3, 4, 5)}
+        words = pickle.dumps(tokenizer.word_index, 4).hex()
+        cases.append({"name": name, "to_json": tokenizer.to_json(), "word_index": tokenizer.word_index, "pickles": pickles,
+                      "word_index_pickle": words, "sequences": rows, "padded": padded})  # fmt: skip
+    with open(OUT / "tokenizers.json", "w") as file:
+        json.dump({"texts": texts, "cases": cases}, file, ensure_ascii=False, indent=1)
+        file.write("\n")
+    print("wrote tokenizers")
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     part = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -698,7 +738,9 @@ if __name__ == "__main__":
         write("keras", "k33", [merged_masks])
     elif part == "old":
         write_old()
+    elif part == "tokenizers":
+        write_tokenizers()
     else:
-        for name in ["k3", "k2", "old"]:
+        for name in ["k3", "k2", "old", "tokenizers"]:
             # Each library in a process of its own.
             subprocess.run([sys.executable, __file__, name], check=True)

@@ -11,7 +11,7 @@
 2. Each `.h5` in FOLDER (default ../shared/data/keras, whose `NAME.golden.npz` hold Keras's own answers): whether Keras
    opens it, and if not, whether Keras opens what `convert` makes of it and gives the golden (relative error 1e-4).
 3. Each model of tests/fixtures through `convert` to a `.keras`: Keras loads it and gives the golden beside it (1e-5), or
-   `convert` says why a file of Keras 3 cannot hold it (CANNOT).
+   `convert` says why a file of Keras 3 cannot hold it (CANNOT). So for those that begin with text.
 4. Each model of tests/convert/classes.json, in which every class of layers stands, as the test `every_class_is_written`
    writes it: Keras loads it and gives the test's answer (1e-5 of the largest number).
 
@@ -179,7 +179,7 @@ def old_files(program, files, folder):
 def fixtures(program, folder):
     for path in sorted((ROOT / "tests" / "fixtures").iterdir()):
         name, kind = path.name.split(".", 1)
-        if kind in ("golden.npz", "json") or name.startswith("refused"):
+        if kind in ("golden.npz", "json") or name.startswith(("refused", "texts_")):
             continue
         converted = folder / "converted.keras"
         config = ["--config", path.with_name(f"{name}.json")] if kind == "weights.h5" else []
@@ -208,6 +208,32 @@ def classes(folder):
             yield name, f"{type(failure).__name__}: {failure}".replace("\n", " ")[:300], False
             continue
         yield name, f"Keras's answer within {error:.1e}", error <= 1e-5
+def texts(program, folder):
+    """The models of tests/fixtures that begin with text, whose answers stand in texts_k3.json and texts_k2.json."""
+    import tensorflow as tf
+
+    folder_of = ROOT / "tests" / "fixtures"
+    answers = {}
+    for library in ("k3", "k2"):
+        answers |= json.loads((folder_of / f"texts_{library}.json").read_text())
+    for path in sorted(folder_of.glob("texts_*")):
+        name, kind = path.name.split(".", 1)
+        if kind not in ("keras", "h5"):
+            continue
+        # What was learnt by `adapt` is in no .h5.
+        expected = kind == "h5" and name.endswith("adapted")
+        converted = folder / "converted.keras"
+        try:
+            program("convert", path, converted)
+        except Failed as error:
+            yield path.name, f"not converted: {error}".replace(str(path) + ": ", ""), expected
+            continue
+        model, answer = keras.saving.load_model(converted), answers[name]
+        given = [tf.constant(x, tf.string) if isinstance(x[0], str) else tf.constant(x) for x in answer["given"]]
+        given = [tf.expand_dims(x, -1) if len(x.shape) < len(i.shape) else x for x, i in zip(given, model.inputs)]
+        found = np.asarray(model(given if len(given) > 1 else given[0], training=False)).ravel()
+        error = np.abs(found - np.array(answer["output"])).max()
+        yield path.name, f"converted: golden within {error:.1e}", error <= 1e-6 and not expected
 
 
 def main():
@@ -232,6 +258,7 @@ def main():
         if not args.zoo:
             show(classes(folder))
             show(fixtures(program, folder))
+            show(texts(program, folder))
         if args.zoo:
             pass
         elif args.files.is_dir():

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use candle_core::Tensor;
-use candle_recurrent::formats::{self, Arrays, read_suffixes, write_suffixes};
+use candle_recurrent::formats::{self, Array, Arrays, read_suffixes, write_suffixes};
 use std::path::{Path, PathBuf};
 
 /// Parses the path of a file of arrays.
@@ -33,6 +33,14 @@ pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
         bail!("--input {}: there is no such file", path.display());
     }
     Ok(formats::read(path, inputs)?)
+}
+
+/// Reads the arrays for a model of which some inputs are of texts.
+pub(super) fn read_mixed(path: &Path, inputs: &[String], texts: &[bool]) -> anyhow::Result<Vec<Array>> {
+    if !path.try_exists().unwrap_or(true) {
+        bail!("--input {}: there is no such file", path.display());
+    }
+    Ok(formats::read_mixed(path, inputs, texts)?)
 }
 
 /// The names of a model's answers: `y`, or `y0`, `y1`, ….

@@ -35,6 +35,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let device = reading.device()?;
     let mut checkpoint = reading.model(&args.model)?.load(&device)?;
     let model = &checkpoint.config.model;
+    if model.reads_text() {
+        anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
+    }
     if model.vocab_size().is_none() {
         anyhow::bail!(
             "{}: does not read text, having no Embedding, and the data sets are reviews; for arrays there is predict --input",
@@ -49,7 +52,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             args.model
         );
     }
-    if let Some(named) = reading.tokenizer(checkpoint.config.recipe.vocab_size)? {
+    reading.encoding.set(&mut checkpoint.config.recipe);
+    if let Some(named) = reading.encoding.tokenizer(checkpoint.config.recipe.vocab_size)? {
         checkpoint.tokenizer = Some(named);
     }
     reading.set_threads()?;

@@ -17,12 +17,15 @@ mod output;
 mod plot;
 mod predict;
 mod predict_arrays;
+mod predict_texts;
+mod prediction;
 mod progress;
 mod reading;
 mod recorder;
 mod report;
 mod run_folder;
 mod summary;
+mod tokenizer;
 mod train;
 mod values;
 

@@ -1,16 +1,15 @@
 //! The argument MODEL: a name of the zoo, a model folder, a `config.json`, or a file of Keras's.
 
 use super::output::message;
+use super::tokenizer::is_vocabulary;
 use candle_core::Device;
 use candle_recurrent::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
-use candle_recurrent::data;
 use candle_recurrent::formats::read_text;
 use candle_recurrent::keras::{self, Kind, Loaded};
 use candle_recurrent::model::{Model, ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::History;
 use candle_recurrent::zoo;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -171,66 +170,6 @@ fn text(path: &Path) -> String {
 fn is_architecture(json: &str) -> bool {
     let fields = serde_json::from_str::<HashMap<String, IgnoredAny>>(json);
     fields.is_ok_and(|fields| fields.contains_key("class_name"))
-}
-
-/// Whether it is a `tokenizer.json` or a word index.
-fn is_vocabulary(json: &str) -> bool {
-    #[derive(Deserialize)]
-    struct File {
-        #[serde(rename = "model")]
-        _model: Model,
-    }
-    #[derive(Deserialize)]
-    struct Model {
-        #[serde(rename = "vocab")]
-        _vocab: IgnoredAny,
-    }
-    serde_json::from_str::<File>(json).is_ok() || is_word_index(json)
-}
-
-/// Whether it is a word index: numbers by words.
-fn is_word_index(json: &str) -> bool {
-    serde_json::from_str::<HashMap<String, u64>>(json).is_ok_and(|ranks| !ranks.is_empty())
-}
-
-/// The vocabulary that `--tokenizer` names: `imdb`, a `tokenizer.json`, or a word index such as Keras's
-/// `imdb_word_index.json`. `vocab_size` is what the model reads.
-pub(super) fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tokenizer> {
-    if argument == "imdb" {
-        return imdb(vocab_size);
-    }
-    let path = Path::new(argument);
-    if !path.exists() {
-        anyhow::bail!("--tokenizer {argument}: there is no such file; give imdb or a tokenizer.json");
-    }
-    if is_word_index(&read_text(path)?) {
-        return Ok(Tokenizer::from_word_index_json(path, vocab_size)?);
-    }
-    let tokenizer = Tokenizer::load(path)?;
-    if tokenizer.vocab_size() > vocab_size {
-        anyhow::bail!(
-            "--tokenizer {argument}: gives ids up to {}, and the model reads ids below {vocab_size}",
-            tokenizer.vocab_size().saturating_sub(1)
-        );
-    }
-    Ok(tokenizer)
-}
-
-/// Keras's words of IMDB: its own file, or as many as the zoo's models know.
-fn imdb(vocab_size: usize) -> anyhow::Result<Tokenizer> {
-    let missing = match data::imdb_tokenizer(vocab_size) {
-        Ok(tokenizer) => return Ok(tokenizer),
-        Err(error) => error,
-    };
-    for entry in zoo::entries() {
-        let known = entry.tokenizer()?;
-        if known.vocab_size() >= vocab_size {
-            // The first four ids are no words.
-            let words = (4..).map_while(|id| known.word(id).map(String::from));
-            return Ok(Tokenizer::from_words(words, vocab_size)?);
-        }
-    }
-    Err(missing.into())
 }
 
 /// The weights that `--init` names: a model folder, or a safetensors file, with the vocabulary beside it.

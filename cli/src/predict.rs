@@ -1,13 +1,14 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
-use super::model::{ModelSource, tokenizer};
+use super::model::ModelSource;
+use super::prediction::{Prediction, note_unknown, read_lines};
 use super::run_folder::{refuse_input, refuse_run};
-use super::{Outcome, Output, arrays, output, predict_arrays, values};
+use super::tokenizer::Encoding;
+use super::{Outcome, Output, arrays, predict_arrays, predict_texts, values};
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
-use serde::Serialize;
-use std::io::{BufRead, IsTerminal};
+use candle_recurrent::text::Encoded;
 use std::path::{Path, PathBuf};
 
 /// Classify text from the command line or standard input, or run arrays through any model (--input)
@@ -28,11 +29,11 @@ pub(super) struct Args {
     text: Vec<String>,
     /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
     /// model's inputs; a .npy; or a .csv of numbers, a sample a line
-    #[arg(long, value_name = "FILE", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer"])]
+    #[arg(long, value_name = "FILE", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
     input: Option<PathBuf>,
     /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
     /// table on standard output]
-    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer"])]
+    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
     output: Option<PathBuf>,
     /// Samples of --input at a time; changes speed and memory, not the result, but for a stateful model, whose states go
     /// from one batch to the next [default: the file's where it says one]
@@ -41,20 +42,25 @@ pub(super) struct Args {
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What turns text into ids where the model has no vocabulary: imdb (Keras's words), a tokenizer.json, or a word
-    /// index
-    #[arg(long, value_name = "FILE|imdb")]
-    tokenizer: Option<String>,
-    /// Print one JSON value: a list of {text, probability, label}; of arrays, {y: …} with lists in lists
+    #[command(flatten)]
+    encoding: Encoding,
+    /// Print one JSON value: a list of {text, probability, label, unknown}, the last the share of the text's words that
+    /// the vocabulary does not have (null where there are no words); of arrays, {y: …} with lists in lists
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Prediction {
-    text: String,
-    probability: f32,
-    label: &'static str,
+impl Args {
+    /// Each of the texts, or each line of standard input.
+    fn each_text(&self, act: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        if self.text.is_empty() {
+            return read_lines(act);
+        }
+        if let Some(index) = self.text.iter().position(|text| text.trim().is_empty()) {
+            anyhow::bail!("TEXT {} of {}: is empty", index + 1, self.text.len());
+        }
+        self.text.iter().try_for_each(|text| act(text.clone()))
+    }
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -68,6 +74,17 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let out = args.output.as_deref();
         return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);
     }
+    if checkpoint.config.model.reads_text() {
+        if let Some(option) = args.encoding.given() {
+            anyhow::bail!("{}: turns text into ids itself; leave {option} out", args.model);
+        }
+        let mut texts = vec![];
+        args.each_text(&mut |text| {
+            texts.push(text);
+            Ok(())
+        })?;
+        return predict_texts::run(&args.model, &checkpoint, texts, args.json, output);
+    }
     let classifier = Classifier::new(args, checkpoint)?;
     let mut predictions = Vec::new();
     let mut count = 0;
@@ -78,17 +95,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             predictions.push(prediction);
             return Ok(());
         }
-        let Prediction { text, probability, label } = prediction;
-        output.line(format_args!("{label}  {probability:.4}  {}", text.replace(['\n', '\r'], " ")))
+        prediction.print(output)
     };
-    if args.text.is_empty() {
-        read_lines(&mut classify)?;
-    } else {
-        if let Some(index) = args.text.iter().position(|text| text.trim().is_empty()) {
-            anyhow::bail!("TEXT {} of {}: is empty", index + 1, args.text.len());
-        }
-        args.text.iter().try_for_each(|text| classify(text.clone()))?;
-    }
+    args.each_text(&mut classify)?;
     if count == 0 {
         anyhow::bail!("no text: give it as TEXT, or as lines on standard input");
     }
@@ -96,27 +105,6 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         output.json(&predictions)?;
     }
     Ok(Outcome::Done)
-}
-
-/// Each line of standard input that is not blank.
-fn read_lines(classify: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        output::message("type a text a line; Ctrl-D ends");
-    }
-    for (number, line) in stdin.lock().split(b'\n').enumerate() {
-        let line = line.context("standard input cannot be read")?;
-        let Ok(line) = String::from_utf8(line) else {
-            anyhow::bail!("standard input, line {}: is not UTF-8 text; convert the file first", number + 1);
-        };
-        // Windows's editors put a byte order mark first.
-        let line = if number == 0 { line.trim_start_matches('\u{feff}') } else { &line };
-        let line = line.trim_end_matches('\r');
-        if !line.trim().is_empty() {
-            classify(line.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 struct Classifier {
@@ -133,34 +121,31 @@ impl Classifier {
         }
         checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
         if checkpoint.config.model.is_stateful() && checkpoint.config.model.batch_size() != Some(1) {
+            let size = checkpoint.config.model.batch_size();
             anyhow::bail!(
                 "{model}: is stateful with batches of {}, and texts are read one at a time; give token ids with --input",
-                checkpoint
-                    .config
-                    .model
-                    .batch_size()
-                    .map_or("a size it does not say".into(), |n| n.to_string())
+                size.map_or("a size it does not say".into(), |n| n.to_string())
             );
         }
-        let named = args.tokenizer.as_deref();
-        let named = named.map(|named| tokenizer(named, checkpoint.config.recipe.vocab_size)).transpose()?;
+        args.encoding.set(&mut checkpoint.config.recipe);
+        let named = args.encoding.tokenizer(checkpoint.config.recipe.vocab_size)?;
         checkpoint.tokenizer = named.or(checkpoint.tokenizer.take());
         if checkpoint.tokenizer.is_none() {
             anyhow::bail!(
-                "{model}: has no vocabulary, so it cannot read text; give one with --tokenizer (imdb, or a \
-                 tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
+                "{model}: has no vocabulary, so it cannot read text; give one with --tokenizer (imdb, \
+                 keras:FILE, or a tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
             );
         }
         Ok(Self { checkpoint })
     }
 
     fn predict(&self, text: String) -> anyhow::Result<Prediction> {
-        let probability = self.checkpoint.predict(&[&text])?.first().copied().unwrap_or(f32::NAN);
+        let predicted = self.checkpoint.predict_counted(&[&text])?.pop();
+        let (probability, encoded) = predicted.unwrap_or((f32::NAN, Encoded::default()));
         if !probability.is_finite() {
             anyhow::bail!("the model gives no number for {text:?}: are its weights finite?");
         }
-        // Strictly above one half, as Keras counts accuracy.
-        let label = if probability > 0.5 { "positive" } else { "negative" };
-        Ok(Prediction { text, probability, label })
+        note_unknown(&text, encoded.words, encoded.unknown);
+        Ok(Prediction::new(text, probability, encoded.unknown_share()))
     }
 }

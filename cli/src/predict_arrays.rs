@@ -5,8 +5,8 @@ use super::output::message;
 use super::{Outcome, Output};
 use candle_core::{DType, Tensor};
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::formats::Arrays;
-use candle_recurrent::layers::Mode;
+use candle_recurrent::formats::{Array, Arrays};
+use candle_recurrent::layers::{Flow, Mode, Texts, Values};
 use candle_recurrent::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
 use serde::{Serialize, Serializer};
 use std::path::Path;
@@ -14,11 +14,26 @@ use std::path::Path;
 /// At most so many samples at a time, to bound memory.
 const BATCH: usize = 256;
 
+/// At most so many texts at a time, as many as Keras's `predict` takes: where a model pads to the longest of them, they
+/// matter to each other.
+pub(super) const TEXTS: usize = 32;
+
 /// An input of a model.
 struct Input {
     name: String,
     shape: Shape,
-    is_ids: bool,
+    kind: Kind,
+}
+
+/// What an input holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Floats,
+    /// Token ids.
+    Ids,
+    /// Whole numbers of any sign.
+    Whole,
+    Texts,
 }
 
 /// Runs the arrays in `input` through the model and writes or prints what it gives.
@@ -30,39 +45,52 @@ pub(super) fn run(
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
+    let within = |error: anyhow::Error| error.context(input.display().to_string());
     let inputs = inputs(&checkpoint.config.model);
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
-    let tensors = match arrays::read(input, &names)? {
-        Arrays::Tensors(tensors) => tensors,
-        Arrays::Table { rows, note } => {
-            if let Some(note) = note {
-                message(&format!("note: {}: {note}", input.display()));
+    let texts: Vec<bool> = inputs.iter().map(|input| input.kind == Kind::Texts).collect();
+    let arrays = if texts.contains(&true) {
+        arrays::read_mixed(input, &names, &texts)?
+    } else {
+        match arrays::read(input, &names)? {
+            Arrays::Tensors(tensors) => tensors.into_iter().map(Array::Numbers).collect(),
+            Arrays::Table { rows, note } => {
+                if let Some(note) = note {
+                    message(&format!("note: {}: {note}", input.display()));
+                }
+                vec![Array::Numbers(shape_table(input, &inputs, &rows)?)]
             }
-            vec![shape_table(input, &inputs, &rows)?]
         }
     };
-    let tensors = inputs
-        .iter()
-        .zip(tensors)
-        .map(|(wanted, tensor)| {
-            wanted.accept(tensor).map_err(|error| error.context(input.display().to_string()))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let outputs = forward(&checkpoint.model, &tensors, batch_size)
-        .map_err(|error| error.context(input.display().to_string()))?;
+    let flows = inputs.iter().zip(arrays).map(|(wanted, array)| match array {
+        Array::Numbers(tensor) => Ok(Flow::from(wanted.accept(tensor)?)),
+        Array::Texts(texts, shape) => wanted.accept_texts(texts, shape),
+    });
+    let flows = flows.collect::<anyhow::Result<Vec<_>>>().map_err(within)?;
+    let outputs = forward(&checkpoint.model, &flows, batch_size).map_err(within)?;
     if let Some(path) = out {
         arrays::write(path, &outputs)?;
     }
+    show(&outputs, out, as_json, output)
+}
+
+/// Prints what a model gives, or where it was written.
+pub(super) fn show(
+    outputs: &[Tensor],
+    out: Option<&Path>,
+    as_json: bool,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
     let names = arrays::names(outputs.len());
     if as_json {
-        let values = outputs.iter().map(|tensor| tensor.flatten_all()?.to_vec1());
+        let values = outputs.iter().map(|tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1());
         let values = values.collect::<Result<Vec<Vec<f32>>, _>>()?;
-        output.json(&Answers { names: &names, outputs: &outputs, values: &values })?;
+        output.json(&Answers { names: &names, outputs, values: &values })?;
     } else if let Some(path) = out {
-        let shapes = names.iter().zip(&outputs).map(|(name, tensor)| format!("{name} {:?}", tensor.dims()));
+        let shapes = names.iter().zip(outputs).map(|(name, tensor)| format!("{name} {:?}", tensor.dims()));
         output.line(format_args!("{}: {}", path.display(), shapes.collect::<Vec<_>>().join(", ")))?;
     } else {
-        for (name, tensor) in names.iter().zip(&outputs) {
+        for (name, tensor) in names.iter().zip(outputs) {
             print(name, tensor, output)?;
         }
     }
@@ -75,10 +103,15 @@ fn inputs(config: &ModelConfig) -> Vec<Input> {
         Class::InputLayer(input) => Some(Input {
             name: layer.name.clone(),
             shape: input.batch_shape.clone(),
-            is_ids: input.dtype.contains("int"),
+            kind: match input.dtype.as_str() {
+                "string" => Kind::Texts,
+                "int64" => Kind::Whole,
+                dtype if dtype.contains("int") => Kind::Ids,
+                _ => Kind::Floats,
+            },
         }),
         Class::Embedding(_) => {
-            Some(Input { name: layer.name.clone(), shape: vec![None, None], is_ids: true })
+            Some(Input { name: layer.name.clone(), shape: vec![None, None], kind: Kind::Ids })
         }
         _ => None,
     };
@@ -90,6 +123,32 @@ fn inputs(config: &ModelConfig) -> Vec<Input> {
 }
 
 impl Input {
+    /// Texts as the model takes them: one a sample may stand without a second axis.
+    fn accept_texts(&self, texts: Vec<String>, shape: Vec<usize>) -> anyhow::Result<Flow> {
+        let axes = |axis: &Option<usize>| axis.map_or_else(|| "any".into(), |axis| axis.to_string());
+        let shape = match (self.shape.as_slice(), shape.as_slice()) {
+            ([_, Some(1)], [rows]) => vec![*rows, 1],
+            ([_], [rows, 1]) => vec![*rows],
+            _ => shape,
+        };
+        let fits = shape.len() == self.shape.len()
+            && self
+                .shape
+                .iter()
+                .zip(&shape)
+                .skip(1)
+                .all(|(axis, found)| axis.is_none_or(|axis| axis == *found));
+        if !fits {
+            let needed: Vec<String> = self.shape.iter().map(axes).collect();
+            anyhow::bail!(
+                "the input `{}` has shape {shape:?}, the model needs ({})",
+                self.name,
+                needed.join(", ")
+            );
+        }
+        Ok(Texts::new(texts, shape)?.into())
+    }
+
     /// The array as the model takes it.
     fn accept(&self, tensor: Tensor) -> anyhow::Result<Tensor> {
         let fits = tensor.rank() == self.shape.len()
@@ -109,7 +168,7 @@ impl Input {
                 axes.collect::<Vec<_>>().join(", ")
             );
         }
-        if !self.is_ids {
+        if self.kind == Kind::Floats {
             if tensor.dtype() == DType::F64 {
                 let values = tensor.flatten_all()?.to_vec1::<f64>()?;
                 let beyond = |value: &&f64| value.is_finite() && !(**value as f32).is_finite();
@@ -121,6 +180,16 @@ impl Input {
                 }
             }
             return Ok(tensor.to_dtype(DType::F32)?);
+        }
+        if self.kind == Kind::Whole {
+            if tensor.dtype().is_float() {
+                let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+                let is_whole = |value: &f64| value.fract() == 0.0 && value.abs() < 2_f64.powi(53);
+                if let Some(value) = values.iter().find(|value| !is_whole(value)) {
+                    anyhow::bail!("the input `{}` is to hold whole numbers, and holds {value}", self.name);
+                }
+            }
+            return Ok(tensor.to_dtype(DType::I64)?);
         }
         let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
         let is_id = |value: &&f64| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(*value);
@@ -168,9 +237,29 @@ fn shape_table(path: &Path, inputs: &[Input], table: &Tensor) -> anyhow::Result<
     Ok(table.reshape(shape)?)
 }
 
+/// The number of samples of an input.
+fn samples(flow: &Flow) -> anyhow::Result<usize> {
+    Ok(match &flow.values {
+        Values::Texts(texts) => texts.dims().first().copied().unwrap_or(0),
+        values => values.tensor()?.dim(0)?,
+    })
+}
+
+/// Samples of an input, `count` from `from` on.
+fn narrow(flow: &Flow, from: usize, count: usize) -> anyhow::Result<Flow> {
+    Ok(match &flow.values {
+        Values::Texts(texts) => texts.narrow(from, count)?.into(),
+        values => values.tensor()?.narrow(0, from, count)?.into(),
+    })
+}
+
 /// The model's answers, batch by batch.
-fn forward(model: &Model, inputs: &[Tensor], batch_size: Option<usize>) -> anyhow::Result<Vec<Tensor>> {
-    let samples = inputs.iter().map(|input| input.dim(0)).collect::<Result<Vec<_>, _>>()?;
+pub(super) fn forward(
+    model: &Model,
+    inputs: &[Flow],
+    batch_size: Option<usize>,
+) -> anyhow::Result<Vec<Tensor>> {
+    let samples = inputs.iter().map(samples).collect::<anyhow::Result<Vec<_>>>()?;
     let count = samples.first().copied().unwrap_or(0);
     if samples.iter().any(|&samples| samples != count) {
         anyhow::bail!("the inputs hold {samples:?} samples, expected the same number in each");
@@ -178,17 +267,18 @@ fn forward(model: &Model, inputs: &[Tensor], batch_size: Option<usize>) -> anyho
     if count == 0 {
         anyhow::bail!("the input holds no samples");
     }
-    let batch = match model.config().is_stateful() {
-        true => stateful_batch(model.config(), count, batch_size)?,
+    let batch = match model.config() {
+        config if config.is_stateful() => stateful_batch(config, count, batch_size)?,
+        config if config.reads_text() => batch_size.unwrap_or(TEXTS),
         // Batches of one size: a few samples left over would be summed in another order, and differ in the last digits.
-        false => count.div_ceil(count.div_ceil(batch_size.unwrap_or(BATCH))),
+        _ => count.div_ceil(count.div_ceil(batch_size.unwrap_or(BATCH))),
     };
     let mut parts: Vec<Vec<Tensor>> = Vec::new();
     for from in (0..count).step_by(batch) {
-        let part = inputs.iter().map(|input| input.narrow(0, from, batch.min(count - from)));
-        for (index, output) in
-            model.forward_all(&part.collect::<Result<Vec<_>, _>>()?, Mode::Inference)?.into_iter().enumerate()
-        {
+        let part = inputs.iter().map(|input| narrow(input, from, batch.min(count - from)));
+        let outputs = model.call(&part.collect::<anyhow::Result<Vec<_>>>()?, Mode::Inference)?;
+        for (index, output) in outputs.iter().enumerate() {
+            let output = output.values.tensor()?;
             match parts.get_mut(index) {
                 Some(parts) => parts.push(output),
                 None => parts.push(vec![output]),

@@ -1,11 +1,11 @@
 //! What `train` and `evaluate` have in common: where reviews come from, what reads them, and where it is computed.
 
 use super::device::{DeviceName, set_threads, status};
-use super::model::{ModelSource, tokenizer};
+use super::model::ModelSource;
+use super::tokenizer::Encoding;
 use super::values;
 use candle_core::Device;
 use candle_recurrent::data::Source;
-use candle_recurrent::text::Tokenizer;
 use std::path::PathBuf;
 
 /// The options that are the same for both.
@@ -18,10 +18,8 @@ pub(super) struct Reading {
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What turns text into ids, in place of the model's own vocabulary or one counted in the data: imdb (Keras's
-    /// words), a tokenizer.json, or a word index
-    #[arg(long, value_name = "FILE|imdb")]
-    tokenizer: Option<String>,
+    #[command(flatten)]
+    pub(super) encoding: Encoding,
     /// Threads of the CPU; changes speed, not the result [default: one a core]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::threads)]
     threads: Option<usize>,
@@ -42,11 +40,6 @@ impl Reading {
     /// Finds the model.
     pub(super) fn model(&self, argument: &str) -> anyhow::Result<ModelSource> {
         ModelSource::find(argument, self.config.as_deref())
-    }
-
-    /// The vocabulary that `--tokenizer` names.
-    pub(super) fn tokenizer(&self, vocab_size: usize) -> anyhow::Result<Option<Tokenizer>> {
-        self.tokenizer.as_deref().map(|named| tokenizer(named, vocab_size)).transpose()
     }
 
     /// Makes the threads, once everything else is checked.

@@ -63,8 +63,8 @@ pub(super) struct Args {
     /// Token ids are below this: 4 fixed ones and the most frequent words [default: the recipe's, 500 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::vocab_size)]
     vocab_size: Option<usize>,
-    /// Token ids in a review: longer ones lose their beginning, shorter ones are padded in front [default: the
-    /// recipe's, 100 in the zoo]
+    /// Token ids in a review: longer ones lose their beginning (see --truncating), shorter ones are padded in front (see
+    /// --padding) [default: the recipe's, 100 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::max_len)]
     max_len: Option<usize>,
     /// The part of the training reviews kept for validation [default: the recipe's, 0.2 in the zoo]
@@ -120,6 +120,11 @@ impl Settings {
     /// The model's own configuration with the command line's changes, and the weights that it brings.
     fn start(&self, model: &str, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
         let (mut config, weights) = self.args.reading.model(model)?.start(device)?;
+        if config.model.reads_text() {
+            anyhow::bail!(
+                "{model}: turns text into ids itself, and train gives ids; such a model is not trained on"
+            );
+        }
         if config.model.vocab_size().is_none() {
             anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
         }
@@ -131,6 +136,7 @@ impl Settings {
         recipe.patience = args.patience.unwrap_or(recipe.patience);
         recipe.validation_split = args.validation_split.unwrap_or(recipe.validation_split);
         recipe.optimizer.learning_rate = args.learning_rate.unwrap_or(recipe.optimizer.learning_rate);
+        args.reading.encoding.set(recipe);
         let vocab_size = args.vocab_size.unwrap_or(recipe.vocab_size);
         if weights.is_some() && vocab_size != recipe.vocab_size {
             anyhow::bail!(
@@ -186,7 +192,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
         let splits = match loaded.take().filter(|(of, _)| *of == options) {
             Some((_, splits)) => splits,
             None => {
-                let named = reading.tokenizer(options.vocab_size)?;
+                let named = reading.encoding.tokenizer(options.vocab_size)?;
                 let beside = init.as_ref().and_then(|init| init.tokenizer.as_ref());
                 let tokenizer = named.as_ref().or(beside);
                 data::load(&reading.data, &options, tokenizer, &mut reading.status())?

@@ -222,7 +222,7 @@ fn predict_reads_arguments_and_lines() {
     let here = folder.path();
     let predictions = json(run(here, &["predict", "model", "--json", "a good film", "dull"]));
     assert_eq!(predictions.as_array().map(Vec::len), Some(2));
-    assert_eq!(keys(&predictions[0]), ["text", "probability", "label"]);
+    assert_eq!(keys(&predictions[0]), ["text", "probability", "label", "unknown"]);
     assert_eq!(predictions[0]["text"], "a good film");
     for prediction in predictions.as_array().into_iter().flatten() {
         let probability = prediction["probability"].as_f64().expect("a number");

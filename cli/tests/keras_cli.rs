@@ -163,7 +163,7 @@ fn text_needs_a_vocabulary() {
     let answer = json(run(folder.path(), &["predict", FILE, "the film", "--tokenizer", "imdb", "--json"]));
     assert!(answer[0]["probability"].as_f64().unwrap() > 0.0);
     std::fs::write(folder.path().join("index.json"), r#"{"the": 1, "film": 2}"#).unwrap();
-    run(folder.path(), &["predict", FILE, "the film", "--tokenizer", "index.json"]).success();
+    run(folder.path(), &["predict", FILE, "the film", "--tokenizer", "imdb:index.json"]).success();
 }
 
 #[test]

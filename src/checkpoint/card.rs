@@ -3,6 +3,7 @@
 use super::{Config, Results};
 use crate::Result;
 use crate::model::{Class, ModelConfig};
+use crate::text::{Padding, Side};
 use std::fmt::Write;
 
 /// The card of a model: what it is, its figures where it is trained, its layers, and how to use it. The front matter
@@ -48,11 +49,12 @@ pub fn card(config: &Config) -> Result<String> {
     let _ = writeln!(out, "## Recipe\n");
     let _ = writeln!(
         out,
-        "The {} most frequent words (ids below {}), reviews cut or padded in front to {} ids; RMSprop with learning \
+        "The {} most frequent words (ids below {}), reviews {} to {} ids; RMSprop with learning \
          rate {}, batches of {}, at most {} epochs, stopped after {} without a better validation loss; the weights are \
          those of the best epoch.",
         recipe.vocab_size.saturating_sub(4),
         recipe.vocab_size,
+        padding_in_words(recipe.padding()),
         recipe.max_len,
         recipe.optimizer.learning_rate,
         recipe.batch_size,
@@ -60,6 +62,15 @@ pub fn card(config: &Config) -> Result<String> {
         recipe.patience
     );
     Ok(text)
+}
+
+/// How reviews come to one length.
+fn padding_in_words(Padding { padding, truncating }: Padding) -> String {
+    let place = |side| if side == Side::Pre { "in front" } else { "at the end" };
+    match padding == truncating {
+        true => format!("cut or padded {}", place(padding)),
+        false => format!("cut {} or padded {}", place(truncating), place(padding)),
+    }
 }
 
 /// The classes that learn sequences, with what sets them apart: `LSTM(8, dropout 0.3)`.

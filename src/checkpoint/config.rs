@@ -4,6 +4,7 @@ use crate::data;
 use crate::formats::read_text;
 use crate::json;
 use crate::model::ModelConfig;
+use crate::text::{Padding, Side};
 use crate::train::{EarlyStopping, FitConfig, ModelCheckpoint, RmsPropConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ pub struct Recipe {
     pub vocab_size: usize,
     /// Token ids in a review; 100, or what the model's InputLayer says.
     pub max_len: usize,
+    /// Where zeros are put to short reviews: `pre` or `post`.
+    #[serde(skip_serializing_if = "Side::is_default")]
+    pub padding: Side,
+    /// Where long reviews are cut: `pre` or `post`.
+    #[serde(skip_serializing_if = "Side::is_default")]
+    pub truncating: Side,
     /// The part of the training reviews that is kept for validation; 0.2.
     pub validation_split: f64,
     /// RMSprop's options; a learning rate of 1e-4, else Keras's defaults.
@@ -74,6 +81,8 @@ impl Default for Recipe {
         Self {
             vocab_size: 500,
             max_len: 100,
+            padding: Side::Pre,
+            truncating: Side::Pre,
             validation_split: 0.2,
             optimizer: RmsPropConfig { learning_rate: 1e-4, ..RmsPropConfig::default() },
             batch_size: 64,
@@ -220,12 +229,18 @@ impl Recipe {
         self.optimizer.check()
     }
 
+    /// How the ids of a review come to `max_len`.
+    pub fn padding(&self) -> Padding {
+        Padding { padding: self.padding, truncating: self.truncating }
+    }
+
     /// How the data sets are made for this recipe, with seed 42 for all else.
     pub fn data_options(&self) -> data::Options {
         data::Options {
             vocab_size: self.vocab_size,
             max_len: self.max_len,
             validation_split: self.validation_split,
+            padding: self.padding(),
             ..data::Options::default()
         }
     }

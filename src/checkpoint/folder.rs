@@ -5,7 +5,7 @@ use crate::formats::file::{Staged, cause, stage, write_atomic};
 use crate::formats::safetensors::to_safetensors;
 use crate::layers::Mode;
 use crate::model::{Model, ModelConfig, Weights};
-use crate::text::{Tokenizer, pad_sequences};
+use crate::text::{Encoded, Tokenizer, pad_sequences_with};
 use crate::train::{Epoch, History};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -45,22 +45,33 @@ impl Checkpoint {
     /// # Errors
     /// A checkpoint without a vocabulary, or of a model that is no binary classifier.
     pub fn predict(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
+        Ok(self.predict_counted(texts)?.into_iter().map(|(probability, _)| probability).collect())
+    }
+
+    /// The same, with the ids of each text and how many of its words are unknown.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::predict`].
+    pub fn predict_counted(&self, texts: &[impl AsRef<str>]) -> Result<Vec<(f32, Encoded)>> {
         let Some(tokenizer) = &self.tokenizer else {
             return Err(Error::argument(
                 "tokenizer",
                 "the checkpoint has no vocabulary, so it cannot read text",
             ));
         };
-        let max_len = self.config.recipe.max_len;
-        let mut probabilities = Vec::with_capacity(texts.len());
+        let recipe = &self.config.recipe;
+        let mut predictions = Vec::with_capacity(texts.len());
         for texts in texts.chunks(PREDICTION_BATCH) {
-            let ids = texts.iter().map(|text| tokenizer.encode(text.as_ref())).collect::<Result<Vec<_>>>()?;
-            let ids = pad_sequences(&ids, max_len);
-            let ids = Tensor::from_vec(ids, (texts.len(), max_len), &self.device)?;
+            let encoded = texts.iter().map(|text| tokenizer.encode_counted(text.as_ref()));
+            let encoded = encoded.collect::<Result<Vec<_>>>()?;
+            let rows: Vec<&[u32]> = encoded.iter().map(|encoded| encoded.ids.as_slice()).collect();
+            let ids = pad_sequences_with(&rows, recipe.max_len, recipe.padding());
+            let ids = Tensor::from_vec(ids, (texts.len(), recipe.max_len), &self.device)?;
             let logits = self.model.logits(&ids, Mode::Inference)?;
-            probabilities.extend(candle_nn::ops::sigmoid(&logits)?.flatten_all()?.to_vec1::<f32>()?);
+            let probabilities = candle_nn::ops::sigmoid(&logits)?.flatten_all()?.to_vec1::<f32>()?;
+            predictions.extend(probabilities.into_iter().zip(encoded));
         }
-        Ok(probabilities)
+        Ok(predictions)
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config.json` | the layers, the training recipe, and what the run came to ([`Config`]) |
 //! | `model.safetensors` | the best epoch's weights, by Keras's names; metadata: format, model, epoch, val_loss |
-//! | `tokenizer.json` | the vocabulary, in the Hugging Face format |
+//! | `tokenizer.json` | the vocabulary, in the Hugging Face format; of Keras's `Tokenizer` in Keras's |
 //! | `history.csv` | the figures of every epoch |
 //! | `loss.svg`, `loss.png` | the loss curves |
 //! | `README.md` | a model card for the Hugging Face Hub |

@@ -2,7 +2,7 @@
 
 use super::RandomState;
 use crate::formats::pickle::Rows;
-use crate::text::{INDEX_FROM, START, UNKNOWN};
+use crate::text::{INDEX_FROM, Padding, START, UNKNOWN};
 
 /// The seed of `keras.datasets.imdb.load_data`.
 const SHUFFLE_SEED: u32 = 113;
@@ -15,21 +15,18 @@ pub fn shuffle(train: u32, test: u32) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// The table (`order.len()` × `max_len`) of the reviews `rows`, lists of the words' ranks, taken in `order`: the start
-/// id, then each rank + 3, or the unknown id where that is not below `vocab_size`; of long reviews the end, before short
-/// ones zeros.
-pub fn table(rows: &Rows, order: &[u32], vocab_size: usize, max_len: usize) -> Vec<u32> {
+/// id, then each rank + 3, or the unknown id where that is not below `vocab_size`; padded and cut as `padding` says.
+pub fn table(rows: &Rows, order: &[u32], vocab_size: usize, max_len: usize, padding: Padding) -> Vec<u32> {
     let mut ids = vec![0; order.len() * max_len];
+    let mut review = Vec::new();
     for (out, &row) in ids.chunks_exact_mut(max_len.max(1)).zip(order) {
-        let ranks = rows.row(row as usize);
-        let kept = ranks.len().min(out.len());
-        let (before, words) = out.split_at_mut(out.len() - kept);
-        if let Some(last) = before.last_mut() {
-            *last = START;
-        }
-        for (id, &rank) in words.iter_mut().zip(&ranks[ranks.len() - kept..]) {
+        review.clear();
+        review.push(START);
+        review.extend(rows.row(row as usize).iter().map(|rank| {
             let full = rank.saturating_add(INDEX_FROM);
-            *id = if (full as usize) < vocab_size { full } else { UNKNOWN };
-        }
+            if (full as usize) < vocab_size { full } else { UNKNOWN }
+        }));
+        padding.place(&review, out);
     }
     ids
 }

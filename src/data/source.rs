@@ -10,7 +10,7 @@ use super::texts::Texts;
 use super::{acl_imdb, builtin, imdb};
 use crate::formats::npz;
 use crate::formats::pickle::Rows;
-use crate::text::{Tokenizer, Vocabulary};
+use crate::text::{Padding, Tokenizer, Vocabulary};
 use crate::{Error, Result};
 
 /// Where reviews come from.
@@ -61,11 +61,19 @@ pub struct Options {
     pub validation_split: f64,
     /// The seed of scikit-learn's split into training and validation reviews.
     pub split_seed: u32,
+    /// How rows come to `max_len` ids.
+    pub padding: Padding,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { vocab_size: 500, max_len: 100, validation_split: 0.2, split_seed: 42 }
+        Self {
+            vocab_size: 500,
+            max_len: 100,
+            validation_split: 0.2,
+            split_seed: 42,
+            padding: Padding::default(),
+        }
     }
 }
 
@@ -244,7 +252,7 @@ impl Reviews {
     }
 
     fn dataset(&self, texts: &Texts, order: &[u32], options: &Options) -> Result<Dataset> {
-        texts.encode(order, &self.tokenizer, &self.vocabulary, options.max_len)
+        texts.encode(order, &self.tokenizer, &self.vocabulary, options.max_len, options.padding)
     }
 }
 
@@ -274,7 +282,7 @@ fn npz_half(path: &Path, half: &str) -> Result<(Rows, Vec<u8>)> {
 /// The data set of one half of an `imdb.npz`, in `order`.
 fn npz_dataset((rows, labels): &(Rows, Vec<u8>), order: &[u32], options: &Options) -> Result<Dataset> {
     check_table(order.len(), options.max_len)?;
-    let ids = imdb::table(rows, order, options.vocab_size, options.max_len);
+    let ids = imdb::table(rows, order, options.vocab_size, options.max_len, options.padding);
     Dataset::new(ids, order.iter().map(|&row| labels[row as usize]).collect(), options.max_len)
 }
 

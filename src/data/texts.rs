@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::dataset::{Dataset, check_table};
 use crate::Result;
-use crate::text::{Tokenizer, Vocabulary};
+use crate::text::{Padding, Tokenizer, Vocabulary};
 
 /// Reviews with their labels.
 #[derive(Clone, Debug, Default)]
@@ -34,15 +34,14 @@ impl Texts {
         tokenizer: &Tokenizer,
         known: &Vocabulary,
         max_len: usize,
+        padding: Padding,
     ) -> Result<Dataset> {
         check_table(order.len(), max_len)?;
         let mut ids = vec![0; order.len() * max_len];
         ids.par_chunks_mut(max_len.max(1)).zip(order).try_for_each(|(out, &row)| {
             let text = &self.texts[row as usize];
             let row = tokenizer.encode_known(text, |word| known.rank(word).is_some())?;
-            let kept = row.len().min(out.len());
-            let before = out.len() - kept;
-            out[before..].copy_from_slice(&row[row.len() - kept..]);
+            padding.place(&row, out);
             Ok::<_, crate::Error>(())
         })?;
         let labels = order.iter().map(|&row| self.labels[row as usize]).collect();

@@ -84,6 +84,39 @@ pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
     names.iter().map(read).collect::<Result<_>>().map(Arrays::Tensors)
 }
 
+/// One of a model's inputs.
+#[derive(Clone, Debug)]
+pub enum Array {
+    /// Numbers.
+    Numbers(Tensor),
+    /// Texts one after the other, and the shape that they fill.
+    Texts(Vec<String>, Vec<usize>),
+}
+
+/// As [`read`] for a model of which some inputs are of texts: those where `texts` says so. A table is one of texts, a text
+/// a line.
+///
+/// # Errors
+/// As [`read`], and where an array is of another kind than its input.
+pub fn read_mixed(path: impl AsRef<Path>, inputs: &[String], texts: &[bool]) -> Result<Vec<Array>> {
+    let path = path.as_ref();
+    let format = find(path, |format| format.suffixes())?;
+    check_regular(path)?;
+    let file = format.open(path)?;
+    if inputs.len() > 1 && format.holds() != Holds::Arrays {
+        let (count, names) = (inputs.len(), inputs.join(", "));
+        let what = format!("the model has {count} inputs ({names}); give a .npz with x0, x1, …");
+        return Err(Error::file(path, what));
+    }
+    let names = choose(&file, inputs).map_err(|what| Error::file(path, what))?;
+    let read = |(name, is_text): (&String, &bool)| match (&file.texts, is_text) {
+        (Some(texts), true) => (texts)(name).map(|(texts, shape)| Array::Texts(texts, shape)),
+        (None, true) => Err(Error::file(path, "cannot hold texts; give a .npz, a .npy or a .csv")),
+        (_, false) => (file.array)(name).map(Array::Numbers),
+    };
+    names.iter().zip(texts).map(read).collect()
+}
+
 /// The names of the arrays that are the inputs.
 fn choose(file: &Opened, inputs: &[String]) -> std::result::Result<Vec<String>, String> {
     let found = &file.names;

@@ -48,7 +48,15 @@ pub(super) struct Opened<'a> {
     pub names: Vec<String>,
     /// Reads the array of one of these names.
     pub array: Read<'a>,
+    /// Reads an array of texts; none where the format has no such arrays.
+    pub texts: Option<ReadTexts<'a>>,
 }
+
+/// Texts one after the other, and the shape that they fill.
+pub type TextArray = (Vec<String>, Vec<usize>);
+
+/// From an array's name to its texts.
+type ReadTexts<'a> = Box<dyn Fn(&str) -> Result<TextArray> + 'a>;
 
 /// From an array's name to the array.
 type Read<'a> = Box<dyn Fn(&str) -> Result<Tensor> + 'a>;

@@ -10,8 +10,9 @@ mod format;
 mod npy;
 pub(crate) mod npz;
 pub(crate) mod pickle;
+pub(crate) mod python;
 pub(crate) mod safetensors;
 mod table;
 
-pub use arrays::{Arrays, read, read_suffixes, write, write_suffixes};
+pub use arrays::{Array, Arrays, read, read_mixed, read_suffixes, write, write_suffixes};
 pub use file::read_text;

@@ -1,9 +1,10 @@
 //! NumPy's `.npy`: one array.
 
-use super::format::{Format, Holds, Opened};
+use super::format::{Format, Holds, Opened, TextArray};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
+use std::rc::Rc;
 
 /// The format.
 pub(super) struct Npy;
@@ -20,8 +21,12 @@ impl Format for Npy {
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
         let cannot = |what: &dyn std::fmt::Display| Error::file(path, format!("cannot be read: {what}"));
         let bytes = std::fs::read(path).map_err(|error| cannot(&error).with_source(error))?;
-        let tensor = tensor(&bytes).map_err(|what| cannot(&what))?;
-        Ok(Opened { names: vec!["x".into()], array: Box::new(move |_| Ok(tensor.clone())) })
+        let bytes = Rc::new(bytes);
+        let (numbers, words) = (bytes.clone(), bytes);
+        let cannot = move |what: String| Error::file(path, format!("cannot be read: {what}"));
+        let array = move |_: &str| tensor(&numbers).map_err(cannot);
+        let texts = move |_: &str| texts(&words).map_err(cannot);
+        Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
     fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
@@ -106,6 +111,54 @@ pub(super) fn tensor(bytes: &[u8]) -> std::result::Result<Tensor, String> {
         ));
     }
     values(&header, order, kind, size, content).map_err(|error| error.to_string())
+}
+
+/// The texts in the bytes of a `.npy`: NumPy's `U` of so many characters, or `S` of so many bytes of UTF-8.
+pub(super) fn texts(bytes: &[u8]) -> std::result::Result<TextArray, String> {
+    let (header, content) = Header::parse(bytes)?;
+    let unknown = || {
+        let hint =
+            if header.descr.ends_with('O') { "; save it as numpy.array(texts, dtype=str)" } else { "" };
+        format!("an array of type {}, expected texts{hint}", header.descr)
+    };
+    let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
+    let (kind, width) = kind.split_at_checked(1).ok_or_else(unknown)?;
+    let width: usize = width.parse().map_err(|_| unknown())?;
+    let size = match kind {
+        "U" => width.checked_mul(4),
+        "S" => Some(width),
+        _ => return Err(unknown()),
+    };
+    let length = size.and_then(|size| header.count()?.checked_mul(size));
+    if length != Some(content.len()) || header.fortran_order && header.shape.len() > 1 {
+        return Err(format!("the array does not fill its shape {:?} in C's order", header.shape));
+    }
+    let count = header.count().unwrap_or(0);
+    if width == 0 && count > 1 << 20 {
+        return Err(format!("{count} texts of no characters"));
+    }
+    let text = |index: usize| {
+        let size = size.unwrap_or(0);
+        let bytes = content.get(index * size..(index + 1) * size).unwrap_or_default();
+        let text = match kind {
+            "U" => bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|&unit| {
+                    char::from_u32(if order == ">" {
+                        u32::from_be_bytes(unit)
+                    } else {
+                        u32::from_le_bytes(unit)
+                    })
+                })
+                .collect::<Option<String>>(),
+            _ => String::from_utf8(bytes.to_vec()).ok(),
+        };
+        let text = text.ok_or_else(|| format!("text {index} is not Unicode"))?;
+        Ok(text.trim_end_matches('\0').to_string())
+    };
+    Ok(((0..count).map(text).collect::<std::result::Result<_, String>>()?, header.shape.clone()))
 }
 
 /// The numbers in `content`, each of `size` bytes of the type `kind`, as an array of the header's shape.

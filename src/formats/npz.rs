@@ -28,7 +28,11 @@ impl Format for Npz {
             let bytes = member(path, name)?;
             npy::tensor(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
         };
-        Ok(Opened { names: names(path)?, array: Box::new(array) })
+        let texts = move |name: &str| {
+            let bytes = member(path, name)?;
+            npy::texts(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
+        };
+        Ok(Opened { names: names(path)?, array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
     fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {

@@ -27,7 +27,7 @@ impl Format for Safetensors {
         names.sort_unstable();
         let missing = move |name: &str| Error::file(path, format!("holds no array {name}"));
         let array = move |name: &str| tensors.get(name).cloned().ok_or_else(|| missing(name));
-        Ok(Opened { names, array: Box::new(array) })
+        Ok(Opened { names, array: Box::new(array), texts: None })
     }
 
     fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Tables of numbers as text: `.csv`, `.tsv`, `.txt`.
 
 use super::file::read_text;
-use super::format::{Format, Holds, Opened};
+use super::format::{Format, Holds, Opened, TextArray};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
@@ -24,8 +24,11 @@ impl Format for Table {
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
         let text = read_text(path)?;
+        let text = std::rc::Rc::new(text);
+        let words = text.clone();
         let array = move |_: &str| Ok(table(path, &text)?.0);
-        Ok(Opened { names: vec!["x".into()], array: Box::new(array) })
+        let texts = move |_: &str| texts(path, &words);
+        Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
     fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
@@ -47,6 +50,27 @@ impl Format for Table {
 /// The rows of a file, and what was made of its first line where that is not plain.
 pub(super) fn read(path: &Path) -> Result<(Tensor, Option<String>)> {
     table(path, &read_text(path)?)
+}
+
+/// A text a line, or in quotes over several; every line counts, the first as well.
+fn texts(path: &Path, text: &str) -> Result<TextArray> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut texts = vec![];
+    for record in reader.records() {
+        let record = record
+            .map_err(|error| Error::file(path, format!("cannot be read: {error}")).with_source(error))?;
+        if record.len() != 1 {
+            let what = format!(
+                "holds {} texts in line {}, expected one a line; put those with commas into quotes",
+                record.len(),
+                texts.len() + 1
+            );
+            return Err(Error::file(path, what));
+        }
+        texts.extend(record.iter().map(String::from));
+    }
+    let shape = vec![texts.len()];
+    Ok((texts, shape))
 }
 
 /// Rows of numbers, separated by commas, semicolons or tabs. A first line that holds no number at all is one of names

@@ -1,6 +1,7 @@
 //! What flows from one layer to the next: values with their mask.
 
 use super::table::Rows;
+use super::texts::Texts;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// What flows from one layer to the next: values and their mask.
@@ -12,13 +13,15 @@ pub struct Flow {
     pub mask: Option<Tensor>,
 }
 
-/// A tensor, or rows of an embedding table that a recurrent layer reads itself.
+/// A tensor, or rows of an embedding table that a recurrent layer reads itself, or texts.
 #[derive(Clone, Debug)]
 pub enum Values {
     /// Numbers or ids.
     Tensor(Tensor),
     /// Rows of a table.
     Rows(Rows),
+    /// Texts, for the layers that turn them into numbers.
+    Texts(Texts),
 }
 
 impl Values {
@@ -27,6 +30,19 @@ impl Values {
         match self {
             Self::Tensor(tensor) => Ok(tensor.clone()),
             Self::Rows(rows) => rows.look_up(),
+            Self::Texts(_) => {
+                bail!(
+                    "is given text where it needs numbers; a TextVectorization or a StringLookup must come before it"
+                )
+            }
+        }
+    }
+
+    /// The texts, where they are texts.
+    pub fn texts(&self) -> Result<&Texts> {
+        match self {
+            Self::Texts(texts) => Ok(texts),
+            Self::Tensor(_) | Self::Rows(_) => bail!("needs text, and is given numbers"),
         }
     }
 
@@ -46,6 +62,12 @@ impl Flow {
     /// The numbers as floats.
     pub fn floats(&self) -> Result<Tensor> {
         self.values.floats()
+    }
+}
+
+impl From<Texts> for Flow {
+    fn from(texts: Texts) -> Self {
+        Self { values: Values::Texts(texts), mask: None }
     }
 }
 

@@ -120,6 +120,11 @@ pub trait Config: Debug + Send + Sync {
         None
     }
 
+    /// Whether it stands for an input of texts.
+    fn reads_text(&self) -> bool {
+        false
+    }
+
     /// The activation that the output went through last.
     fn output_activation(&self) -> Option<Activation> {
         None

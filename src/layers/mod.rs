@@ -9,6 +9,7 @@
 //! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
 //! | core | [`Embedding`], [`Dense`], [`EinsumDense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
 //! | attention | [`Attention`] |
+//! | before the numbers | [`TextVectorization`], [`StringLookup`], [`IntegerLookup`], [`Hashing`], [`Normalization`], [`Discretization`], [`CategoryEncoding`] |
 //! | convolution, pooling | [`Conv`], [`ConvTranspose`], [`DepthwiseConv`], [`SeparableConv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
 //! | normalisation | [`BatchNormalization`], [`LayerNormalization`], [`GroupNormalization`], [`UnitNormalization`] |
 //! | regularisation | [`Dropout`], [`SpatialDropout`], [`AlphaDropout`], [`GaussianDropout`], [`GaussianNoise`] |
@@ -58,6 +59,7 @@ mod merge;
 mod named;
 mod norm;
 mod number;
+mod preprocessing;
 mod registry;
 mod regularization;
 mod regularizer;
@@ -65,6 +67,7 @@ mod rnn;
 mod rules;
 mod shape;
 mod table;
+mod texts;
 mod token_squares;
 mod wrap;
 
@@ -90,6 +93,7 @@ pub use merge::*;
 pub use named::Named;
 pub use norm::*;
 pub(crate) use number::{non_finite, number_value};
+pub use preprocessing::*;
 pub use registry::{BidirectionalConfig, Class, LayerConfig, ModelConfig, TimeDistributedConfig};
 pub use regularization::*;
 pub use regularizer::{OrthogonalMode, Regularizer};
@@ -102,5 +106,6 @@ pub use rules::TrainingRules;
 pub(crate) use shape::show;
 pub use shape::{Axes, Checked, Shape};
 pub use table::{Rows, Table};
+pub use texts::Texts;
 pub(crate) use token_squares::TokenSquares;
 pub use wrap::{Bidirectional, MergeMode, TimeDistributed};

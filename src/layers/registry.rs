@@ -9,6 +9,7 @@ use super::layer::{Config, TensorRef};
 use super::merge::*;
 use super::named::Named;
 use super::norm::*;
+use super::preprocessing::*;
 use super::regularization::*;
 use super::rnn::*;
 use super::rules::TrainingRules;
@@ -185,6 +186,20 @@ classes! {
     GlobalAveragePooling3D(GlobalAveragePoolingConfig<3>),
     /// A factor and a sum for all numbers.
     Rescaling(RescalingConfig),
+    /// Texts to ids, or to counts of their words.
+    TextVectorization(TextVectorizationConfig),
+    /// Texts to ids, one by one.
+    StringLookup(StringLookupConfig),
+    /// Whole numbers to ids.
+    IntegerLookup(IntegerLookupConfig),
+    /// Texts or whole numbers to bins, by their hash.
+    Hashing(HashingConfig),
+    /// Numbers on a common scale.
+    Normalization(NormalizationConfig),
+    /// Numbers to bins.
+    Discretization(DiscretizationConfig),
+    /// Ids of categories to vectors.
+    CategoryEncoding(CategoryEncodingConfig),
     /// Sum of the inputs.
     Add(AddConfig),
     /// The first input less the second.

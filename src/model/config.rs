@@ -67,6 +67,11 @@ impl ModelConfig {
         self.layers.iter().find_map(|layer| layer.class.config().vocabulary())
     }
 
+    /// Whether an input of the model is of texts.
+    pub fn reads_text(&self) -> bool {
+        self.inputs().iter().any(|layer| layer.class.config().reads_text())
+    }
+
     /// Checks that the model ends as [`Model::logits`](super::Model::logits) and training need it.
     ///
     /// # Errors

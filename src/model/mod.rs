@@ -10,7 +10,7 @@ pub use config::NamedShapes;
 pub use summary::{Summary, SummaryLayer};
 pub use weights::Weights;
 
-use crate::layers::{Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares};
+use crate::layers::{Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares, Values};
 use crate::{Error, Result};
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
@@ -97,22 +97,18 @@ impl Model {
     /// # Errors
     /// If there are more or fewer inputs than the model has, or one does not fit.
     pub fn forward_all(&self, xs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>> {
-        let flows = self.graph.run_all(&self.flows(xs)?, mode.into())?;
+        let inputs: Vec<Flow> = xs.iter().cloned().map(Flow::from).collect();
+        let flows = self.graph.run_all(&self.flows(&inputs)?, mode.into())?;
         Ok(flows.iter().map(|flow| flow.values.tensor()).collect::<candle_core::Result<_>>()?)
     }
 
-    /// Runs the model on inputs with masks (batch, time), u8, 0 where a step is to be skipped, to outputs with theirs.
+    /// Runs the model on inputs with masks (batch, time), u8, 0 where a step is to be skipped, to outputs with theirs. An
+    /// input of texts is [`Texts`](crate::layers::Texts)`.into()`.
     ///
     /// # Errors
     /// As [`forward_all`](Self::forward_all), and if a mask does not fit its input.
     pub fn call(&self, inputs: &[Flow], mode: Mode) -> Result<Vec<Flow>> {
-        let values =
-            inputs.iter().map(|input| input.values.tensor()).collect::<candle_core::Result<Vec<_>>>()?;
-        let mut flows = self.flows(&values)?;
-        for (flow, input) in flows.iter_mut().zip(inputs) {
-            flow.mask = input.mask.clone();
-        }
-        Ok(self.graph.run_all(&flows, mode.into())?)
+        Ok(self.graph.run_all(&self.flows(inputs)?, mode.into())?)
     }
 
     /// As [`forward`](Self::forward), up to the last layer's sigmoid: (batch, 1) logits.
@@ -161,7 +157,7 @@ impl Model {
     }
 
     fn first(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
-        let flows = self.graph.run_all(&self.flows(std::slice::from_ref(xs))?, pass)?;
+        let flows = self.graph.run_all(&self.flows(&[xs.clone().into()])?, pass)?;
         match flows.first() {
             Some(flow) => Ok(flow.values.tensor()?),
             None => Err(Error::layer(self.config.name.as_str(), "the model has no output")),
@@ -179,24 +175,37 @@ impl Model {
     }
 
     /// The inputs as Keras takes them: a last axis of 1 may be missing, or be there once too often.
-    fn flows(&self, xs: &[Tensor]) -> Result<Vec<Flow>> {
-        if xs.len() != self.inputs.len() {
-            let (needed, given) = (self.inputs.len(), xs.len());
+    fn flows(&self, inputs: &[Flow]) -> Result<Vec<Flow>> {
+        if inputs.len() != self.inputs.len() {
+            let (needed, given) = (self.inputs.len(), inputs.len());
             let what = format!("the model `{}` has {needed} inputs, given {given}", self.config.name);
             return Err(Error::argument("input", what));
         }
-        let fit = |(xs, shape): (&Tensor, &Option<Shape>)| {
-            Ok(Flow::from(match shape {
-                Some(shape) if xs.rank() == shape.len() + 1 && xs.dims().last() == Some(&1) => {
-                    xs.squeeze(xs.rank() - 1)?
-                }
-                Some(shape) if xs.rank() + 1 == shape.len() && shape.last() == Some(&Some(1)) => {
-                    xs.unsqueeze(xs.rank())?
-                }
-                // An Embedding without an InputLayer takes ids of any shape.
-                Some(_) | None => xs.clone(),
-            }))
-        };
-        xs.iter().zip(&self.inputs).map(fit).collect()
+        inputs.iter().zip(&self.inputs).map(|(input, shape)| Ok(fit(input, shape.as_ref())?)).collect()
     }
+}
+
+/// An input in the shape of the model's.
+fn fit(input: &Flow, shape: Option<&Shape>) -> candle_core::Result<Flow> {
+    // An Embedding without an InputLayer takes ids of any shape.
+    let Some(shape) = shape else { return Ok(input.clone()) };
+    let dims = |dims: &[usize]| match dims {
+        [rest @ .., 1] if dims.len() == shape.len() + 1 => Some(rest.to_vec()),
+        _ if dims.len() + 1 == shape.len() && shape.last() == Some(&Some(1)) => Some([dims, &[1]].concat()),
+        _ => None,
+    };
+    let values = match &input.values {
+        Values::Texts(texts) => match dims(texts.dims()) {
+            Some(dims) => Values::Texts(texts.reshape(dims)?),
+            None => Values::Texts(texts.clone()),
+        },
+        values => {
+            let xs = values.tensor()?;
+            Values::Tensor(match dims(xs.dims()) {
+                Some(dims) => xs.reshape(dims)?,
+                None => xs,
+            })
+        }
+    };
+    Ok(Flow { values, mask: input.mask.clone() })
 }

@@ -1,8 +1,12 @@
 //! From text to token ids, as Keras's IMDB data set does it: cleaning, vocabulary, `tokenizer.json`, padding.
 
+mod keras;
+mod padding;
 mod tokenizer;
 mod vocabulary;
 
+pub use keras::Encoded;
+pub use padding::{Padding, Side, pad_sequences, pad_sequences_with};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::Vocabulary;
 
@@ -41,17 +45,4 @@ pub fn clean(text: &str) -> String {
 /// The words of a text that [`clean`] made: what stands between spaces.
 pub fn words(cleaned: &str) -> impl Iterator<Item = &str> {
     cleaned.split(' ').filter(|word| !word.is_empty())
-}
-
-/// Keras's `pad_sequences(maxlen=max_len)`: a table (rows × `max_len`, row-major) with zeros before short rows, and of
-/// long rows the end.
-pub fn pad_sequences<R: AsRef<[u32]>>(rows: &[R], max_len: usize) -> Vec<u32> {
-    let mut ids = Vec::with_capacity(rows.len() * max_len);
-    for row in rows {
-        let row = row.as_ref();
-        let kept = &row[row.len().saturating_sub(max_len)..];
-        ids.resize(ids.len() + max_len - kept.len(), PAD);
-        ids.extend_from_slice(kept);
-    }
-    ids
 }

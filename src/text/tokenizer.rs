@@ -1,4 +1,4 @@
-//! The tokenizer that goes with a model, kept in the Hugging Face format.
+//! The tokenizer that goes with a model, kept in the Hugging Face format or, of Keras's `Tokenizer`, in Keras's.
 
 use crate::panics;
 use std::collections::HashMap;
@@ -6,24 +6,37 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::keras::{Encoded, KerasTokenizer, is_tokenizer};
 use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, words};
+use crate::formats::file::check_regular;
 use crate::formats::read_text;
+use crate::json;
 use crate::{Error, Result};
 
 /// The tokens of the first ids: padding, start, word outside the vocabulary, and an id that Keras leaves free.
 const SPECIAL: [&str; 4] = ["[PAD]", "[START]", "[UNK]", "[UNUSED]"];
 
-/// Text to token ids and back, read from and written to a Hugging Face `tokenizer.json`.
+/// Text to token ids and back, read from and written to a `tokenizer.json`.
 ///
-/// A tokenizer made here is Keras's: 0 pads, 1 starts every text, 2 stands for words outside the vocabulary, 3 is free,
-/// and the word of rank r (1 for the most frequent) has id r + 3. A file with another pipeline works as well; the
-/// `tokenizers` crate runs it.
+/// A tokenizer made here is that of Keras's IMDB: 0 pads, 1 starts every text, 2 stands for words outside the vocabulary, 3 is free,
+/// and the word of rank r (1 for the most frequent) has id r + 3. Hugging Face files with another pipeline work as well; the
+/// `tokenizers` crate runs them. So does Keras's own `Tokenizer` ([`Tokenizer::from_keras`]), whose ids are the ranks.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     ids: HashMap<String, u32>,
     words: Vec<String>,
-    /// The pipeline, where it is not Keras's.
-    pipeline: Option<Box<tokenizers::Tokenizer>>,
+    rule: Rule,
+}
+
+/// How a text becomes ids.
+#[derive(Clone, Debug)]
+enum Rule {
+    /// As in Keras's IMDB.
+    Imdb,
+    /// As Keras's `Tokenizer` does.
+    Keras(Box<KerasTokenizer>),
+    /// By a pipeline of Hugging Face's, with the id of unknown pieces.
+    Pipeline(Box<tokenizers::Tokenizer>, Option<u32>),
 }
 
 impl Tokenizer {
@@ -52,7 +65,7 @@ impl Tokenizer {
                 return Err(Error::argument("vocabulary", format!("the word {word:?} comes twice")));
             }
         }
-        Ok(Self { ids, words, pipeline: None })
+        Ok(Self { ids, words, rule: Rule::Imdb })
     }
 
     /// Counts the words of `texts` by Keras's rule ([`Vocabulary::from_texts`]) and keeps those with ids below
@@ -70,6 +83,54 @@ impl Tokenizer {
     /// [`Error::File`] where the file is missing or not a word index; else as [`Tokenizer::from_words`].
     pub fn from_word_index_json(path: impl AsRef<Path>, vocab_size: usize) -> Result<Self> {
         Vocabulary::from_word_index_json(path)?.tokenizer(vocab_size)
+    }
+
+    /// Keras's own `Tokenizer` from what its `to_json()` wrote, from its pickle (nothing in which is run), or from its
+    /// `word_index` as JSON or as a pickle. Its arguments are honoured as `texts_to_sequences` honours them: `num_words`,
+    /// `oov_token`, `filters`, `lower`, `split`, `char_level`.
+    ///
+    /// A `word_index` does not hold them: Keras's defaults are taken, a first word that they would not let through for the
+    /// `oov_token`, and where the ids reach `vocab_size` that for `num_words`.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the file is missing, something else, or a `word_index` that the defaults cannot have made.
+    pub fn from_keras(path: impl AsRef<Path>, vocab_size: usize) -> Result<Self> {
+        let path = path.as_ref();
+        check_regular(path)?;
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        let vocab_size = Some(vocab_size);
+        let keras = match bytes.first() {
+            Some(0x80) => KerasTokenizer::from_pickle(&bytes, vocab_size),
+            _ => {
+                let json = read_text(path)?;
+                match json::from_str::<Value>(&json) {
+                    Ok(json) if is_tokenizer(&json) => KerasTokenizer::from_json(&json),
+                    _ => json::from_str::<HashMap<String, i64>>(&json)
+                        .map_err(|what| {
+                            format!(
+                                "neither what Keras's Tokenizer.to_json() writes nor its word_index ({what})"
+                            )
+                        })
+                        .and_then(|words| {
+                            KerasTokenizer::from_words(words.into_iter().collect(), vocab_size)
+                        }),
+                }
+            }
+        };
+        Ok(Self::of_keras(keras.map_err(|what| Error::file(path, what))?))
+    }
+
+    fn of_keras(keras: KerasTokenizer) -> Self {
+        let mut words = vec![String::new(); keras.vocab_size()];
+        for (word, &id) in keras.ids() {
+            if let Some(place) = words.get_mut(id as usize) {
+                // Of several words with one id the first in order, whatever the order of the map.
+                if place.is_empty() || word < place {
+                    place.clone_from(word);
+                }
+            }
+        }
+        Self { ids: keras.ids().clone(), words, rule: Rule::Keras(Box::new(keras)) }
     }
 
     /// Reads a `tokenizer.json`.
@@ -92,6 +153,9 @@ impl Tokenizer {
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         let wrong = |error: &dyn std::fmt::Display| format!("not a Hugging Face tokenizer.json ({error})");
         let json: Value = serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
+        if is_tokenizer(&json) {
+            return KerasTokenizer::from_json(&json).map(Self::of_keras);
+        }
         if let Some(keras) = Self::parse_keras(&json) {
             return Ok(keras);
         }
@@ -107,7 +171,12 @@ impl Tokenizer {
         for (word, &id) in &ids {
             words[id as usize].clone_from(word);
         }
-        Ok(Self { ids, words, pipeline: Some(Box::new(pipeline)) })
+        let unknown = match json.pointer("/model/unk_token").or_else(|| json.pointer("/model/unk_id")) {
+            Some(Value::String(token)) => ids.get(token).copied(),
+            Some(id) => id.as_u64().and_then(|id| u32::try_from(id).ok()),
+            None => None,
+        };
+        Ok(Self { ids, words, rule: Rule::Pipeline(Box::new(pipeline), unknown) })
     }
 
     /// The tokenizer, where the file says exactly what [`Tokenizer::to_json`] would write.
@@ -156,11 +225,12 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Argument`] where the pipeline of another file cannot be written.
     pub fn to_json(&self) -> Result<String> {
-        match &self.pipeline {
-            Some(pipeline) => pipeline
+        match &self.rule {
+            Rule::Pipeline(pipeline, _) => pipeline
                 .to_string(true)
                 .map_err(|error| Error::argument("tokenizer", &error).with_source(error)),
-            None => Ok(format!("{:#}", self.keras_json())),
+            Rule::Keras(keras) => keras.to_json().map_err(|error| Error::argument("tokenizer", error)),
+            Rule::Imdb => Ok(format!("{:#}", self.keras_json())),
         }
     }
 
@@ -173,7 +243,7 @@ impl Tokenizer {
         std::fs::write(&path, json).map_err(|error| Error::io(path, error))
     }
 
-    /// The ids of a text, of any length; the start id comes first.
+    /// The ids of a text, of any length; the start id comes first, where the tokenizer has one.
     ///
     /// # Errors
     /// [`Error::Argument`] where the pipeline of another file cannot take the text; never for Keras's.
@@ -183,22 +253,56 @@ impl Tokenizer {
 
     /// As [`Tokenizer::encode`], but words that are not `known` are left out instead of becoming the unknown id, as
     /// Keras leaves out of its IMDB file what does not occur in the training reviews. A file with another pipeline than
-    /// Keras's takes the whole text.
+    /// that of Keras's IMDB takes the whole text.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_known(&self, text: &str, known: impl Fn(&str) -> bool) -> Result<Vec<u32>> {
-        if let Some(pipeline) = &self.pipeline {
-            let encoding = panics::contain(|| pipeline.encode_fast(text, true))
-                .ok_or_else(|| Error::argument("tokenizer", "its pipeline cannot take this text"))?
-                .map_err(|error| Error::argument("tokenizer", &error).with_source(error))?;
-            return Ok(encoding.get_ids().to_vec());
+        self.encode_words(text, known).map(|encoded| encoded.ids)
+    }
+
+    /// As [`Tokenizer::encode`], with the number of words and of those that are unknown.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_counted(&self, text: &str) -> Result<Encoded> {
+        self.encode_words(text, |_| true)
+    }
+
+    fn encode_words(&self, text: &str, known: impl Fn(&str) -> bool) -> Result<Encoded> {
+        match &self.rule {
+            Rule::Keras(keras) => Ok(keras.encode(text)),
+            Rule::Pipeline(pipeline, unknown) => {
+                let encoding = panics::contain(|| pipeline.encode_fast(text, true))
+                    .ok_or_else(|| Error::argument("tokenizer", "its pipeline cannot take this text"))?
+                    .map_err(|error| Error::argument("tokenizer", &error).with_source(error))?;
+                let special = encoding.get_special_tokens_mask();
+                let own = encoding.get_ids().iter().zip(special).filter(|&(_, &special)| special == 0);
+                let (words, unknown) = own.fold((0, 0), |(words, unknowns), (id, _)| {
+                    (words + 1, unknowns + usize::from(Some(*id) == *unknown))
+                });
+                Ok(Encoded { ids: encoding.get_ids().to_vec(), words, unknown })
+            }
+            Rule::Imdb => {
+                let cleaned = clean(text);
+                let mut encoded = Encoded { ids: vec![START], ..Encoded::default() };
+                for word in words(&cleaned).filter(|word| known(word)) {
+                    let id = self.ids.get(word).copied();
+                    encoded.words += 1;
+                    encoded.unknown += usize::from(id.is_none());
+                    encoded.ids.push(id.unwrap_or(UNKNOWN));
+                }
+                Ok(encoded)
+            }
         }
-        let cleaned = clean(text);
-        let ids = words(&cleaned)
-            .filter(|word| known(word))
-            .map(|word| self.ids.get(word).copied().unwrap_or(UNKNOWN));
-        Ok(std::iter::once(START).chain(ids).collect())
+    }
+
+    /// Of a bare `word_index` of Keras's `Tokenizer` that knows more words than the model: how many count as unknown.
+    pub fn left_out(&self) -> usize {
+        match &self.rule {
+            Rule::Keras(keras) => keras.left_out(),
+            Rule::Imdb | Rule::Pipeline(..) => 0,
+        }
     }
 
     /// The number of ids: one more than the largest.

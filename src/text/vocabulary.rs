@@ -52,6 +52,12 @@ impl Vocabulary {
         Ok(Self { ranks })
     }
 
+    /// Whether these are the words of Keras's IMDB as Keras ships them, by their number and some of them.
+    pub fn is_imdb(&self) -> bool {
+        let of_imdb = [("the", 1), ("br", 7), ("fawn", 34_701)];
+        self.len() == 88_584 && of_imdb.iter().all(|&(word, rank)| self.rank(word) == Some(rank))
+    }
+
     /// The number of words.
     pub fn len(&self) -> usize {
         self.ranks.len()

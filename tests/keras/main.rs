@@ -8,5 +8,6 @@ mod layers;
 mod named;
 mod refusals;
 mod support;
+mod texts;
 mod trained;
 mod wild;

@@ -1,5 +1,6 @@
 //! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
 
+use super::assets::{Assets, group_of};
 use super::limit;
 use crate::{Error, Result, panics};
 use std::io::{Cursor, Read};
@@ -15,6 +16,8 @@ pub(super) struct Members {
     pub metadata: Option<Vec<u8>>,
     /// The variables, an HDF5 file.
     pub weights: Vec<u8>,
+    /// Vocabularies.
+    pub assets: Assets,
 }
 
 /// Unpacks the archive `bytes`, the content of the file `path`.
@@ -50,7 +53,13 @@ fn members(path: &Path, bytes: &[u8]) -> Result<Members> {
             return Err(Error::file(path, what));
         }
     };
-    Ok(Members { config, metadata, weights })
+    let mut assets = Assets::new();
+    for (index, name) in names.iter().enumerate() {
+        if let Some(group) = group_of(name) {
+            assets.insert(group.into(), member(path, &mut archive, index, &mut budget)?);
+        }
+    }
+    Ok(Members { config, metadata, weights, assets })
 }
 
 /// The member `name`, at the top or in the one folder that the archive was packed from.

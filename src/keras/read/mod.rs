@@ -2,6 +2,7 @@
 
 mod archive;
 mod array;
+mod assets;
 mod assign;
 mod container;
 mod dialect;
@@ -11,7 +12,7 @@ mod source;
 pub use container::{Kind, kind};
 
 use crate::json;
-use crate::model::{ModelConfig, Weights};
+use crate::model::{Class, LayerConfig, ModelConfig, Weights};
 use crate::{Error, Result};
 use array::Array;
 use candle_core::{Device, Tensor};
@@ -114,7 +115,12 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
             origin.display()
         ));
     }
+    if let source::Arrays::Hdf5(file) = &weights {
+        let put = assets::put_weights(&mut translated.json, &translated.layers, file);
+        put.map_err(|error| within(path, error))?;
+    }
     let config = model_config(origin, &translated)?;
+    check_words(&config, &weights).map_err(|error| within(path, error))?;
     let variables = config.variables().map_err(|error| within(origin, error))?;
     let weights = match weights {
         source::Arrays::Hdf5(file) => {
@@ -151,7 +157,34 @@ pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
 
 /// The architecture in this crate's form.
 fn translate(origin: &Path, architecture: &Architecture) -> Result<Translated> {
-    dialect::translate(&architecture.model, &architecture.version).map_err(|error| within(origin, error))
+    let translated = dialect::translate(&architecture.model, &architecture.version);
+    let mut translated = translated.map_err(|error| within(origin, error))?;
+    assets::put_words(&mut translated.json, &translated.layers, &architecture.assets)
+        .map_err(|error| within(origin, error))?;
+    Ok(translated)
+}
+
+/// Refuses a model whose words are not in its file.
+fn check_words(config: &ModelConfig, weights: &source::Arrays) -> Result<()> {
+    let lacks = |layer: &&LayerConfig| match &layer.class {
+        Class::TextVectorization(config) => config.vocabulary.is_none(),
+        Class::StringLookup(config) => config.vocabulary.is_none(),
+        Class::IntegerLookup(config) => config.vocabulary.is_none(),
+        Class::Sequential(model) | Class::Functional(model) => check_words(model, weights).is_err(),
+        _ => false,
+    };
+    let Some(layer) = config.layers.iter().find(lacks) else { return Ok(()) };
+    if let Class::Sequential(model) | Class::Functional(model) = &layer.class {
+        return check_words(model, weights);
+    }
+    let what = match weights {
+        source::Arrays::None => return Ok(()),
+        _ => {
+            "its vocabulary is not in the file: an .h5 and weights alone hold none that was learnt by `adapt`; save the model \
+             as .keras, or make the layer with its `vocabulary`"
+        }
+    };
+    Err(Error::layer(layer.name.as_str(), what))
 }
 
 fn model_config(origin: &Path, translated: &Translated) -> Result<ModelConfig> {

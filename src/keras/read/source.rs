@@ -1,5 +1,6 @@
 //! Where the parts of a model lie: the architecture, and the arrays.
 
+use super::assets::{Assets, group_of};
 use super::container::{Kind, foreign_json, sniff_whole};
 use super::dialect::Version;
 use super::hdf5::Hdf5;
@@ -15,6 +16,8 @@ use std::path::Path;
 pub(super) struct Architecture {
     pub model: Value,
     pub version: Version,
+    /// Vocabularies that stand beside it.
+    pub assets: Assets,
 }
 
 /// Where the arrays are.
@@ -80,8 +83,9 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
             Ok((embedded(&file).map_err(fail)?, Arrays::Hdf5(file)))
         }
         Kind::Zip => {
-            let archive::Members { config, metadata, weights } = archive::unpack(path, &bytes)?;
+            let archive::Members { config, metadata, weights, assets } = archive::unpack(path, &bytes)?;
             let own = unpacked(&config, metadata.as_deref()).map_err(fail)?;
+            let own = Architecture { assets, ..own };
             Ok((Some(own), Arrays::Hdf5(Hdf5::open(weights).map_err(fail)?)))
         }
         Kind::Safetensors => Ok((None, Arrays::Safetensors(bytes))),
@@ -122,7 +126,36 @@ fn open_folder(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
         }
         false => Arrays::None,
     };
+    let own = Architecture { assets: unpacked_assets(&path.join("assets"))?, ..own };
     Ok((Some(own), arrays))
+}
+
+/// The vocabularies in a folder of unpacked assets. Links are not followed.
+fn unpacked_assets(folder: &Path) -> Result<Assets> {
+    const MOST: usize = 1 << 12;
+    let mut assets = Assets::new();
+    let mut folders = vec![folder.to_path_buf()];
+    let mut seen = 0;
+    while let Some(within) = folders.pop() {
+        for entry in std::fs::read_dir(&within).into_iter().flatten().flatten() {
+            seen += 1;
+            let (path, kind) =
+                (entry.path(), entry.file_type().map_err(|error| Error::io(entry.path(), error))?);
+            if seen > MOST {
+                return Err(Error::file(folder, format!("holds more than {MOST} files")));
+            }
+            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            match group_of(&format!("assets/{name}")) {
+                Some(group) if kind.is_file() => {
+                    let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+                    assets.insert(group.into(), bytes);
+                }
+                _ if kind.is_dir() => folders.push(path),
+                _ => {}
+            }
+        }
+    }
+    Ok(assets)
 }
 
 /// The architecture in the attributes of an HDF5 file.
@@ -137,7 +170,7 @@ fn embedded(file: &Hdf5) -> std::result::Result<Option<Architecture>, String> {
     let model = parse(config.as_bytes(), "its attribute model_config")?;
     let said = attributes.text("keras_version").and_then(Version::parse);
     let version = said.unwrap_or_else(|| Version::guess(&model));
-    Ok(Some(Architecture { model, version }))
+    Ok(Some(Architecture { model, version, assets: Assets::new() }))
 }
 
 /// The architecture of a `.keras`.
@@ -169,9 +202,10 @@ fn own_form(model: Value, version: Version) -> Architecture {
         Some(own) => {
             let class = if own.get("input_layers").is_some() { "Functional" } else { "Sequential" };
             let model = json!({ "class_name": class, "config": own });
-            Architecture { model, version: Version { major: 3, minor: None, own: true, text: "3".into() } }
+            let version = Version { major: 3, minor: None, own: true, text: "3".into() };
+            Architecture { model, version, assets: Assets::new() }
         }
-        None => Architecture { model, version },
+        None => Architecture { model, version, assets: Assets::new() },
     }
 }
 

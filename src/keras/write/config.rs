@@ -274,8 +274,29 @@ fn keras_layer(layer: &Value) -> Result<Value> {
     for key in call_arguments(class).iter().chain(&["mask_join"]) {
         config.shift_remove(*key);
     }
+    complete(class, &mut config);
     config.entry("dtype").or_insert("float32".into());
     Ok(json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null}))
+}
+
+/// What Keras wants to be told of layers before the numbers.
+fn complete(class: &str, config: &mut Map<String, Value>) {
+    match class {
+        "TextVectorization" | "StringLookup" | "IntegerLookup" => {
+            // Both with the special tokens or both without. Read from a file the weights may have zeros behind them.
+            let words = config.get("vocabulary").and_then(Value::as_array).map(Vec::len);
+            if let (Some(words), Some(Value::Array(weights))) = (words, config.get_mut("idf_weights")) {
+                weights.truncate(words);
+            }
+            if class == "TextVectorization" {
+                config.entry("ngrams").or_insert(Value::Null);
+            }
+        }
+        "Hashing" | "Discretization" if config.get("output_mode").is_none_or(|mode| mode == "int") => {
+            config.insert("dtype".into(), "int64".into());
+        }
+        _ => {}
+    }
 }
 
 /// A layer of a graph, with its calls.

@@ -3,7 +3,8 @@
 
 use super::hdf5::Group;
 use crate::keras::layout::view::{self, View};
-use crate::keras::names::{GroupNames, is_model};
+use crate::keras::names::{GroupNames, is_model, layer_of};
+use crate::layers::Class;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use serde_json::Value;
@@ -27,6 +28,18 @@ pub(super) fn groups(model: &Value, order: &[String], variables: &BTreeMap<Strin
 /// Whether a model's config is a graph, Keras's Functional.
 pub(super) fn is_graph(model: &Value) -> bool {
     model.get("output_layers").is_some_and(|outputs| !outputs.is_null())
+}
+
+/// The weights of a layer's words, one for each place, as Keras keeps them.
+fn idf_weights(layer: &View<'_>) -> Result<Option<Vec<f32>>> {
+    let config = Value::Object(layer.config.clone());
+    let weights = layer_of(layer.class, &config).map(|class| match class {
+        Class::TextVectorization(config) => config.place_weights(),
+        Class::StringLookup(config) => config.place_weights(),
+        Class::IntegerLookup(config) => config.place_weights(),
+        _ => Ok(None),
+    });
+    weights.unwrap_or(Ok(None)).map_err(|what| Error::layer(layer.name(), what))
 }
 
 struct Writer<'a> {
@@ -74,6 +87,18 @@ impl Writer<'_> {
                 for cell in layer.cells()? {
                     let name = names.next(cell.class);
                     self.layer(group.at("cells").at(&name), &cell)?;
+                }
+                Ok(())
+            }
+            "TextVectorization" | "StringLookup" | "IntegerLookup" => {
+                group.set_vars(layer.name(), vec![]);
+                if let Some(weights) = idf_weights(layer)? {
+                    if layer.class == "TextVectorization" {
+                        // The layer within it writes them once more.
+                        group.at("_lookup_layer").set_vars("string_lookup", vec![]);
+                        group.at("_lookup_layer").set_named("idf_weights", weights.clone());
+                    }
+                    group.set_named("idf_weights", weights);
                 }
                 Ok(())
             }

@@ -11,6 +11,8 @@ pub(super) struct Group {
     groups: BTreeMap<String, Group>,
     /// The layer's name and its variables, `vars/0` and so on.
     vars: Option<(String, Vec<Tensor>)>,
+    /// An array with a name of its own among the `vars`: weights of words.
+    named: Option<(&'static str, Vec<f32>)>,
     /// Attributes of the file, if it is the root. Keras reads none there.
     pub attributes: BTreeMap<&'static str, &'static str>,
 }
@@ -27,6 +29,11 @@ impl Group {
         self.vars = Some((name.to_string(), variables));
     }
 
+    /// Adds an array with a name of its own to the `vars`.
+    pub fn set_named(&mut self, name: &'static str, values: Vec<f32>) {
+        self.named = Some((name, values));
+    }
+
     /// The file with this group as its root. The same content gives the same bytes.
     ///
     /// # Errors
@@ -38,7 +45,7 @@ impl Group {
         }
         if let Some(vars) = &self.vars {
             let mut group = file.create_group("vars");
-            fill(&mut group, vars)?;
+            fill(&mut group, vars, None)?;
             file.add_group(group.finish());
         }
         for (name, child) in &self.groups {
@@ -70,19 +77,26 @@ impl Group {
         }
         if let Some(vars) = &self.vars {
             let mut inner = group.create_group("vars");
-            fill(&mut inner, vars)?;
+            fill(&mut inner, vars, self.named.as_ref())?;
             group.add_group(inner.finish());
         }
         Ok(())
     }
 }
 
-fn fill(group: &mut GroupBuilder, (name, variables): &(String, Vec<Tensor>)) -> Result<()> {
+fn fill(
+    group: &mut GroupBuilder,
+    (name, variables): &(String, Vec<Tensor>),
+    named: Option<&(&'static str, Vec<f32>)>,
+) -> Result<()> {
     group.set_attr("name", AttrValue::String(name.clone()));
     for (index, variable) in variables.iter().enumerate() {
         let values = variable.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let shape: Vec<u64> = variable.dims().iter().map(|&axis| axis as u64).collect();
         group.create_dataset(&index.to_string()).with_f32_data(&values).with_shape(&shape);
+    }
+    if let Some((name, values)) = named {
+        group.create_dataset(name).with_f32_data(values).with_shape(&[values.len() as u64]);
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub struct InputLayerConfig {
     ///
     /// [`ModelConfig::batch_size`]: crate::model::ModelConfig::batch_size
     pub batch_shape: Shape,
-    /// `int32` for ids, `float32` for features.
+    /// `int32` for ids, `int64` for whole numbers of any sign, `string` for texts, `float32` for features.
     #[serde(default = "float32")]
     pub dtype: String,
 }
@@ -27,9 +27,17 @@ fn float32() -> String {
     "float32".into()
 }
 
+impl InputLayerConfig {
+    /// Whether it takes texts.
+    pub fn is_text(&self) -> bool {
+        self.dtype == "string"
+    }
+}
+
 impl Config for InputLayerConfig {
     fn check(&self) -> Checked<()> {
         match self.batch_shape.as_slice() {
+            [_, ..] if self.is_text() && !self.batch_shape.contains(&Some(0)) => Ok(()),
             [] | [_] => Err("batch_shape needs the batch and at least one more axis".into()),
             axes if axes.contains(&Some(0)) => Err("batch_shape has an axis of 0".into()),
             _ if !["float", "bfloat", "int", "uint", "bool"]
@@ -54,12 +62,16 @@ impl Config for InputLayerConfig {
         Ok(Arc::new(Input))
     }
 
+    fn reads_text(&self) -> bool {
+        self.is_text()
+    }
+
     fn input_shape(&self) -> Option<&Shape> {
         Some(&self.batch_shape)
     }
 
     fn set_text_shape(&mut self, _: usize, max_len: usize) {
-        if let [_, length] = self.batch_shape.as_mut_slice() {
+        if let ([_, length], false) = (self.batch_shape.as_mut_slice(), self.dtype == "string") {
             *length = Some(max_len);
         }
     }

@@ -38,7 +38,9 @@ impl Recurrent {
         let return_state = self.of.settings.time_loop.return_state;
         let output = match &input.values {
             Values::Rows(rows) => self.forward(Source::Rows(rows), call, return_state)?,
-            Values::Tensor(_) => self.forward(Source::Features(&input.floats()?), call, return_state)?,
+            Values::Tensor(_) | Values::Texts(_) => {
+                self.forward(Source::Features(&input.floats()?), call, return_state)?
+            }
         };
         let mut flows = vec![Flow::from(output.hidden)];
         if return_state {

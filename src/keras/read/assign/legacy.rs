@@ -5,7 +5,7 @@
 use super::super::array::Array;
 use super::super::hdf5::Hdf5;
 use super::convert::{self, Origin};
-use super::{Leaf, TopLayer, check, is_state};
+use super::{Leaf, TopLayer, check, is_count, is_state, no_count};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -136,7 +136,11 @@ fn read_layer(
         let found = paths
             .by_ref()
             .take(count)
-            .map(|path| file.array(path).map_err(|what| Error::layer(layer.name.as_str(), what)))
+            .enumerate()
+            .map(|(index, path)| match part.variables.get(index) {
+                Some((name, _)) if is_count(name) => Ok(no_count()),
+                _ => file.array(path).map_err(|what| Error::layer(layer.name.as_str(), what)),
+            })
             .collect::<Result<Vec<_>>>()?;
         let found = if is_split { convert::join(&names, &shapes, found) } else { Some(found) };
         let found = found.ok_or_else(|| {

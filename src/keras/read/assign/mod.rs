@@ -143,7 +143,19 @@ fn join(a: &str, separator: &str, b: &str) -> String {
 
 /// Whether optimisers leave the variable alone, as those of BatchNormalization.
 fn is_state(name: &str) -> bool {
-    name.ends_with(".moving_mean") || name.ends_with(".moving_variance")
+    // Those of BatchNormalization, and all of Normalization.
+    let own = name.rsplit('.').next().unwrap_or(name);
+    matches!(own, "moving_mean" | "moving_variance" | "mean" | "variance" | "count")
+}
+
+/// Whether the variable says only how many samples others come from: a whole number, which no answer depends on.
+fn is_count(name: &str) -> bool {
+    name.ends_with(".count")
+}
+
+/// What is taken for such a number.
+fn no_count() -> Array {
+    Array { shape: vec![], values: vec![0.0] }
 }
 
 /// Takes `array` as the variable `name`.

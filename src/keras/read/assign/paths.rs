@@ -2,7 +2,7 @@
 
 use super::super::array::Array;
 use super::super::hdf5::Hdf5;
-use super::{Leaf, TopLayer, check, convert};
+use super::{Leaf, TopLayer, check, convert, is_count, no_count};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -56,6 +56,7 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
                     let shapes = format!("its scale {:?} does not fit {name} {:?}", scale.shape, whole.shape);
                     convert::dequantise(whole, &scale, quantised).ok_or_else(|| fail(leaf, shapes))?
                 }
+                _ if is_count(name) => no_count(),
                 _ => file.array(&path(index)).map_err(|what| fail(leaf, what))?,
             };
             let (name, array) = check(name, shape, array)?;

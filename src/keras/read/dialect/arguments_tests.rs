@@ -50,6 +50,9 @@ fn least(class: &str) -> Value {
         "Dot" => json!({ "axes": 1 }),
         "Merge" => json!({ "mode": "sum" }),
         "Activation" => json!({ "activation": "relu" }),
+        "Hashing" => json!({ "num_bins": 2 }),
+        "CategoryEncoding" => json!({ "num_tokens": 2 }),
+        "Discretization" => json!({ "bin_boundaries": [0.0] }),
         _ => json!({}),
     }
 }

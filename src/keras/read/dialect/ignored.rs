@@ -56,8 +56,26 @@ const OF_CLASSES: &[(&str, &[&str])] = &[
     ("Merge", &MERGE),
     // A product with a one-hot matrix in the place of a look-up.
     ("Embedding", &["use_one_hot_matmul"]),
+    // A sparse tensor holds the same numbers; sizes and types follow from the vocabulary.
+    ("TextVectorization", &["sparse", "vocabulary_size", "has_input_vocabulary"]),
+    ("StringLookup", &LOOKUP),
+    ("IntegerLookup", &LOOKUP),
+    ("Hashing", &["sparse"]),
+    ("CategoryEncoding", &["sparse"]),
+    // How boundaries were learnt.
+    ("Discretization", &["sparse", "num_bins", "epsilon"]),
     // Its own l1 and l2 once more.
     ("ActivityRegularization", &["activity_regularizer"]),
+];
+
+/// Of what looks tokens up; of texts unknown ones are hashed by either method.
+const LOOKUP: [&str; 6] = [
+    "sparse",
+    "vocabulary_size",
+    "has_input_vocabulary",
+    "has_static_table",
+    "vocabulary_dtype",
+    "oov_method",
 ];
 
 /// Of Keras 1's Merge with a function, which is refused.

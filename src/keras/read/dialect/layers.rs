@@ -2,6 +2,7 @@
 
 use super::activation::{Found, activation_arguments};
 use super::fields::{Arguments, Fields};
+use super::preprocessing::{is_preprocessing, preprocessing};
 use super::{Context, Layer, Source};
 use crate::Result;
 use crate::layers::number_value;
@@ -75,6 +76,7 @@ impl Context {
                 let scale = fields.number(&["scale"])?.ok_or_else(|| fields.error("`scale` is missing"))?;
                 ("Rescaling", new().put("scale", Some(scale)).put("offset", offset))
             }
+            class if is_preprocessing(class) => preprocessing(fields)?,
             "Identity" => return Ok(self.finish("Activation", activation_arguments("linear"), fields)),
             "SimpleRNN" | "LSTM" | "GRU" | "CuDNNLSTM" | "CuDNNGRU" | "ConvLSTM2D" => {
                 return self.recurrent(fields);
@@ -220,14 +222,11 @@ impl Context {
                 fields.name
             ));
         }
-        if fields.text(&["dtype"])? == Some("string") {
-            return Err(
-                fields.error("takes text (dtype `string`), which is not supported; give the model numbers")
-            );
-        }
         let shape = input_shape(fields)?
             .ok_or_else(|| fields.error("has no `batch_shape`: the model's input is not known"))?;
-        Ok(Arguments::new().put("batch_shape", Some(shape)))
+        // What else it holds follows from who reads it.
+        let text = fields.get(&["dtype"]).filter(|dtype| *dtype == "string").cloned();
+        Ok(Arguments::new().put("batch_shape", Some(shape)).put("dtype", text))
     }
 
     fn time_distributed(&mut self, fields: &Fields) -> Result<Layer> {

@@ -18,6 +18,7 @@ mod layers;
 mod masks;
 mod merge;
 mod policy;
+mod preprocessing;
 mod recurrent;
 mod rules;
 mod sequential;

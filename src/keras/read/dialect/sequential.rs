@@ -56,7 +56,7 @@ impl Context {
         if let [input, second, ..] = layers.as_mut_slice()
             && input["class_name"] == "InputLayer"
         {
-            input["config"]["dtype"] = if ids::reads(second, 0) { "int32" } else { "float32" }.into();
+            ids::set(input, ids::read_as(second, 0));
         }
         Ok((json!({ "name": name, "layers": layers }), sources))
     }
@@ -85,6 +85,9 @@ fn first_input(value: &Value, layer: &Layer, model: &Value) -> Result<Option<Val
         if shape.len() > 1 {
             return input(shape.into());
         }
+    }
+    if matches!(layer.class, "TextVectorization" | "StringLookup") {
+        return Ok(Some(json!({ "name": "input", "batch_shape": [null, 1], "dtype": "string" })));
     }
     if layer.class == "Embedding" {
         let length = fields.count(&["input_length"]).ok().flatten();
