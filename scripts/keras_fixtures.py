@@ -275,8 +275,53 @@ def not_numbers(k, rng):
     return k.Model(inputs, ys), xs
 
 
+def noises(k, rng):
+    """The layers of noise, and the normalisations beside the two of `sequence`."""
+    L = k.layers
+    x = k.Input((4, 6))
+    y = L.Dropout(0.3, noise_shape=(None, 1, 6))(x)
+    y = L.GaussianDropout(0.2, seed=3)(y)
+    y = L.AlphaDropout(0.1)(y)
+    y = L.GroupNormalization(groups=3, epsilon=0.02)(y)
+    y = L.SpatialDropout2D(0.2)(L.Reshape((4, 3, 2))(y))
+    y = L.GroupNormalization(groups=-1, center=False)(y)
+    y = L.SpatialDropout3D(0.2)(L.Reshape((2, 2, 3, 2))(y))
+    y = L.GroupNormalization(groups=2, axis=1, scale=False)(y)
+    y = L.UnitNormalization(axis=[1, 2])(L.Reshape((4, 6))(y))
+    return k.Model(x, [L.LSTM(2)(y), L.UnitNormalization()(y)]), [features(rng, 3, 4, 6)]
+
+
+def separable(k, rng):
+    """Depthwise, separable and transposed convolutions, and a bilinear UpSampling2D."""
+    L = k.layers
+    x = k.Input((8, 3))
+    # Two of a class, so that their order shows.
+    y = L.SeparableConv1D(4, 3, padding="same", depth_multiplier=2, activation="hard_sigmoid")(x)
+    y = L.SeparableConv1D(3, 2, dilation_rate=2, use_bias=False)(y)
+    y = L.DepthwiseConv1D(2, strides=2, padding="same", depth_multiplier=2, activation="hard_sigmoid")(y)
+    y = L.Conv1DTranspose(3, 4, strides=2, output_padding=1, activation="hard_sigmoid")(y)
+    a = L.GRU(2)(L.Conv1DTranspose(2, 3, padding="same", use_bias=False)(y))
+    p = k.Input((3, 4, 2))
+    q = L.UpSampling2D((2, 3), interpolation="bilinear")(p)
+    q = L.SeparableConv2D(3, (2, 3), strides=2, padding="same", activation=L.LeakyReLU())(q)
+    q = L.DepthwiseConv2D((2, 2), depth_multiplier=2, padding="same")(q)
+    q = L.Conv2DTranspose(2, (3, 2), strides=(2, 2), padding="same", activation="relu")(q)
+    r = L.Conv3DTranspose(2, (2, 1, 3), strides=(1, 2, 1))(L.Reshape((6, 4, 3, 2))(q))
+    return k.Model([x, p], [a, q, r]), [features(rng, 2, 8, 3), features(rng, 2, 3, 4, 2)]
+
+
+def einsum(k, rng):
+    L = k.layers
+    x = k.Input((4, 6))
+    y = L.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="de", activation="tanh")(x)
+    y = L.EinsumDense("abcd,cde->abe", output_shape=(None, 5))(y)
+    y = L.EinsumDense("...x,xy->...y", output_shape=3, bias_axes="y", activation="hard_sigmoid")(y)
+    return k.Model(x, L.LSTM(2)(y)), [features(rng, 3, 4, 6)]
+
+
 MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states,
-          merged_masks, attention, stateful, not_numbers]
+          merged_masks, attention, stateful, not_numbers, noises, separable,
+          einsum]
 
 
 def answer(model, xs):

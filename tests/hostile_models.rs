@@ -96,6 +96,20 @@ fn windows_and_outputs_beyond_any_memory_are_refused() {
     let up = layer("UpSampling2D", "up", json!({ "size": [65536, 65536] }));
     let error = with(json!([null, 4, 4, 1]), up);
     assert!(error.contains("up") && error.contains("2^31"), "{error}");
+    let wide = layer(
+        "Conv2DTranspose",
+        "wide",
+        json!({ "filters": 1, "kernel_size": 1, "strides": [65536, 65536], "use_bias": false }),
+    );
+    let error = with(json!([null, 4, 4, 1]), wide);
+    assert!(error.contains("wide") && error.contains("2^31"), "{error}");
+    let deep = layer("DepthwiseConv1D", "deep", json!({ "kernel_size": 1, "depth_multiplier": 16_777_216 }));
+    let error = with(json!([null, 4, 1024]), deep);
+    assert!(error.contains("deep") && error.contains("at most 16777216"), "{error}");
+    let output = json!([65536, 65536, 65536]);
+    let all = layer("EinsumDense", "all", json!({ "equation": "ab,bcde->acde", "output_shape": output }));
+    let error = with(json!([null, 65536]), all);
+    assert!(error.contains("all") && error.contains("2^31"), "{error}");
     let error = with(json!(vec![1; 40]), layer("Activation", "act", json!({ "activation": "tanh" })));
     assert!(error.contains("40 axes"), "{error}");
 }

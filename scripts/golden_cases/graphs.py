@@ -5,21 +5,26 @@ the outputs, `dy0, …` a gradient from above for each, `dx0, …` the gradients
 name and `d_NAME` its gradient, and in training `after.NAME` for what the pass moved.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from . import agree, generator, write
+from .noise import own_noise
 
 layers = keras.layers
 
 # What a config holds that changes no number here.
 DROPPED = {
     "trainable", "dtype", "seed", "unroll", "implementation", "data_format", "activity_regularizer", "sparse", "ragged",
-    "optional", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "noise_shape", "quantization_config",
-    "lora_rank", "lora_alpha", "weights", "build_config", "embeddings_initializer", "input_length", "batch_input_shape",
-    "interpolation",
-}  # fmt: skip
+    "optional", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "quantization_config",
+    "lora_rank", "lora_alpha", "gptq_unpacked_column_size", "weights", "build_config", "embeddings_initializer", "input_length", "batch_input_shape",
+}
+
+# And what changes none as long as it has its default.
+DEFAULTS = {"noise_shape": None, "interpolation": "nearest"}  # fmt: skip
 
 
 def canonical_config(config):
@@ -28,7 +33,7 @@ def canonical_config(config):
     for key, value in config.items():
         if key in DROPPED or key.endswith(("_initializer", "_regularizer", "_constraint")):
             continue
-        if key == "zero_output_for_mask" and not value:
+        if key == "zero_output_for_mask" and not value or key in DEFAULTS and value == DEFAULTS[key]:
             continue
         if isinstance(value, dict) and "class_name" in value and "config" in value:
             value = canonical_layer(value)
@@ -126,10 +131,11 @@ def names_of(layer, prefix):
     return found
 
 
-def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, double=True):
+def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, double=True, noise=None):
     """`make(dtype)` gives a Keras model; its inputs of an integer type are ids below `ids`, half of them padding.
 
-    Without `double` it is not computed again in float64: for what TensorFlow has in float32 only."""
+    Without `double` it is not computed again in float64: for what TensorFlow has in float32 only. `noise` names the layer
+    that draws."""
     rng = generator(name)
 
     def run(dtype, given):
@@ -163,7 +169,7 @@ def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, d
             inputs.append(tf.constant(value.astype(np.int32) if "int" in tensor.dtype else value.astype(dtype)))
         floats = {f"dx{i}": x for i, x in enumerate(inputs) if x.dtype.is_floating}
         trained = {key: v for key, v in weights.items() if "moving_" not in key}
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, own_noise(noise) if noise else contextlib.nullcontext():
             tape.watch(list(floats.values()))
             outputs = model(inputs if len(inputs) > 1 else inputs[0], training=training)
             outputs = tf.nest.flatten(outputs)
@@ -312,6 +318,17 @@ def graph_cases():
         "rms": {"rms_scaling": True},
     }.items():  # fmt: skip
         one(f"layer_norm_{suffix}", (4, 3), lambda dtype, o=options: layers.LayerNormalization(dtype=dtype, name="n", **o))
+    for suffix, shape, options in [
+        ("default", (3, 32), {}), ("groups", (4, 6), {"groups": 3}), ("each", (3, 2, 4), {"groups": -1}),
+        ("axis", (4, 3, 2), {"groups": 2, "axis": 1}), ("axis_from_end", (3, 4, 2), {"groups": 2, "axis": -2}),
+        ("bare", (4, 6), {"groups": 2, "center": False, "scale": False, "epsilon": 0.05}),
+        ("scale", (6,), {"groups": 1, "center": False}), ("center", (4, 6), {"groups": 6, "scale": False}),
+    ]:  # fmt: skip
+        one(f"group_norm_{suffix}", shape, lambda dtype, o=options: layers.GroupNormalization(dtype=dtype, name="n", **o),
+            masked=suffix == "groups")  # fmt: skip
+    for suffix, options in {"default": {}, "axis": {"axis": 1}, "axes": {"axis": [1, 2]}}.items():
+        one(f"unit_norm_{suffix}", (4, 3), lambda dtype, o=options: layers.UnitNormalization(dtype=dtype, name="n", **o),
+            masked=suffix == "default")  # fmt: skip
 
     # Activations as layers.
     one("activation", (4, 3), lambda dtype: layers.Activation("tanh", dtype=dtype, name="a"), masked=True)
@@ -347,6 +364,42 @@ def graph_cases():
         "valid": {}, "same_strides": {"padding": "same", "strides": (2, 1)}, "dilation": {"dilation_rate": (1, 2)},
     }.items():  # fmt: skip
         one(f"conv2d_{suffix}", (5, 6, 2), lambda dtype, o=options: layers.Conv2D(3, (2, 3), dtype=dtype, name="c", **o))
+    plain = {
+        "default": {}, "strides": {"strides": 2, "depth_multiplier": 2}, "same": {"padding": "same", "activation": "tanh"},
+        "same_strides": {"padding": "same", "strides": 2}, "dilation": {"dilation_rate": 2, "use_bias": False},
+        "same_dilation": {"padding": "same", "dilation_rate": 2, "depth_multiplier": 2},
+        "strides_dilation": {"padding": "same", "strides": 2, "dilation_rate": 2},
+    }  # fmt: skip
+    for suffix, options in plain.items():
+        one(f"depthwise_conv1d_{suffix}", (8, 3), lambda dtype, o=options: layers.DepthwiseConv1D(
+            3, dtype=dtype, name="c", **o))  # fmt: skip
+        one(f"depthwise_conv2d_{suffix}", (6, 7, 3), lambda dtype, o=options: layers.DepthwiseConv2D(
+            (2, 3), dtype=dtype, name="c", **o))  # fmt: skip
+        one(f"separable_conv1d_{suffix}", (8, 3), lambda dtype, o=options: layers.SeparableConv1D(
+            4, 3, dtype=dtype, name="c", **o))  # fmt: skip
+        one(f"separable_conv2d_{suffix}", (6, 7, 3), lambda dtype, o=options: layers.SeparableConv2D(
+            2, (2, 3), dtype=dtype, name="c", **o))  # fmt: skip
+    transposed = {
+        "default": {}, "strides": {"strides": 2}, "wide": {"strides": 4, "use_bias": False},
+        "same": {"padding": "same", "activation": "tanh"}, "same_strides": {"padding": "same", "strides": 2},
+        "same_wide": {"padding": "same", "strides": 4}, "output_padding": {"strides": 3, "output_padding": 2},
+        "output_padding_0": {"strides": 3, "output_padding": 0, "padding": "same"},
+        "same_output_padding": {"strides": 3, "output_padding": 1, "padding": "same"},
+        "dilation": {"dilation_rate": 2}, "same_dilation": {"dilation_rate": 2, "padding": "same"},
+    }  # fmt: skip
+    # TensorFlow has the dilated ones on a CPU in float32 only.
+    for suffix, options in transposed.items():
+        one(f"conv1d_transpose_{suffix}", (4, 3), lambda dtype, o=options: layers.Conv1DTranspose(
+            2, 3, dtype=dtype, name="c", **o), double="dilation" not in suffix)  # fmt: skip
+        size = (1, 3) if "output_padding_0" in suffix else (2, 3)
+        one(f"conv2d_transpose_{suffix}", (3, 4, 2), lambda dtype, o=options, s=size: layers.Conv2DTranspose(
+            3, s, dtype=dtype, name="c", **o), double="dilation" not in suffix)  # fmt: skip
+        if "dilation" not in suffix:
+            one(f"conv3d_transpose_{suffix}", (2, 3, 2, 2), lambda dtype, o=options, s=size: layers.Conv3DTranspose(
+                2, (*s, 1), dtype=dtype, name="c", **o), double=False)  # fmt: skip
+    for suffix, size in {"square": 2, "apart": (3, 1), "both": (2, 5)}.items():
+        one(f"upsampling2d_bilinear_{suffix}", (3, 4, 2), lambda dtype, s=size: layers.UpSampling2D(
+            s, interpolation="bilinear", dtype=dtype, name="e"), double=False)  # fmt: skip
     for kind in ("Max", "Average"):
         for suffix, options in {"default": {"pool_size": 2}, "same": {"pool_size": 3, "strides": 2, "padding": "same"}}.items():
             one(f"{kind.lower()}_pooling1d_{suffix}", (7, 2), lambda dtype, k=kind, o=options: getattr(
@@ -363,6 +416,10 @@ def graph_cases():
         one(f"global_{kind.lower()}2d_keepdims", (4, 3, 2), lambda dtype, k=kind: getattr(
             layers, f"Global{k}Pooling2D")(keepdims=True, dtype=dtype, name="p"))  # fmt: skip
     one("global_average1d_mask", (5, 3), lambda dtype: layers.GlobalAveragePooling1D(dtype=dtype, name="p"), masked=True)
+    one("global_average1d_keepdims_mask", (5, 3), lambda dtype: layers.GlobalAveragePooling1D(
+        keepdims=True, dtype=dtype, name="p"), masked=True)  # fmt: skip
+    one("global_max1d_keepdims", (5, 3), lambda dtype: layers.GlobalMaxPooling1D(keepdims=True, dtype=dtype, name="p"))
+    one("relu_threshold", (4, 3), lambda dtype: layers.ReLU(threshold=0.4, dtype=dtype, name="a"))
     for suffix, options in {"valid": {"activation": "tanh"}, "same_strides": {"padding": "same", "strides": (2, 1, 2)}}.items():
         one(f"conv3d_{suffix}", (3, 4, 3, 2), lambda dtype, o=options: layers.Conv3D(
             2, (2, 1, 3), dtype=dtype, name="c", **o))  # fmt: skip
@@ -384,6 +441,37 @@ def graph_cases():
     one("noise", (5, 3), lambda dtype: keras.Sequential([
         layers.SpatialDropout1D(0.4, dtype=dtype, name="d"), layers.GaussianNoise(0.3, dtype=dtype, name="g"),
         layers.Dropout(0.2, dtype=dtype, name="e")], name="nested"), masked=True)  # fmt: skip
+    one("noises", (5, 3), lambda dtype: lambda x: layers.AlphaDropout(0.4, dtype=dtype, name="a")(
+        layers.GaussianDropout(0.3, dtype=dtype, name="g")(
+            layers.Dropout(0.2, noise_shape=(None, 1, 3), dtype=dtype, name="d")(x))), masked=True)  # fmt: skip
+    for suffix, make in {
+        "dropout": lambda dtype: layers.Dropout(0.3, dtype=dtype, name="n"),
+        "dropout_shape": lambda dtype: layers.Dropout(0.4, noise_shape=(None, 1, 3), dtype=dtype, name="n"),
+        "dropout_short_shape": lambda dtype: layers.Dropout(0.4, noise_shape=(5, 1), dtype=dtype, name="n"),
+        "gaussian_dropout": lambda dtype: layers.GaussianDropout(0.3, dtype=dtype, name="n"),
+        "alpha_dropout": lambda dtype: layers.AlphaDropout(0.3, dtype=dtype, name="n"),
+        "alpha_dropout_shape": lambda dtype: layers.AlphaDropout(0.4, noise_shape=(None, 5, 1), dtype=dtype, name="n"),
+        "gaussian_noise": lambda dtype: layers.GaussianNoise(0.3, dtype=dtype, name="n"),
+        "spatial_dropout1d": lambda dtype: layers.SpatialDropout1D(0.4, dtype=dtype, name="n"),
+    }.items():  # fmt: skip
+        one(f"{suffix}_training", (5, 3), make, training=True, noise="n")
+    for axes, shape in [(2, (3, 2, 4)), (3, (2, 3, 2, 3))]:
+        one(f"spatial_dropout{axes}d_training", shape, lambda dtype, a=axes: getattr(
+            layers, f"SpatialDropout{a}D")(0.4, dtype=dtype, name="n"), training=True, noise="n")  # fmt: skip
+    for suffix, shape, options in [
+        ("vector", (3,), {"equation": "ab,bc->ac", "output_shape": 4, "bias_axes": "c"}),
+        ("sequence", (4, 3), {"equation": "abc,cd->abd", "output_shape": (None, 2), "bias_axes": "d", "activation": "tanh"}),
+        ("heads", (4, 3), {"equation": "abc,cde->abde", "output_shape": (4, 2, 3), "bias_axes": "de"}),
+        ("join", (4, 2, 3), {"equation": "abcd,cde->abe", "output_shape": (4, 5), "bias_axes": "e"}),
+        ("before", (2, 4, 3), {"equation": "...x,xy->...y", "output_shape": 2, "bias_axes": "y"}),
+        ("after", (3, 2, 2), {"equation": "ab...,bc->ac...", "output_shape": 4, "bias_axes": "c"}),
+        ("shared", (4, 3), {"equation": "abc,bcd->abd", "output_shape": (4, 2), "bias_axes": "b"}),
+        ("turned", (4, 3), {"equation": "abc,bd->acd", "output_shape": (3, 2)}),
+        ("order", (4, 3), {"equation": "abc,dc->adb", "output_shape": (2, 4), "bias_axes": "b"}),
+        ("alone", (4, 3), {"equation": "abc,cd->ad", "output_shape": 2, "bias_axes": "d"}),
+        ("outer", (3,), {"equation": "ab,c->acb", "output_shape": (2, 3)}),
+    ]:  # fmt: skip
+        one(f"einsum_dense_{suffix}", shape, lambda dtype, o=options: layers.EinsumDense(dtype=dtype, name="d", **o))
 
     # Merging.
     def two(name, make, shapes=((4, 3), (4, 3)), masked=False):

@@ -32,6 +32,13 @@ class Stream:
     def uniform(self):
         return (self.next() >> 11) / 2**53
 
+    def normal(self):
+        while True:
+            x, y = 2 * self.uniform() - 1, 2 * self.uniform() - 1
+            s = x * x + y * y
+            if 0 < s < 1:
+                return x * np.sqrt(-2 * np.log(s) / s)
+
 
 def dropout_mask(kind, shape, rate):
     """The factors that the crate draws for a layer named `layer` in a batch with the seed `DROPOUT_SEED`."""

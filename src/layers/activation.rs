@@ -72,8 +72,8 @@ activations! {
     Exponential = "exponential" | "exp",
 }
 
-const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
-const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+pub(crate) const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+pub(crate) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 
 impl Activation {
     /// Applies it to each element (softmax: over the last axis). Same shape.

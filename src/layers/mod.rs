@@ -7,12 +7,12 @@
 //! |---|---|
 //! | recurrent | [`SimpleRnn`], [`Lstm`], [`Gru`], [`ConvLstm`], [`Rnn`] (made of cells) |
 //! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
-//! | core | [`Embedding`], [`Dense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
+//! | core | [`Embedding`], [`Dense`], [`EinsumDense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
 //! | attention | [`Attention`] |
 //! | before the numbers | [`TextVectorization`], [`StringLookup`], [`IntegerLookup`], [`Hashing`], [`Normalization`], [`Discretization`], [`CategoryEncoding`] |
-//! | convolution, pooling | [`Conv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
-//! | normalisation | [`BatchNormalization`], [`LayerNormalization`] |
-//! | regularisation | [`Dropout`], [`SpatialDropout1d`], [`GaussianNoise`] |
+//! | convolution, pooling | [`Conv`], [`ConvTranspose`], [`DepthwiseConv`], [`SeparableConv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
+//! | normalisation | [`BatchNormalization`], [`LayerNormalization`], [`GroupNormalization`], [`UnitNormalization`] |
+//! | regularisation | [`Dropout`], [`SpatialDropout`], [`AlphaDropout`], [`GaussianDropout`], [`GaussianNoise`] |
 //! | activation | [`Activation`], [`Softmax`], [`Relu`], [`LeakyRelu`], [`Elu`], [`PRelu`] |
 //! | several inputs | [`Add`], [`Subtract`], [`Multiply`], [`Average`], [`Maximum`], [`Minimum`], [`Concatenate`], [`Dot`] |
 //!
@@ -76,9 +76,10 @@ pub use activations::*;
 pub use attention::*;
 pub use constraint::Constraint;
 pub use conv::{
-    AveragePooling, AveragePoolingConfig, Conv, ConvConfig, Cropping, CroppingConfig, GlobalAveragePooling,
-    GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, MaxPooling, MaxPoolingConfig,
-    Padding, Sizes, UpSampling, UpSamplingConfig, ZeroPadding, ZeroPaddingConfig,
+    AveragePooling, AveragePoolingConfig, Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Cropping,
+    CroppingConfig, DepthwiseConv, DepthwiseConvConfig, GlobalAveragePooling, GlobalAveragePoolingConfig,
+    GlobalMaxPooling, GlobalMaxPoolingConfig, Interpolation, MaxPooling, MaxPoolingConfig, Padding,
+    SeparableConv, SeparableConvConfig, Sizes, UpSampling, UpSamplingConfig, ZeroPadding, ZeroPaddingConfig,
 };
 pub use core::*;
 pub use flow::{Flow, Values};

@@ -78,16 +78,30 @@ classes! {
     SpatialDropout1D(SpatialDropout1dConfig),
     /// The output's size added to the loss.
     ActivityRegularization(ActivityRegularizationConfig),
+    /// Dropout of whole features of a picture.
+    SpatialDropout2D(SpatialDropoutConfig<2>),
+    /// Dropout of whole features of a volume or of frames.
+    SpatialDropout3D(SpatialDropoutConfig<3>),
     /// Normal noise in training.
     GaussianNoise(GaussianNoiseConfig),
+    /// Normal factors in training.
+    GaussianDropout(GaussianDropoutConfig),
+    /// Dropout that keeps mean and variance.
+    AlphaDropout(AlphaDropoutConfig),
     /// A fully connected layer.
     Dense(DenseConfig),
+    /// A dense layer whose axes an equation names.
+    EinsumDense(EinsumDenseConfig),
     /// Steps to be skipped, by their value.
     Masking(MaskingConfig),
     /// Normalisation by the batch's or the moving statistics.
     BatchNormalization(BatchNormalizationConfig),
     /// Normalisation of each sample.
     LayerNormalization(LayerNormalizationConfig),
+    /// Normalisation of groups of channels of each sample.
+    GroupNormalization(GroupNormalizationConfig),
+    /// Scaling to length 1.
+    UnitNormalization(UnitNormalizationConfig),
     /// All axes after the batch as one.
     Flatten(FlattenConfig),
     /// Other axes for the same numbers.
@@ -114,6 +128,20 @@ classes! {
     Conv2D(ConvConfig<2>),
     /// Convolution over frames, rows and columns.
     Conv3D(ConvConfig<3>),
+    /// Convolution of each channel by itself, over time.
+    DepthwiseConv1D(DepthwiseConvConfig<1>),
+    /// Convolution of each channel by itself, over rows and columns.
+    DepthwiseConv2D(DepthwiseConvConfig<2>),
+    /// Convolution of each channel by itself and then of all channels, over time.
+    SeparableConv1D(SeparableConvConfig<1>),
+    /// Convolution of each channel by itself and then of all channels, over rows and columns.
+    SeparableConv2D(SeparableConvConfig<2>),
+    /// Convolution the other way, over time.
+    Conv1DTranspose(ConvTransposeConfig<1>),
+    /// Convolution the other way, over rows and columns.
+    Conv2DTranspose(ConvTransposeConfig<2>),
+    /// Convolution the other way, over frames, rows and columns.
+    Conv3DTranspose(ConvTransposeConfig<3>),
     /// Zeros around, over 1 axis.
     ZeroPadding1D(ZeroPaddingConfig<1>),
     /// Zeros around, over 2 axes.

@@ -115,7 +115,12 @@ impl TrainingRules {
     /// # Errors
     /// A rule of a variable that the layer cannot have.
     pub(super) fn mark(&self, variables: &mut [Variable]) -> Checked<()> {
-        let variable = |stem: &str| VARIABLES.iter().find(|(name, _)| *name == stem).map_or("", |it| it.1);
+        // A DepthwiseConv's only kernel is plain `kernel`, and its arguments are of the `depthwise` one.
+        let has_depthwise = variables.iter().any(|it| it.name.ends_with("depthwise_kernel"));
+        let variable = |stem: &str| match stem {
+            "depthwise" if !has_depthwise => "kernel",
+            stem => VARIABLES.iter().find(|(name, _)| *name == stem).map_or("", |it| it.1),
+        };
         let own = |name: &str, of: &str| name.rsplit('.').next() == Some(of);
         for (stem, regularizer) in &self.regularizers {
             let fail = |what: String| format!("`{stem}_regularizer`: {what}");

@@ -114,6 +114,53 @@ fn an_old_hard_sigmoid_without_weights_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// The layers with kernels of other names carry the old hard_sigmoid too, and come back with every argument.
+#[test]
+fn other_convolutions_come_back() -> Result<()> {
+    let old = "hard_sigmoid_keras2";
+    let layers = json!([
+        {"class_name": "SeparableConv1D", "config": {"name": "s", "filters": 4, "kernel_size": 2, "depth_multiplier": 3,
+            "dilation_rate": 2, "padding": "same", "activation": old}},
+        {"class_name": "DepthwiseConv1D", "config": {"name": "d", "kernel_size": 3, "strides": 2, "padding": "same",
+            "depth_multiplier": 2, "activation": old}},
+        {"class_name": "Conv1DTranspose", "config": {"name": "t", "filters": 3, "kernel_size": 2, "strides": 3,
+            "output_padding": 1, "activation": old}},
+        {"class_name": "GroupNormalization", "config": {"name": "g", "groups": -1, "epsilon": 0.01, "center": false}},
+        {"class_name": "UnitNormalization", "config": {"name": "u", "axis": [1, 2]}},
+        {"class_name": "Dropout", "config": {"name": "o", "rate": 0.5, "noise_shape": [null, 1, 3]}},
+        {"class_name": "AlphaDropout", "config": {"name": "a", "rate": 0.5, "noise_shape": [null, null, 1]}},
+        {"class_name": "GaussianDropout", "config": {"name": "f", "rate": 0.25}},
+        {"class_name": "EinsumDense", "config": {"name": "e", "equation": "abc,cde->abde", "output_shape": [null, 2, 5],
+            "bias_axes": "de", "activation": old}}
+    ]);
+    let config = sequential(json!([null, 5, 2]), "float32", layers.clone())?;
+    let variables = random(&config, 8)?;
+    let written = keras::to_keras(&config, &variables)?;
+    assert_eq!(written.notes.len(), 4, "{:?}", written.notes);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.keras");
+    fs::write(&path, &written.bytes).expect("a file");
+    let (read, weights) = keras::load(&path)?;
+    let before = outputs(&config, &variables, &[3, 5, 2], false)?;
+    let after = outputs(&read, &weights.snapshot()?, &[3, 5, 2], false)?;
+    assert!(before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 2e-6));
+    let unscaled = outputs(&read, &variables, &[3, 5, 2], false)?;
+    assert!(unscaled.iter().zip(&before).any(|(a, b)| (a - b).abs() > 1e-4));
+    let new = serde_json::from_str(&layers.to_string().replace(old, "hard_sigmoid")).expect("JSON");
+    comes_back(&sequential(json!([null, 5, 2]), "float32", new)?, &variables)
+}
+
+/// Keras 3 has no causal SeparableConv1D.
+#[test]
+fn a_causal_separable_convolution_is_refused() -> Result<()> {
+    let layers = json!([{"class_name": "SeparableConv1D", "config":
+        {"name": "s", "filters": 4, "kernel_size": 2, "padding": "causal"}}]);
+    let config = sequential(json!([null, 5, 2]), "float32", layers)?;
+    let line = error(keras::to_keras(&config, &random(&config, 9)?));
+    assert!(line.starts_with("layer s: padding `causal`"), "{line}");
+    Ok(())
+}
+
 #[test]
 fn variables_that_do_not_fit_are_refused() -> Result<()> {
     let config = sequential(json!([null, 5, 2]), "float32", json!([steps("LSTM", "lstm", json!({}))]))?;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 #[test]
 fn graphs() -> Result<()> {
     let mut report = Report::default();
-    for case in Case::all("Graph", 147) {
+    for case in Case::all("Graph", 245) {
         if let Err(error) = graph(&case, &mut report) {
             report.failures.push(format!("{}: {error}", case.name));
         }
@@ -91,7 +91,7 @@ fn graph(case: &Case, report: &mut Report) -> Result<()> {
 #[test]
 fn summaries() {
     let (mut others, mut compared) = (vec![], 0);
-    for case in Case::all("Graph", 147) {
+    for case in Case::all("Graph", 245) {
         let Ok(config) = ModelConfig::from_json(&case.meta["config"].to_string()) else { continue };
         let summary = config.summary().expect("a summary").to_string();
         let expected = case.meta["summary"].as_str().expect("a table");

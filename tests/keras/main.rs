@@ -4,6 +4,7 @@
 mod common;
 mod fixtures;
 mod hostile;
+mod layers;
 mod named;
 mod refusals;
 mod support;

@@ -12,8 +12,10 @@
 //! | `SimpleRNN` with tanh or relu | `RNN`, in PyTorch only | the same four |
 //! | `Bidirectional` | `bidirectional=True` | the four, and with `_reverse` |
 //! | `Conv1D`, `Conv2D` | `Conv1d`, `Conv2d` | `weight`, `bias` |
+//! | `Conv1DTranspose`, `Conv2DTranspose` | `ConvTranspose1d`, `ConvTranspose2d` | `weight`, `bias` |
 //! | `BatchNormalization` | `BatchNorm1d` | `weight`, `bias`, `running_mean`, `running_var` |
 //! | `LayerNormalization` | `LayerNorm` | `weight`, `bias` |
+//! | `GroupNormalization` | `GroupNorm` | `weight`, `bias` |
 //! | `PReLU` with one number a channel | `PReLU` | `weight` |
 //!
 //! A `TimeDistributed` layer is its inner layer, a nested model a module of modules.

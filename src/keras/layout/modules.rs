@@ -124,10 +124,15 @@ impl Walk {
                 self.part(&mut module, view, "kernel", "weight", Form::Transposed);
                 self.part(&mut module, view, "bias", "bias", Form::Same);
             }
-            "Conv1D" | "Conv2D" => {
+            "Conv1D" | "Conv2D" | "Conv1DTranspose" | "Conv2DTranspose" => {
                 self.part(&mut module, view, "kernel", "weight", Form::Convolution);
                 self.part(&mut module, view, "bias", "bias", Form::Same);
                 module.notes.push("channels come before the window there: exchange the axes".into());
+                if view.class.ends_with("Transpose") && view.text("padding") == Some("same") {
+                    module
+                        .notes
+                        .push("padding=\"same\": cut the ends of the output off by hand there".into());
+                }
             }
             "BatchNormalization" => {
                 self.scale_and_offset(&mut module, view, "moving_mean");
@@ -139,6 +144,14 @@ impl Walk {
                 if view.flag("rms_scaling") {
                     module.misfit = Some("a LayerNorm there always subtracts the mean".into());
                 }
+            }
+            "GroupNormalization" => {
+                self.scale_and_offset(&mut module, view, "");
+                let groups = view.config.get("groups").and_then(Value::as_i64).unwrap_or(32);
+                let channels = module.parts.first().and_then(|part| part.shape.first()).copied();
+                let groups = usize::try_from(groups).ok().or(channels).unwrap_or_default();
+                module.notes.push(format!("num_groups={groups}"));
+                module.notes.push("channels come right after the batch there: exchange the axes".into());
             }
             "PReLU" => {
                 self.part(&mut module, view, "alpha", "weight", Form::Squeezed);

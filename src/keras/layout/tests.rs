@@ -125,6 +125,19 @@ fn what_a_normalisation_lacks_is_filled_in() -> Result<()> {
     Ok(())
 }
 
+/// Keras's kernel (k…, out, in) of a transposed convolution has PyTorch's axes (in, out, k…) from the end.
+#[test]
+fn transposed_convolutions_and_groups_have_modules() -> Result<()> {
+    let layers = [
+        layer("Conv1DTranspose", "c", json!({"padding": "same"})),
+        layer("GroupNormalization", "g", json!({"groups": -1})),
+    ];
+    let held = variables(&[("c.kernel", &[3, 5, 4]), ("c.bias", &[5]), ("g.gamma", &[6])]);
+    assert_eq!(names(Layout::PyTorch, &layers, &held)?, ["c.bias", "c.weight", "g.bias", "g.weight"]);
+    assert_eq!(super::form::Form::Convolution.shapes(&[3, 5, 4]), [[4, 5, 3]]);
+    Ok(())
+}
+
 #[test]
 fn layers_without_a_module_are_refused() {
     let convolution = layer("ConvLSTM2D", "c", json!({}));

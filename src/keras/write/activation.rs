@@ -48,6 +48,10 @@ impl Rescale<'_> {
                     "SimpleRNN" | "SimpleRNNCell" | "Dense" | "Conv1D" | "Conv2D" | "Conv3D" => {
                         (&[0], &[], 1)
                     }
+                    "DepthwiseConv1D" | "DepthwiseConv2D" | "SeparableConv1D" | "SeparableConv2D"
+                    | "EinsumDense" | "Conv1DTranspose" | "Conv2DTranspose" | "Conv3DTranspose" => {
+                        (&[0], &[], 1)
+                    }
                     _ => (&[], &[], 1),
                 };
                 self.use_of(layer, "activation", activation, blocks)?;
@@ -65,7 +69,8 @@ impl Rescale<'_> {
                         here no weights to carry the difference";
             return Err(Error::layer(layer.path.as_str(), format!("its {key} {what}")));
         }
-        for variable in ["kernel", "recurrent_kernel", "bias"] {
+        // Of the two kernels of a separable convolution, the second carries it.
+        for variable in ["kernel", "recurrent_kernel", "pointwise_kernel", "bias"] {
             let name = format!("{}.{variable}", layer.path);
             let Some(tensor) = self.variables.get_mut(&name) else { continue };
             let parts = tensor.chunk(blocks, D::Minus1)?;

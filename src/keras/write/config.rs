@@ -241,6 +241,11 @@ fn keras_layer(layer: &Value) -> Result<Value> {
         config["trainable"] = (!is_frozen).into();
         return Ok(object_of(graph, config));
     }
+    if class == "SeparableConv1D" && config.get("padding").is_some_and(|padding| padding == "causal") {
+        let what = "padding `causal` of a SeparableConv1D is Keras 2's alone, so a file of Keras 3 cannot hold this model; \
+                    write a model folder instead";
+        return Err(Error::layer(name_of(layer), what));
+    }
     let mut config = config.clone();
     if class == "RNN" {
         rules::hand_to_cells(&mut config);

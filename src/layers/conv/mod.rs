@@ -3,10 +3,13 @@
 
 #[allow(clippy::module_inception)]
 mod conv;
+mod conv_transpose;
 mod cropping;
+mod depthwise_conv;
 mod ends;
 mod global_pooling;
 mod pooling;
+mod separable_conv;
 #[cfg(test)]
 mod tests;
 mod up_sampling;
@@ -15,12 +18,15 @@ mod zero_padding;
 
 pub use conv::{Conv, ConvConfig};
 pub(crate) use conv::{convolve, one, yes};
+pub use conv_transpose::{ConvTranspose, ConvTransposeConfig};
 pub use cropping::{Cropping, CroppingConfig};
+pub use depthwise_conv::{DepthwiseConv, DepthwiseConvConfig};
 pub use global_pooling::{
     GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig,
 };
 pub use pooling::{AveragePooling, AveragePoolingConfig, MaxPooling, MaxPoolingConfig};
-pub use up_sampling::{UpSampling, UpSamplingConfig};
+pub use separable_conv::{SeparableConv, SeparableConvConfig};
+pub use up_sampling::{Interpolation, UpSampling, UpSamplingConfig};
 pub use window::{Padding, Sizes};
 pub(crate) use window::{Window, window_shape, windows};
 pub use zero_padding::{ZeroPadding, ZeroPaddingConfig};

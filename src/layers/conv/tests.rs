@@ -40,7 +40,11 @@ fn ends_are_padded_cut_and_repeated() -> Result<()> {
     assert!(cropping.place(&[vec![None, Some(1), Some(3), Some(1)]]).is_err());
     assert_eq!(flat(Cropping::new(&shape, cropping, vb())?.forward(&picture)?)?, [4.0, 5.0]);
     assert!(CroppingConfig::<2> { cropping: vec![[1, 0]] }.check().is_err());
-    let up = UpSampling::new(&shape, UpSamplingConfig::<2> { size: Sizes([1, 2]) }, vb())?;
+    let up = UpSampling::new(
+        &shape,
+        UpSamplingConfig::<2> { size: Sizes([1, 2]), interpolation: Interpolation::Nearest },
+        vb(),
+    )?;
     let expected = [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 6.0, 6.0];
     assert_eq!(flat(up.forward(&picture)?)?, expected);
     Ok(())

@@ -1,5 +1,4 @@
-//! Keras's `UpSampling1D` to `UpSampling3D` (`keras/src/layers/reshaping/`), channels last, each step repeated
-//! (`interpolation` nearest).
+//! Keras's `UpSampling1D` to `UpSampling3D` (`keras/src/layers/reshaping/`), channels last.
 
 use super::ends::{check_rank, reshaped};
 use super::window::Sizes;
@@ -11,13 +10,34 @@ use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 
-/// The argument of [`UpSampling`].
+/// What stands between the steps of an input that is made longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Each step repeated.
+    #[default]
+    Nearest,
+    /// Means of the two nearest steps, weighted by how near they are; steps have their place in their middle, as in
+    /// TensorFlow 2's `tf.image.resize`. For `UpSampling2D`.
+    Bilinear,
+}
+
+impl Interpolation {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The arguments of [`UpSampling`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpSamplingConfig<const N: usize> {
     /// How often to repeat, along each axis.
     #[serde(serialize_with = "write_size")]
     pub size: Sizes<N>,
+    /// What stands between the steps.
+    #[serde(default, skip_serializing_if = "Interpolation::is_default")]
+    pub interpolation: Interpolation,
 }
 
 /// Of a single axis Keras takes a number, and no list.
@@ -34,18 +54,57 @@ impl<const N: usize> UpSamplingConfig<N> {
         check_numbers(&[xs.dims(), &self.size.0].concat())?;
         let mut ys = xs.contiguous()?;
         for (axis, &times) in self.size.0.iter().enumerate() {
-            let steps: Vec<u32> =
-                (0..ys.dim(axis + 1)? as u32).flat_map(|step| std::iter::repeat_n(step, times)).collect();
-            let count = steps.len();
-            ys = ys.index_select(&Tensor::from_vec(steps, count, ys.device())?, axis + 1)?;
+            ys = match self.interpolation {
+                Interpolation::Nearest => repeat(&ys, axis + 1, times)?,
+                Interpolation::Bilinear => interpolate(&ys, axis + 1, times)?,
+            };
         }
         Ok(ys)
     }
 }
 
+/// Each step of an axis so many times.
+fn repeat(xs: &Tensor, axis: usize, times: usize) -> CandleResult<Tensor> {
+    let steps: Vec<u32> =
+        (0..xs.dim(axis)? as u32).flat_map(|step| std::iter::repeat_n(step, times)).collect();
+    let count = steps.len();
+    xs.index_select(&Tensor::from_vec(steps, count, xs.device())?, axis)
+}
+
+/// An axis made so many times longer, with the means of neighbouring steps in between.
+fn interpolate(xs: &Tensor, axis: usize, times: usize) -> CandleResult<Tensor> {
+    let length = xs.dim(axis)?;
+    if times == 1 || length == 0 {
+        return Ok(xs.clone());
+    }
+    let (mut before, mut after, mut shares) = (vec![], vec![], vec![]);
+    for step in 0..length * times {
+        // The middle of the new step among the middles of the old ones.
+        let place = (step as f64 + 0.5) / times as f64 - 0.5;
+        let floor = place.floor();
+        before.push(floor.max(0.0) as u32);
+        after.push(((floor + 1.0).max(0.0) as u32).min(length as u32 - 1));
+        shares.push((place - floor) as f32);
+    }
+    let count = shares.len();
+    let mut shape = vec![1; xs.rank()];
+    shape[axis] = count;
+    let shares = Tensor::from_vec(shares, shape, xs.device())?.to_dtype(xs.dtype())?;
+    let select = |steps: Vec<u32>| xs.index_select(&Tensor::from_vec(steps, count, xs.device())?, axis);
+    let before = select(before)?;
+    let step = (select(after)? - &before)?;
+    before + step.broadcast_mul(&shares)?
+}
+
 impl<const N: usize> Config for UpSamplingConfig<N> {
     fn check(&self) -> Checked<()> {
-        self.size.check("size")
+        self.size.check("size")?;
+        match self.interpolation {
+            Interpolation::Bilinear if N != 2 => {
+                Err("interpolation `bilinear` is for UpSampling2D only".into())
+            }
+            Interpolation::Bilinear | Interpolation::Nearest => Ok(()),
+        }
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
@@ -64,6 +123,6 @@ impl<const N: usize> Config for UpSamplingConfig<N> {
 }
 
 plain_layer! {
-    /// Repeats each step: (batch, …, channels) with the axes between made longer.
+    /// Repeats each step, or goes evenly from one to the next: (batch, …, channels) with the axes between made longer.
     UpSampling<const N: usize>, UpSamplingConfig<N>, floats
 }

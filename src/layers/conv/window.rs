@@ -175,7 +175,8 @@ pub fn taps(xs: &Tensor, windows: &[Window], fill: f64) -> CandleResult<Vec<Tens
     Ok(taps)
 }
 
-fn pad(xs: &Tensor, axis: usize, (before, after): (usize, usize), fill: f64) -> CandleResult<Tensor> {
+/// `xs` with so many steps of `fill` before and after.
+pub fn pad(xs: &Tensor, axis: usize, (before, after): (usize, usize), fill: f64) -> CandleResult<Tensor> {
     let block = |steps: usize| -> CandleResult<Option<Tensor>> {
         if steps == 0 {
             return Ok(None);

@@ -2,7 +2,9 @@
 //! `reshaping/`).
 
 mod dense;
+mod einsum_dense;
 mod embedding;
+mod equation;
 mod flatten;
 mod input;
 mod masking;
@@ -13,6 +15,7 @@ mod reshape;
 mod small_product;
 
 pub use dense::{Dense, DenseConfig};
+pub use einsum_dense::{EinsumDense, EinsumDenseConfig, OutputShape};
 pub use embedding::{Embedding, EmbeddingConfig};
 pub use flatten::{Flatten, FlattenConfig};
 pub use input::InputLayerConfig;

@@ -1,5 +1,6 @@
 //! Keras's `Dropout` (`keras/src/layers/regularization/dropout.py`).
 
+use super::noise_shape::{check_noise_shape, drawn_shape};
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
@@ -11,12 +12,15 @@ use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The argument of [`Dropout`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The arguments of [`Dropout`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropoutConfig {
     /// The fraction of elements set to 0 in training, from 0 to 1.
     pub rate: f64,
+    /// What is drawn, if not each element by itself: an axis of 1 is dropped as one, `None` has the input's length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_shape: Option<Shape>,
 }
 
 impl Config for DropoutConfig {
@@ -25,7 +29,9 @@ impl Config for DropoutConfig {
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
-        Ok(Placed::one(single(inputs)?.clone()))
+        let input = single(inputs)?;
+        check_noise_shape(self.noise_shape.as_ref(), input)?;
+        Ok(Placed::one(input.clone()))
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -33,7 +39,7 @@ impl Config for DropoutConfig {
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
-        Ok(Arc::new(Dropout::new(*self, vb)?))
+        Ok(Arc::new(Dropout::new(self.clone(), vb)?))
     }
 }
 
@@ -67,15 +73,16 @@ impl Dropout {
     /// Any shape in, the same shape out.
     ///
     /// # Errors
-    /// Candle's own only.
+    /// If `noise_shape` does not fit the input.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
         if self.config.rate == 0.0 {
             return Ok(xs.clone());
         }
         let mut stream = Stream::named(seed, &self.name);
-        let mask = mask(&mut stream, self.config.rate, xs.elem_count());
-        xs * Tensor::from_vec(mask, xs.shape(), xs.device())?.to_dtype(xs.dtype())?
+        let shape = drawn_shape(&self.name, xs, self.config.noise_shape.as_ref())?;
+        let mask = mask(&mut stream, self.config.rate, shape.iter().product());
+        xs.broadcast_mul(&Tensor::from_vec(mask, shape, xs.device())?.to_dtype(xs.dtype())?)
     }
 }
 

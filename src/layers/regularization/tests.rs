@@ -1,7 +1,7 @@
 //! What noise in training must be like.
 
-use super::{GaussianNoise, GaussianNoiseConfig, SpatialDropout1d, SpatialDropout1dConfig};
-use crate::layers::Mode;
+use super::*;
+use crate::layers::{Config, Mode};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{ModuleT, VarBuilder};
 
@@ -121,4 +121,66 @@ fn forward_t_draws() {
     let (first, second) = (layer.forward_t(&xs, true).unwrap(), layer.forward_t(&xs, true).unwrap());
     assert_ne!(flat(&first), flat(&xs));
     assert_ne!(flat(&first), flat(&second));
+}
+
+/// Factors around 1 of variance rate / (1 - rate), one for each element.
+#[test]
+fn gaussian_dropout_is_normal_and_multiplied() {
+    for rate in [0.1, 0.6] {
+        let layer = GaussianDropout::new(GaussianDropoutConfig { rate }, vb("g")).unwrap();
+        let ones = Tensor::ones((40, 500), DType::F32, &Device::Cpu).unwrap();
+        let factors = flat(&layer.forward(&ones, TRAINING).unwrap());
+        let (mean, deviation) = moments(&factors);
+        let (expected, count) = ((rate / (1.0 - rate)).sqrt(), factors.len() as f64);
+        assert!((mean - 1.0).abs() < 5.0 * expected / count.sqrt(), "{mean}");
+        assert!((deviation / expected - 1.0).abs() < 5.0 / (2.0 * count).sqrt(), "{deviation} of {expected}");
+        let twos = flat(&layer.forward(&(ones * 2.0).unwrap(), TRAINING).unwrap());
+        assert!(twos.iter().zip(&factors).all(|(two, factor)| *two == 2.0 * factor));
+    }
+    let all = GaussianDropout::new(GaussianDropoutConfig { rate: 1.0 }, vb("g")).unwrap();
+    let xs = ramp(&[2, 3]);
+    assert_eq!(flat(&all.forward(&xs, Mode::Inference).unwrap()), flat(&xs));
+    assert!(all.forward(&xs, TRAINING).unwrap_err().to_string().contains("layer g: with rate 1"));
+}
+
+/// Of standard normal values mean and variance stay, whatever the rate; what is dropped has one value.
+#[test]
+fn alpha_dropout_keeps_mean_and_variance() {
+    for rate in [0.1, 0.5] {
+        let config = AlphaDropoutConfig { rate, noise_shape: None };
+        let layer = AlphaDropout::new(config, vb("a")).unwrap();
+        let xs = noise_layer(1.0, "n").forward(&ramp(&[200, 300]).zeros_like().unwrap(), TRAINING).unwrap();
+        let ys = flat(&layer.forward(&xs, TRAINING).unwrap());
+        let (mean, deviation) = moments(&ys);
+        assert!(mean.abs() < 0.03 && (deviation - 1.0).abs() < 0.03, "{mean} {deviation}");
+        // Of zeros there are two values, and the lower one is dropped.
+        let zeros = flat(&layer.forward(&xs.zeros_like().unwrap(), TRAINING).unwrap());
+        let lowest = zeros.iter().copied().fold(f32::INFINITY, f32::min);
+        let share = ys.iter().filter(|y| **y == lowest).count() as f64 / ys.len() as f64;
+        assert!((share - rate).abs() < 0.01, "{share} of {rate}");
+    }
+    let all = AlphaDropout::new(AlphaDropoutConfig { rate: 1.0, noise_shape: None }, vb("a")).unwrap();
+    assert!(all.forward(&ramp(&[2, 3]), TRAINING).unwrap_err().to_string().contains("layer a: with rate 1"));
+}
+
+/// An axis of 1 in `noise_shape` is dropped as one; what does not fit is said before and during training.
+#[test]
+fn noise_shapes_are_broadcast_or_refused() {
+    let config =
+        |noise_shape: &[Option<usize>]| DropoutConfig { rate: 0.5, noise_shape: Some(noise_shape.to_vec()) };
+    let ones = Tensor::ones((3, 4, 50), DType::F32, &Device::Cpu).unwrap();
+    let ys = Dropout::new(config(&[None, Some(1), Some(50)]), vb("d")).unwrap();
+    let ys: Vec<Vec<Vec<f32>>> = ys.forward(&ones, TRAINING).unwrap().to_vec3().unwrap();
+    assert!(ys.iter().all(|sample| sample.iter().all(|step| step == &sample[0])));
+    assert_ne!(ys[0][0], ys[1][0]);
+    let input = vec![None, Some(4), Some(50)];
+    for fitting in [vec![Some(32), None, Some(1)], vec![Some(50)], vec![Some(4), Some(1)], vec![]] {
+        assert!(config(&fitting).place(std::slice::from_ref(&input)).is_ok(), "{fitting:?}");
+    }
+    for wrong in [vec![None, Some(3), None], vec![Some(1); 4], vec![Some(4)], vec![Some(0), None, None]] {
+        let error = config(&wrong).place(std::slice::from_ref(&input)).unwrap_err();
+        assert!(error.contains("noise_shape") && error.contains("(None, 4, 50)"), "{error}");
+    }
+    let error = Dropout::new(config(&[Some(2), None, None]), vb("d")).unwrap().forward(&ones, TRAINING);
+    assert!(error.unwrap_err().to_string().contains("layer d: noise_shape (2, None, None)"));
 }

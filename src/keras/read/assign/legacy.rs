@@ -146,6 +146,7 @@ fn read_layer(
         let found = found.ok_or_else(|| {
             Error::layer(part.prefix, "the separate arrays of its gates do not fit each other")
         })?;
+        let origin = Origin { is_theano: origin.is_theano && !part.is_depthwise };
         let found = convert::fit(&names, &shapes, found, origin);
         for ((name, shape), array) in part.variables.iter().zip(found) {
             let (name, array) = check(name, shape, array)?;
@@ -158,6 +159,8 @@ fn read_layer(
 /// Some variables of one leaf, in the order of the file.
 struct Part<'a> {
     prefix: &'a str,
+    /// Whether its kernels are of single channels: Keras on Theano turned these round when it used them.
+    is_depthwise: bool,
     variables: Vec<&'a (String, Vec<usize>)>,
 }
 
@@ -180,7 +183,7 @@ fn ordered(leaves: &[Leaf]) -> Vec<Part<'_>> {
             let belongs = |name: &str| (leaf.is_frozen || is_state(name)) == others;
             let variables: Vec<_> = leaf.variables.iter().filter(|(name, _)| belongs(name)).collect();
             if !variables.is_empty() {
-                parts.push(Part { prefix: &leaf.prefix, variables });
+                parts.push(Part { prefix: &leaf.prefix, is_depthwise: leaf.is_depthwise, variables });
             }
         }
     }

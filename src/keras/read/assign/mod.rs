@@ -26,6 +26,8 @@ struct Leaf {
     quantised: Option<Quantised>,
     /// Whether it or a layer around it was frozen.
     is_frozen: bool,
+    /// Whether its kernels are of single channels.
+    is_depthwise: bool,
     /// Full names and shapes, in the order of `layer.weights`.
     variables: Vec<(String, Vec<usize>)>,
 }
@@ -118,6 +120,7 @@ impl Place {
                 gapped: of_cell(&here.gapped),
                 prefix: here.prefix.clone(),
                 quantised: source.quantised,
+                is_depthwise: source.is_depthwise,
                 is_frozen: here.is_frozen,
                 variables,
             });

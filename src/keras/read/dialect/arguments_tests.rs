@@ -18,6 +18,24 @@ fn least(class: &str) -> Value {
         "Conv1D" | "Convolution1D" | "AtrousConvolution1D" => json!({ "filters": 2, "kernel_size": 3 }),
         "Conv2D" | "Convolution2D" | "ConvLSTM2D" => json!({ "filters": 2, "kernel_size": [3, 3] }),
         "Conv3D" | "Convolution3D" => json!({ "filters": 2, "kernel_size": [3, 3, 3] }),
+        "SeparableConv1D"
+        | "SeparableConvolution1D"
+        | "DepthwiseConv1D"
+        | "Conv1DTranspose"
+        | "Convolution1DTranspose" => {
+            json!({ "filters": 2, "kernel_size": 3 })
+        }
+        "SeparableConv2D"
+        | "SeparableConvolution2D"
+        | "DepthwiseConv2D"
+        | "DepthwiseConvolution2D"
+        | "Conv2DTranspose"
+        | "Convolution2DTranspose"
+        | "Deconvolution2D" => json!({ "filters": 2, "kernel_size": [3, 3] }),
+        "Conv3DTranspose" | "Convolution3DTranspose" | "Deconvolution3D" => {
+            json!({ "filters": 2, "kernel_size": [3, 3, 3] })
+        }
+        "EinsumDense" => json!({ "equation": "ab,bc->ac", "output_shape": 2 }),
         "Bidirectional" => json!({ "layer": lstm }),
         "TimeDistributed" => {
             json!({ "layer": { "class_name": "Dense", "config": { "name": "d", "units": 2 } } })
@@ -53,7 +71,12 @@ const REFUSED: &[(&str, &[&str])] = &[
             "dim_ordering",
         ],
     ),
-    ("*", &["noise_shape"]),
+    ("DepthwiseConv1D", &["filters"]),
+    ("DepthwiseConv2D", &["filters"]),
+    ("EinsumDense", &["gptq_unpacked_column_size"]),
+    ("SpatialDropout1D", &["noise_shape"]),
+    ("SpatialDropout2D", &["noise_shape"]),
+    ("SpatialDropout3D", &["noise_shape"]),
     ("BatchNormalization", &["adjustment", "virtual_batch_size"]),
     ("SyncBatchNormalization", &["adjustment", "virtual_batch_size", "renorm"]),
     ("RNN", &["cells"]),

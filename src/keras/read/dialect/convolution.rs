@@ -1,7 +1,7 @@
 //! Convolutions and poolings.
 
-use super::Context;
 use super::fields::{Arguments, Fields};
+use super::{Bilinear, Context};
 use crate::Result;
 use serde_json::{Value, json};
 
@@ -39,8 +39,46 @@ impl Context {
             .put("use_bias", fields.flag(&["use_bias", "bias"])?))
     }
 
+    /// Convolutions of each channel by itself, and those followed by one of all channels.
+    pub fn depthwise(&self, fields: &Fields) -> Result<(&'static str, Arguments)> {
+        let (class, axes, paddings): (_, _, &[&str]) = match fields.class {
+            "DepthwiseConv1D" => ("DepthwiseConv1D", 1, &["valid", "same"]),
+            "DepthwiseConv2D" | "DepthwiseConvolution2D" => ("DepthwiseConv2D", 2, &["valid", "same"]),
+            "SeparableConv1D" | "SeparableConvolution1D" => {
+                ("SeparableConv1D", 1, &["valid", "same", "causal"])
+            }
+            "SeparableConv2D" | "SeparableConvolution2D" => ("SeparableConv2D", 2, &["valid", "same"]),
+            _ => return Err(fields.unknown()),
+        };
+        let mut arguments = window(fields, axes, paddings)?;
+        if class.starts_with("Separable") {
+            arguments = arguments.put("filters", Some(fields.need_count(&["filters", "nb_filter"])?));
+        }
+        let multiplier = fields.count(&["depth_multiplier"])?;
+        Ok((class, arguments.put("depth_multiplier", multiplier)))
+    }
+
+    pub fn conv_transpose(&self, fields: &Fields) -> Result<(&'static str, Arguments)> {
+        let (class, axes) = match fields.class {
+            "Conv1DTranspose" | "Convolution1DTranspose" => ("Conv1DTranspose", 1),
+            "Conv2DTranspose" | "Convolution2DTranspose" | "Deconvolution2D" => ("Conv2DTranspose", 2),
+            "Conv3DTranspose" | "Convolution3DTranspose" | "Deconvolution3D" => ("Conv3DTranspose", 3),
+            _ => return Err(fields.unknown()),
+        };
+        if fields.get(&["output_shape"]).is_some() {
+            return Err(fields.error(
+                "`output_shape` of Keras 1, which sets the output's lengths, is not supported; load the model in Keras 2 \
+                 with a Conv2DTranspose and save it again",
+            ));
+        }
+        let arguments = window(fields, axes, &["valid", "same"])?
+            .put("filters", Some(fields.need_count(&["filters", "nb_filter"])?))
+            .put("output_padding", fields.sizes(&["output_padding"], axes)?);
+        Ok((class, arguments))
+    }
+
     /// ZeroPadding, Cropping and UpSampling.
-    pub fn borders(&self, fields: &Fields) -> Result<(&'static str, Arguments)> {
+    pub fn borders(&mut self, fields: &Fields) -> Result<(&'static str, Arguments)> {
         let (class, axes, name) = match fields.class {
             "ZeroPadding1D" => ("ZeroPadding1D", 1, "padding"),
             "ZeroPadding2D" => ("ZeroPadding2D", 2, "padding"),
@@ -55,16 +93,43 @@ impl Context {
         };
         fields.channels_last()?;
         if name == "size" {
-            if let Some(other) = fields.text(&["interpolation"])?.filter(|kind| *kind != "nearest") {
-                return Err(fields.error(format!("interpolation `{other}` is not supported, only nearest")));
-            }
+            let interpolation = self.interpolation(fields)?;
             let size = fields.sizes(&["size", "length"], axes)?.unwrap_or_else(|| vec![2; axes]);
-            return Ok((class, Arguments::new().put(name, Some(size))));
+            let arguments = Arguments::new().put(name, Some(size)).put("interpolation", interpolation);
+            return Ok((class, arguments));
         }
         let value = fields.get(&[name]).ok_or_else(|| fields.error(format!("`{name}` is missing")))?;
         let ends = ends(value, axes)
             .ok_or_else(|| fields.error(format!("its `{name}` {value} is not understood")))?;
         Ok((class, Arguments::new().put(name, Some(ends))))
+    }
+
+    /// What stands between the steps of an UpSampling, where it is not the nearest.
+    fn interpolation(&mut self, fields: &Fields) -> Result<Option<&'static str>> {
+        match fields.text(&["interpolation"])? {
+            None | Some("nearest") => return Ok(None),
+            Some("bilinear") if fields.class == "UpSampling2D" => {}
+            Some(other) => {
+                return Err(fields.error(format!(
+                    "interpolation `{other}` is not supported, only nearest and, for UpSampling2D, bilinear"
+                )));
+            }
+        }
+        match self.bilinear {
+            Bilinear::Middles => {}
+            Bilinear::Corners => {
+                return Err(fields.error(
+                    "interpolation `bilinear` of Keras before it was tf.keras, which sets steps at their corners, is not \
+                     supported",
+                ));
+            }
+            Bilinear::Either => self.warnings.push(format!(
+                "layer {}: tf.keras 2.2.4 interpolated in two ways, up to TensorFlow 1.13 with steps at their corners, and \
+                 the file does not say which; here they are at their middles, as since then",
+                fields.name
+            )),
+        }
+        Ok(Some("bilinear"))
     }
 
     pub fn pooling(&self, fields: &Fields) -> Result<(&'static str, Arguments)> {
@@ -136,6 +201,27 @@ fn plane(fields: &Fields) -> Result<Arguments> {
         .put("strides", fields.sizes(&["strides", "subsample"], 2)?)
         .put("padding", padding(fields, &["valid", "same"])?)
         .put("dilation_rate", fields.sizes(&["dilation_rate"], 2)?))
+}
+
+/// What is common to the convolutions over any number of axes that have no groups: windows and bias.
+fn window(fields: &Fields, axes: usize, paddings: &[&str]) -> Result<Arguments> {
+    fields.channels_last()?;
+    if let Some(groups) = fields.count(&["groups"])?.filter(|&groups| groups != 1) {
+        return Err(fields.error(format!("`groups` {groups} is not supported for this class, only 1")));
+    }
+    let kernel = match fields.sizes(&["kernel_size", "filter_length"], axes)? {
+        Some(kernel) => kernel,
+        None if axes == 2 && fields.get(&["nb_row"]).is_some() => {
+            vec![fields.need_count(&["nb_row"])?, fields.need_count(&["nb_col"])?]
+        }
+        None => return Err(fields.error("`kernel_size` is missing")),
+    };
+    Ok(Arguments::new()
+        .put("kernel_size", Some(kernel))
+        .put("strides", fields.sizes(&["strides", "subsample", "subsample_length"], axes)?)
+        .put("padding", padding(fields, paddings)?)
+        .put("dilation_rate", fields.sizes(&["dilation_rate", "atrous_rate"], axes)?)
+        .put("use_bias", fields.flag(&["use_bias", "bias"])?))
 }
 
 fn padding<'a>(fields: &Fields<'a>, known: &[&str]) -> Result<Option<&'a str>> {

@@ -173,7 +173,10 @@ impl Context {
                 "BatchNormalization" => {
                     return Err(Error::layer(layer, "is called with training=True, which is not supported"));
                 }
-                "Dropout" | "SpatialDropout1D" | "GaussianNoise" => self.warn_training(layer),
+                "GaussianNoise" => self.warn_training(layer),
+                class if class.ends_with("Dropout") || class.starts_with("SpatialDropout") => {
+                    self.warn_training(layer);
+                }
                 _ if draws("dropout") || draws("recurrent_dropout") => self.warn_training(layer),
                 _ => {}
             }

@@ -33,6 +33,7 @@ impl Context {
                     .put("use_bias", fields.flag(&["use_bias", "bias"])?);
                 return self.with_activation("Dense", fields, arguments);
             }
+            "EinsumDense" => return self.with_activation("EinsumDense", fields, einsum_dense(fields)?),
             "Conv1D" | "Convolution1D" | "AtrousConvolution1D" => {
                 let arguments = self.conv1d(fields)?;
                 return self.with_activation("Conv1D", fields, arguments);
@@ -44,6 +45,29 @@ impl Context {
             "Conv3D" | "Convolution3D" => {
                 let arguments = self.conv3d(fields)?;
                 return self.with_activation("Conv3D", fields, arguments);
+            }
+            "DepthwiseConv1D"
+            | "DepthwiseConv2D"
+            | "DepthwiseConvolution2D"
+            | "SeparableConv1D"
+            | "SeparableConv2D"
+            | "SeparableConvolution1D"
+            | "SeparableConvolution2D" => {
+                let (class, arguments) = self.depthwise(fields)?;
+                let mut layer = self.with_activation(class, fields, arguments)?;
+                layer.source.is_depthwise = true;
+                return Ok(layer);
+            }
+            "Conv1DTranspose"
+            | "Conv2DTranspose"
+            | "Conv3DTranspose"
+            | "Convolution1DTranspose"
+            | "Convolution2DTranspose"
+            | "Convolution3DTranspose"
+            | "Deconvolution2D"
+            | "Deconvolution3D" => {
+                let (class, arguments) = self.conv_transpose(fields)?;
+                return self.with_activation(class, fields, arguments);
             }
             "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" | "Cropping1D" | "Cropping2D"
             | "Cropping3D" | "UpSampling1D" | "UpSampling2D" | "UpSampling3D" => self.borders(fields)?,
@@ -68,20 +92,36 @@ impl Context {
             | "BatchNormalizationV2"
             | "SyncBatchNormalization" => ("BatchNormalization", batch_normalization(fields)?),
             "LayerNormalization" => ("LayerNormalization", layer_normalization(fields)?),
-            "Dropout" => ("Dropout", new().put("rate", Some(rate(fields)?))),
+            "UnitNormalization" => {
+                if self.major < 3 {
+                    self.warnings.push(format!(
+                        "layer {}: Keras 2's UnitNormalization leaves vectors shorter than 1e-6 below length 1; here, as in \
+                         Keras 3, only those below 1e-12",
+                        fields.name
+                    ));
+                }
+                ("UnitNormalization", new().put("axis", axes(fields)?))
+            }
+            "GroupNormalization" => ("GroupNormalization", group_normalization(fields)?),
+            "Dropout" => {
+                let arguments = new().put("rate", Some(rate(fields)?));
+                ("Dropout", arguments.put("noise_shape", noise_shape(fields)?))
+            }
+            "GaussianDropout" => ("GaussianDropout", new().put("rate", Some(self.noise_rate(fields)?))),
+            "AlphaDropout" => {
+                let arguments = new().put("rate", Some(self.noise_rate(fields)?));
+                ("AlphaDropout", arguments.put("noise_shape", noise_shape(fields)?))
+            }
             "SpatialDropout1D" => ("SpatialDropout1D", new().put("rate", Some(rate(fields)?))),
+            "SpatialDropout2D" | "SpatialDropout3D" => {
+                fields.channels_last()?;
+                let class =
+                    if fields.class == "SpatialDropout2D" { "SpatialDropout2D" } else { "SpatialDropout3D" };
+                (class, new().put("rate", Some(rate(fields)?)))
+            }
             "GaussianNoise" => {
                 let deviation = fields.number(&["stddev", "sigma"])?.unwrap_or(0.0);
                 ("GaussianNoise", new().put("stddev", Some(deviation)))
-            }
-            // Noise that only training has, of kinds that are not there.
-            "GaussianDropout" | "AlphaDropout" | "SpatialDropout2D" | "SpatialDropout3D" => {
-                fields.number(&["rate", "p"])?;
-                self.warnings.push(format!(
-                    "layer {}: {} acts in training only and is left out",
-                    fields.name, fields.class
-                ));
-                return Ok(self.finish("Activation", activation_arguments("linear"), fields));
             }
             "ActivityRegularization" => {
                 let arguments = new().put("l1", fields.number(&["l1"])?).put("l2", fields.number(&["l2"])?);
@@ -159,6 +199,13 @@ impl Context {
                 Ok(Layer { tail: Some((tail, config)), ..layer })
             }
         }
+    }
+
+    /// The rate of noise that has none at the rates 0 and 1 in Keras 1 and 2, and in Keras 3 cannot be trained with 1.
+    fn noise_rate(&self, fields: &Fields) -> Result<f64> {
+        let rate = rate(fields)?;
+        let is_none = self.major < 3 && !(0.0 < rate && rate < 1.0);
+        Ok(if is_none { 0.0 } else { rate })
     }
 
     fn input(&mut self, fields: &Fields) -> Result<Arguments> {
@@ -247,16 +294,66 @@ fn batch_normalization(fields: &Fields) -> Result<Arguments> {
 }
 
 fn layer_normalization(fields: &Fields) -> Result<Arguments> {
-    let axis = match fields.get(&["axis"]) {
-        Some(Value::Array(list)) if list.len() > 1 => Some(Value::Array(list.clone())),
-        _ => fields.axis(&["axis"])?.map(Value::from),
-    };
     Ok(Arguments::new()
-        .put("axis", axis)
+        .put("axis", axes(fields)?)
         .put("epsilon", fields.number(&["epsilon"])?)
         .put("center", fields.flag(&["center"])?)
         .put("scale", fields.flag(&["scale"])?)
         .put("rms_scaling", fields.flag(&["rms_scaling"])?.filter(|rms| *rms)))
+}
+
+fn group_normalization(fields: &Fields) -> Result<Arguments> {
+    let groups = fields.number(&["groups"])?.unwrap_or(32.0);
+    if groups.fract() != 0.0 || groups.abs() > 1e9 {
+        return Err(fields.error(format!("`groups` is {groups}, expected a whole number")));
+    }
+    Ok(Arguments::new()
+        .put("groups", Some(groups as i64))
+        .put("axis", fields.axis(&["axis"])?)
+        .put("epsilon", fields.number(&["epsilon"])?)
+        .put("center", fields.flag(&["center"])?)
+        .put("scale", fields.flag(&["scale"])?))
+}
+
+/// One axis, or several.
+fn axes(fields: &Fields) -> Result<Option<Value>> {
+    match fields.get(&["axis"]) {
+        Some(Value::Array(list)) if list.len() > 1 => Ok(Some(Value::Array(list.clone()))),
+        _ => Ok(fields.axis(&["axis"])?.map(Value::from)),
+    }
+}
+
+/// What a dropout draws, where it is not each element by itself.
+fn noise_shape(fields: &Fields) -> Result<Option<Value>> {
+    let Some(value) = fields.get(&["noise_shape"]) else { return Ok(None) };
+    let list = value.get("items").unwrap_or(value).as_array();
+    let list =
+        list.filter(|list| list.iter().all(|axis| axis.is_null() || axis.as_u64().is_some_and(|n| n > 0)));
+    let wrong =
+        || fields.error(format!("`noise_shape` is {value}, expected a list of sizes from 1 and nulls"));
+    list.map(|list| Some(Value::Array(list.clone()))).ok_or_else(wrong)
+}
+
+fn einsum_dense(fields: &Fields) -> Result<Arguments> {
+    if let Some(rank) = fields.count(&["lora_rank"])? {
+        return Err(
+            fields.error(format!("`lora_rank` {rank} is not supported; merge it into the kernel in Keras"))
+        );
+    }
+    let equation = fields.text(&["equation"])?.ok_or_else(|| fields.error("`equation` is missing"))?;
+    let shape = fields.get(&["output_shape"]).ok_or_else(|| fields.error("`output_shape` is missing"))?;
+    let shape = shape.get("items").unwrap_or(shape);
+    let known = match shape {
+        Value::Array(axes) => axes.iter().all(|axis| axis.is_null() || axis.is_u64()),
+        axis => axis.is_u64(),
+    };
+    if !known {
+        return Err(fields.error(format!("`output_shape` is {shape}, expected sizes and nulls")));
+    }
+    Ok(Arguments::new()
+        .put("equation", Some(equation.replace(' ', "")))
+        .put("output_shape", Some(shape.clone()))
+        .put("bias_axes", fields.text(&["bias_axes"])?))
 }
 
 fn attention(fields: &Fields) -> Result<Arguments> {

@@ -62,6 +62,19 @@ impl Version {
         }
     }
 
+    /// How an UpSampling2D interpolates: up to TensorFlow 1.13 by `resize_bilinear`, as Keras beside it to the end, since
+    /// then by `resize_images_v2` (`resize_images` in their backends).
+    fn bilinear(&self) -> Bilinear {
+        let is_tf = self.text.contains("-tf");
+        match (self.major, self.minor) {
+            (0 | 1, _) => Bilinear::Corners,
+            (2, Some(0..=3)) if !is_tf => Bilinear::Corners,
+            (2, Some(0..=1)) => Bilinear::Corners,
+            (2, Some(2) | None) => Bilinear::Either,
+            _ => Bilinear::Middles,
+        }
+    }
+
     /// From the form of a configuration that does not say.
     pub fn guess(model: &Value) -> Self {
         let text = model.to_string();
@@ -81,6 +94,17 @@ impl Version {
     }
 }
 
+/// Where steps have their place when a bilinear UpSampling2D goes from one to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bilinear {
+    /// In their middle.
+    Middles,
+    /// At their beginning.
+    Corners,
+    /// The file does not say.
+    Either,
+}
+
 /// A layer as the file has it, beside its canonical form: what is needed to find its variables.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -96,6 +120,8 @@ pub(crate) struct Source {
     pub is_cell: bool,
     /// Whether its variables stood among the trainable ones.
     pub trainable: bool,
+    /// Whether its kernels are of single channels, which Theano did not turn round.
+    pub is_depthwise: bool,
     /// How its weights were made smaller, if they were.
     pub quantised: Option<Quantised>,
     /// The layers in it.
@@ -142,6 +168,8 @@ struct Context {
     has_masks: bool,
     /// See [`Version::holds_masked`].
     holds_masked: bool,
+    /// See [`Version::bilinear`].
+    bilinear: Bilinear,
     /// See [`Version::own`].
     own: bool,
     /// Models around the one that is translated.
@@ -189,6 +217,7 @@ impl Context {
             mask_join,
             has_masks: false,
             holds_masked: version.holds_masked(),
+            bilinear: version.bilinear(),
             own: version.own,
             depth: 0,
             narrow: BTreeSet::new(),
@@ -283,6 +312,7 @@ impl Source {
             class: String::new(),
             is_cell: false,
             trainable: config.get("trainable").and_then(Value::as_bool).unwrap_or(true),
+            is_depthwise: false,
             quantised: None,
             children: vec![],
         }
@@ -364,6 +394,25 @@ mod tests {
         }
         for version in ["2.2.4-tf", "2.3.0-tf", "2.4.0", "2.15.0", "3.0.0"] {
             assert_eq!((warnings(version, true, false), warnings(version, true, true)), (0, 1), "{version}");
+        }
+    }
+
+    /// Where a file does not say which numbers Keras gave, or Keras gave others, a line says so.
+    #[test]
+    fn what_versions_did_otherwise_is_warned_of() {
+        let warnings = |version: &str, class: &str, config: Value| {
+            let layer = json!({ "class_name": class, "config": config });
+            let model = json!({ "class_name": "Sequential", "config": [layer] });
+            translate(&model, &Version::parse(version).unwrap()).unwrap().warnings.len()
+        };
+        for (version, bilinear, unit) in
+            [("2.2.4-tf", 1, 1), ("2.3.0-tf", 0, 1), ("2.15.0", 0, 1), ("3.0.0", 0, 0)]
+        {
+            let config =
+                json!({ "name": "u", "interpolation": "bilinear", "batch_input_shape": [null, 2, 2, 1] });
+            assert_eq!(warnings(version, "UpSampling2D", config), bilinear, "{version}");
+            let config = json!({ "name": "n", "batch_input_shape": [null, 2] });
+            assert_eq!(warnings(version, "UnitNormalization", config), unit, "{version}");
         }
     }
 }

@@ -1,0 +1,195 @@
+//! Keras's `EinsumDense` (`keras/src/layers/core/einsum_dense.py`).
+
+use super::equation::{Equation, Sizes};
+use crate::layers::activation::Activation;
+use crate::layers::flow::{Flow, first};
+use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
+use crate::layers::masks::MaskRule;
+use crate::layers::shape::{Checked, Shape, is_holdable, single};
+use candle_core::{Module, Result, Tensor, bail};
+use candle_nn::VarBuilder;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The arguments of [`EinsumDense`], with Keras's defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EinsumDenseConfig {
+    /// Which axes of the input and of the kernel are multiplied and summed: `abc,cd->abd`, `...x,xy->...y` or
+    /// `ab...,bc->ac...`.
+    pub equation: String,
+    /// The output's axes after the batch, without those that `...` stands for; `None` has the input's length.
+    pub output_shape: OutputShape,
+    /// The activation.
+    #[serde(default)]
+    pub activation: Activation,
+    /// The letters of the output's axes along which there is a bias; none without one.
+    ///
+    /// Refused is a bias along one axis alone that has the length of the last axis, or else of the second: Keras 3 on
+    /// TensorFlow takes it for `tf.nn.bias_add`'s and adds it along that one (`add` in
+    /// `keras/src/backend/tensorflow/numpy.py`), every other Keras along its own.
+    #[serde(default)]
+    pub bias_axes: Option<String>,
+}
+
+/// The axes of an output. In JSON a list, or one number for one axis.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OneOrMany", into = "Shape")]
+pub struct OutputShape(pub Shape);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a whole number, or a list of whole numbers and nulls")]
+enum OneOrMany {
+    One(usize),
+    Many(Shape),
+}
+
+impl From<OneOrMany> for OutputShape {
+    fn from(shape: OneOrMany) -> Self {
+        match shape {
+            OneOrMany::One(size) => Self(vec![Some(size)]),
+            OneOrMany::Many(sizes) => Self(sizes),
+        }
+    }
+}
+
+impl From<OutputShape> for Shape {
+    fn from(shape: OutputShape) -> Self {
+        shape.0
+    }
+}
+
+impl EinsumDenseConfig {
+    fn sizes(&self, input: &[Option<usize>]) -> Checked<Sizes> {
+        let equation = Equation::parse(&self.equation)?;
+        equation.sizes(input, &self.output_shape.0, self.bias_axes.as_deref())
+    }
+
+    /// kernel, with the axes of the equation's second part; bias, with axes of 1 where there is none.
+    ///
+    /// # Errors
+    /// If the equation does not fit the input.
+    pub fn variables(&self, input: &[Option<usize>]) -> Checked<Vec<Variable>> {
+        let Sizes { kernel, bias, fans: (fan_in, fan_out), .. } = self.sizes(input)?;
+        if !is_holdable(kernel.iter().copied()) || !is_holdable(bias.iter().flatten().copied()) {
+            return Err(format!("its kernel {kernel:?} would be more than 2^31 numbers"));
+        }
+        // Glorot's limit, with the fans along the axes that the equation sums over and those that it gives.
+        let limit = (6.0 / (fan_in + fan_out).max(1.0)).sqrt();
+        let mut variables = vec![Variable::new("kernel", kernel, Initializer::Uniform(limit))];
+        if let Some(bias) = bias {
+            variables.push(Variable::new("bias", bias, Initializer::Zeros));
+        }
+        Ok(variables)
+    }
+}
+
+impl Config for EinsumDenseConfig {
+    fn check(&self) -> Checked<()> {
+        let equation = Equation::parse(&self.equation)?;
+        if self.output_shape.0.contains(&Some(0)) {
+            return Err("output_shape needs sizes of at least 1".into());
+        }
+        equation.check_bias(self.bias_axes.as_deref())
+    }
+
+    fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
+        let input = single(inputs)?;
+        let sizes = self.sizes(input)?;
+        if sizes.bias.is_some_and(|bias| is_taken_for_another(&bias, &sizes.output)) {
+            return Err(format!(
+                "bias_axes {:?}: Keras 3 on TensorFlow adds such a bias along another axis of its length, every other Keras \
+                 along its own; name another axis too, or the last one",
+                self.bias_axes.as_deref().unwrap_or_default()
+            ));
+        }
+        Ok(Placed::one(sizes.output).with(self.variables(input)?))
+    }
+
+    fn mask_rule(&self) -> MaskRule {
+        MaskRule::Drops
+    }
+
+    fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
+        Ok(Arc::new(EinsumDense::new(first_shape(inputs), self.clone(), vb)?))
+    }
+
+    fn output_activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+}
+
+/// Whether a bias lies along one axis that is not the one along which Keras 3 on TensorFlow would add it.
+fn is_taken_for_another(bias: &[usize], output: &[Option<usize>]) -> bool {
+    let Some(before) = output.len().checked_sub(bias.len()) else { return false };
+    let mut wide = bias.iter().enumerate().filter(|(_, length)| **length > 1);
+    let (Some((at, length)), None) = (wide.next(), wide.next()) else { return false };
+    let has_length = |axis: &usize| output.get(*axis).copied().flatten() == Some(*length);
+    let taken = [output.len() - 1, 1].into_iter().find(has_length);
+    taken.is_some_and(|taken| taken != before + at)
+}
+
+/// A Dense whose axes an equation names.
+#[derive(Clone, Debug)]
+pub struct EinsumDense {
+    config: EinsumDenseConfig,
+    equation: Equation,
+    name: String,
+    kernel: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl EinsumDense {
+    /// The layer over an input of this shape, the batch first, its variables taken from `vb`.
+    ///
+    /// # Errors
+    /// If the equation does not fit the input, or `vb` lacks a variable or has it in another shape.
+    pub fn new(input: &[Option<usize>], config: EinsumDenseConfig, vb: VarBuilder) -> Result<Self> {
+        let name = vb.prefix();
+        let checked = config.check().and_then(|()| config.variables(input));
+        let (variables, equation) = match checked.and_then(|v| Ok((v, Equation::parse(&config.equation)?))) {
+            Ok(found) => found,
+            Err(what) => bail!("layer {name}: {what}"),
+        };
+        let mut tensors = variables.iter().map(|variable| variable.get(&vb));
+        let Some(kernel) = tensors.next() else { bail!("layer {name}: no kernel") };
+        Ok(Self { config, equation, name, kernel: kernel?, bias: tensors.next().transpose()? })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &EinsumDenseConfig {
+        &self.config
+    }
+
+    /// The product and the bias, without the activation.
+    fn linear(&self, xs: &Tensor) -> Result<Tensor> {
+        let ys = match self.equation.product(xs, &self.kernel)? {
+            Some(ys) => ys,
+            None => bail!(
+                "layer {}: the equation {} does not fit an input of {:?} and its kernel of {:?}",
+                self.name,
+                self.config.equation,
+                xs.dims(),
+                self.kernel.dims()
+            ),
+        };
+        match &self.bias {
+            Some(bias) => ys.broadcast_add(bias),
+            None => Ok(ys),
+        }
+    }
+}
+
+impl Module for EinsumDense {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        self.config.activation.forward(&self.linear(xs)?)
+    }
+}
+
+impl Layer for EinsumDense {
+    fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let xs = first(inputs)?.floats()?;
+        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+    }
+}
