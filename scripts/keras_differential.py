@@ -356,6 +356,7 @@ def check(index, k, seed, folder, tally, keras3):
             drawer = Drawer(k, rng, trained)
             model, given = drawer.model()
             spread_weights(model, rng)
+            expected = np.asarray(model(given, training=False))
             break
         except Exception:
             # Drawn arguments that Keras refuses.
@@ -363,7 +364,6 @@ def check(index, k, seed, folder, tally, keras3):
     else:
         tally.counts["no model drawn"] += 1
         return
-    expected = np.asarray(model(given, training=False))
     x, y = folder / "x.npz", folder / "y.npz"
     np.savez(x, x=given)
     names = {"keras": ["model.keras", "model.h5"], "tf_keras": ["model.h5", "model.keras"]}[k.__name__]

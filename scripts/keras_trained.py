@@ -71,6 +71,7 @@ def activities():
         [
             ids(),
             L.Embedding(WORDS, 4, activity_regularizer="l2", name="words"),
+            L.ActivityRegularization(l1=0.01, l2=0.1, name="activity"),
             L.Bidirectional(L.LSTM(3, return_sequences=True, activity_regularizer=R.L2(0.1)), name="both"),
             L.LSTM(3, activity_regularizer=R.L1(0.02), name="lstm"),
             L.Dense(1, activation="sigmoid", name="out"),

@@ -1,6 +1,6 @@
 //! Keras's `ActivityRegularization` (`keras/src/layers/regularization/activity_regularization.py`).
 
-use crate::layers::flow::Flow;
+use crate::layers::flow::{Flow, Values};
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::losses::add_activity;
 use crate::layers::masks::MaskRule;
@@ -55,10 +55,15 @@ pub struct ActivityRegularization {
 
 impl Layer for ActivityRegularization {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
+        let mut outputs = inputs.to_vec();
         if let Some(losses) = pass.losses {
-            let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+            // Rows of a table are read once, for the squares of their gradients are of all that uses them.
+            for output in &mut outputs {
+                output.values = Values::Tensor(output.values.tensor()?);
+            }
+            let values = outputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
             add_activity(self.config.regularizer(), &values, losses)?;
         }
-        Ok(inputs.to_vec())
+        Ok(outputs)
     }
 }
