@@ -155,6 +155,15 @@ pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
     Ok(config)
 }
 
+/// A model that was written for the newest Keras 3, as that runs it, in this crate's form.
+///
+/// # Errors
+/// [`Error::Layer`] where it would not be read back.
+pub(super) fn reread(keras: &serde_json::Value) -> Result<serde_json::Value> {
+    let version = dialect::Version { major: 3, minor: None, own: false, text: "3".into() };
+    Ok(dialect::translate(keras, &version)?.json)
+}
+
 /// The architecture in this crate's form.
 fn translate(origin: &Path, architecture: &Architecture) -> Result<Translated> {
     let translated = dialect::translate(&architecture.model, &architecture.version);

@@ -1,6 +1,7 @@
 //! Where a model's variables stand in a `.weights.h5`: by the classes of the layers and their order, not by their names
 //! (`keras/src/saving/saving_lib.py`, `_save_state`).
 
+use super::attention;
 use super::hdf5::Group;
 use crate::keras::layout::view::{self, View};
 use crate::keras::names::{GroupNames, is_model, layer_of};
@@ -99,6 +100,14 @@ impl Writer<'_> {
                         group.at("_lookup_layer").set_named("idf_weights", weights.clone());
                     }
                     group.set_named("idf_weights", weights);
+                }
+                Ok(())
+            }
+            class if attention::takes_roles(class) => {
+                group.set_vars(layer.name(), vec![]);
+                let parts = attention::parts(class).into_iter();
+                for (role, part) in parts.filter(|(role, _)| *role != "gate" || layer.flag("use_gate")) {
+                    self.variables(group.at(part), role, &format!("{}.{role}", layer.path));
                 }
                 Ok(())
             }

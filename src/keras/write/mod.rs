@@ -1,6 +1,7 @@
 //! Writing: a model's configuration and variables as files that Keras 3.15 loads.
 
 mod activation;
+mod attention;
 mod config;
 mod groups;
 mod hdf5;

@@ -2,7 +2,7 @@
 
 use super::call::{Call, Reference, calls, ends};
 use super::masks::{Entry, Masks, is_operation};
-use super::{Context, Layer, LayerNames, Source, canonical, ids};
+use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, taken};
 use crate::keras::names::{GroupNames, call_arguments, is_model, layer_of};
 use crate::layers::{MaskJoin, MaskRule};
 use crate::{Error, Result};
@@ -18,7 +18,15 @@ impl Context {
             let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
             let layer = text(value.get("name")).or_else(|| text(value.pointer("/config/name")));
             let layer = layer.ok_or_else(|| Error::layer(name, "holds a layer without a name"))?;
-            let calls = calls(&layer, value.get("inbound_nodes"))?;
+            let mut calls = calls(&layer, value.get("inbound_nodes"))?;
+            if attention::takes_roles(value.get("class_name").and_then(Value::as_str).unwrap_or_default())
+                && !self.own
+            {
+                let mut calls = calls.iter_mut();
+                calls
+                    .try_for_each(attention::order_roles)
+                    .map_err(|what| Error::layer(layer.as_str(), what))?;
+            }
             let canonical = match is_operation(value) {
                 true => None,
                 false => Some(self.layer(value, &layer)?),
@@ -35,10 +43,22 @@ impl Context {
             false => HashSet::new(),
         };
 
+        let unmasked = match self.has_masks && self.major >= 3 && !self.own && entries.iter().any(takes_masks)
+        {
+            true => {
+                let mut outputs = config.get("output_layers").and_then(ends).unwrap_or_default();
+                for output in outputs.iter_mut().filter(|output| from_one.contains(&output.layer)) {
+                    output.call = output.call.saturating_sub(1);
+                }
+                taken::unmasked(&taken::Nodes::new(&entries, &numbers), &masks, &outputs)?
+            }
+            false => HashMap::new(),
+        };
+
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
         let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
         let (mut placed, mut sources) = (vec![], vec![]);
-        for (entry, canonical) in entries.iter().zip(translated) {
+        for (index, (entry, canonical)) in entries.iter().zip(translated).enumerate() {
             let Entry { name: layer, value, calls, rule } = entry;
             if masks.is_part(layer) {
                 continue;
@@ -49,6 +69,9 @@ impl Context {
             self.take_call_arguments(layer, canonical_class, &mut config, calls)?;
             for call in calls {
                 self.check_call(layer, canonical_class, &config, call, &masks)?;
+            }
+            if let Some(unmasked) = unmasked.get(&index) {
+                config["unmasked"] = json!(unmasked);
             }
             let by_rule = |call: &Call| masks.depends_on_rule(canonical_class, call, join);
             let joins = matches!(rule, Some(MaskRule::Joins(_) | MaskRule::Concatenates { .. }));
@@ -142,6 +165,14 @@ impl Context {
                 config[name] = value.clone();
             }
         }
+        let masked = calls.iter().filter(|call| call.has_attention_mask).count();
+        if masked > 0 {
+            if masked < calls.len() {
+                let what = "is called with `attention_mask` and without, which one layer cannot be here";
+                return Err(Error::layer(layer, what));
+            }
+            config["attention_mask"] = true.into();
+        }
         Ok(())
     }
 
@@ -188,6 +219,15 @@ impl Context {
         self.warnings.push(format!(
             "layer {layer}: is called with training=True, so Keras draws its dropout in prediction too; here it does not"
         ));
+    }
+}
+
+/// Whether a layer, or one in a model, takes masks away.
+fn takes_masks(entry: &Entry<'_>) -> bool {
+    match entry.value.get("class_name").and_then(Value::as_str) {
+        Some("MultiHeadAttention") => true,
+        Some(class) => is_model(class) && entry.value.to_string().contains("\"MultiHeadAttention\""),
+        None => false,
     }
 }
 

@@ -7,6 +7,7 @@
 mod activation;
 #[cfg(test)]
 mod arguments_tests;
+mod attention;
 mod call;
 mod classes;
 mod convolution;
@@ -22,6 +23,7 @@ mod preprocessing;
 mod recurrent;
 mod rules;
 mod sequential;
+mod taken;
 
 use crate::keras::names::is_model;
 use crate::layers::MaskJoin;
@@ -189,7 +191,7 @@ pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> 
         // The name of Keras 3 before it was one; its versions began with 0.
         context = Context::new(&Version { major: 3, minor: Some(0), ..version.clone() });
     }
-    context.has_masks = text.contains("\"mask_zero\":true") || text.contains("\"Masking\"");
+    context.has_masks = masks::begins_mask(model);
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
     if class.is_empty() {
         return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
