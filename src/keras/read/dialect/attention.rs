@@ -47,7 +47,7 @@ impl Context {
     }
 
     /// MultiHeadAttention.
-    pub fn multi_head(&self, fields: &Fields) -> Result<Layer> {
+    pub fn multi_head(&mut self, fields: &Fields) -> Result<Layer> {
         let others = [
             "value_dim",
             "dropout",
@@ -93,7 +93,7 @@ impl Context {
     }
 
     /// GroupedQueryAttention, which files call by the name that Keras exports as well.
-    pub fn grouped_query(&self, fields: &Fields) -> Result<Layer> {
+    pub fn grouped_query(&mut self, fields: &Fields) -> Result<Layer> {
         let needed = ["head_dim", "num_query_heads", "num_key_value_heads"];
         let others = ["dropout", "sliding_window", "flash_attention", "use_gate", "seed"];
         self.check_keras_own(fields, &needed, &[&others[..], &OF_PROJECTIONS].concat())?;
@@ -109,7 +109,14 @@ impl Context {
         Ok(self.heads("GroupedQueryAttention", arguments, fields))
     }
 
-    fn heads(&self, class: &'static str, arguments: Arguments, fields: &Fields) -> Layer {
+    fn heads(&mut self, class: &'static str, arguments: Arguments, fields: &Fields) -> Layer {
+        if fields.get(&["activity_regularizer"]).is_some() {
+            self.warnings.push(format!(
+                "layer {}: its activity_regularizer, which is of the projections in it, is left out; training would go \
+                 without it",
+                fields.name
+            ));
+        }
         let mut layer = self.finish(class, arguments.done(), fields);
         let part = |role: &str| {
             let group = if role == "attention_output" { "output" } else { role };
