@@ -415,7 +415,7 @@ mod tests {
         let warnings = |version: &str, class: &str, config: Value| {
             let layer = json!({ "class_name": class, "config": config });
             let model = json!({ "class_name": "Sequential", "config": [layer] });
-            translate(&model, &Version::parse(version).unwrap()).unwrap().warnings.len()
+            translate(&model, &Version::parse(version).unwrap(), None).unwrap().warnings.len()
         };
         for (version, bilinear, unit) in
             [("2.2.4-tf", 1, 1), ("2.3.0-tf", 0, 1), ("2.15.0", 0, 1), ("3.0.0", 0, 0)]
