@@ -15,7 +15,7 @@ use candle_recurrent::train::History;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Convert a model between Keras's files, model folders, and safetensors for PyTorch and candle-nn
@@ -28,7 +28,8 @@ Examples:
   candle-recurrent convert best-lstm-model.h5 best-lstm-model.keras
   candle-recurrent convert best-gru-model.keras my-gru
   candle-recurrent convert runs/lstm lstm.safetensors --layout pytorch
-  candle-recurrent convert lstm.safetensors lstm.keras --config runs/lstm/config.json")]
+  candle-recurrent convert lstm.safetensors lstm.keras --config runs/lstm/config.json
+  candle-recurrent convert tagger.h5 tagger.keras --until bidirectional")]
 pub(super) struct Args {
     /// A .keras, .h5, .weights.h5 or .safetensors file, a model folder, or a name of the zoo (see `list`)
     #[arg(value_name = "IN")]
@@ -42,6 +43,9 @@ pub(super) struct Args {
     /// The architecture, where IN holds weights alone: a config.json, Keras's to_json(), or a file of the same model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The last layer to take along: what comes after it is left out, and need not be known
+    #[arg(long, value_name = "LAYER")]
+    until: Option<String>,
     /// Print one JSON value: input, output, format, layout, params, notes
     #[arg(long)]
     json: bool,
@@ -149,9 +153,9 @@ struct Source {
 }
 
 impl Source {
-    fn read(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
+    fn read(argument: &str, config: Option<&Path>, until: Option<&str>) -> anyhow::Result<Self> {
         let device = Device::Cpu;
-        Ok(match ModelSource::find(argument, config)? {
+        let mut source = match ModelSource::find(argument, config)? {
             ModelSource::Zoo(entry) => {
                 let config = entry.config()?;
                 Self {
@@ -180,17 +184,36 @@ impl Source {
                 )
             }
             ModelSource::Keras { path, config } => {
-                let loaded =
-                    keras::load_with(&path, &keras::Options { config: config.map(Into::into), device })?;
-                Self {
+                let options =
+                    keras::Options { config: config.map(Into::into), device, until: until.map(String::from) };
+                let loaded = keras::load_with(&path, &options)?;
+                return Ok(Self {
                     weights: loaded.weights.snapshot()?,
                     config: Config::of_model(loaded.config),
                     tokenizer: None,
                     history: None,
                     warnings: loaded.warnings,
-                }
+                });
             }
-        })
+        };
+        if let Some(until) = until {
+            source.cut(until)?;
+        }
+        Ok(source)
+    }
+
+    /// Leaves out what comes after a layer. The figures are those of the whole.
+    fn cut(&mut self, until: &str) -> anyhow::Result<()> {
+        let part = self.config.model.until(until)?;
+        for input in self.config.model.inputs_left_out(&part) {
+            self.warnings.push(format!("the input `{input}` is not needed up to layer {until} and left out"));
+        }
+        let kept: BTreeSet<String> = part.variables()?.into_iter().map(|(name, _)| name).collect();
+        self.weights.retain(|name, _| kept.contains(name));
+        self.config.model = part;
+        self.config.results = None;
+        self.history = None;
+        Ok(())
     }
 }
 
@@ -211,7 +234,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let out = args.output.as_path();
     refuse_input(&[Some(Path::new(&args.input)), args.config.as_deref()], out, "OUT")?;
     refuse_run(out)?;
-    let source = Source::read(&args.input, args.config.as_deref())?;
+    let source = Source::read(&args.input, args.config.as_deref(), args.until.as_deref())?;
     let model = &source.config.model;
     let mut notes = source.warnings.clone();
     match format {

@@ -33,7 +33,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let (reading, data) = (&args.reading, &args.reading.data);
     let device = reading.device()?;
-    let mut checkpoint = reading.model(&args.model)?.load(&device)?;
+    let mut checkpoint = reading.model(&args.model)?.load(&device, None)?;
     let model = &checkpoint.config.model;
     if model.reads_text() {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);

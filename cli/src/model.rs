@@ -85,7 +85,7 @@ impl ModelSource {
     pub(super) fn model_and_fault(&self) -> anyhow::Result<(ModelConfig, Option<anyhow::Error>)> {
         Ok(match self {
             Self::Keras { path, config } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
-                match load(path, config.as_deref(), &Device::Cpu) {
+                match load(path, config.as_deref(), &Device::Cpu, None) {
                     Ok(loaded) => (loaded.config, None),
                     Err(fault) => (self.model()?, Some(fault)),
                 }
@@ -113,24 +113,34 @@ impl ModelSource {
     pub(super) fn start(&self, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
         match self {
             Self::Keras { path, config } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
-                let loaded = load(path, config.as_deref(), device)?;
+                let loaded = load(path, config.as_deref(), device, None)?;
                 Ok((Config::of_model(loaded.config), Some(loaded.weights)))
             }
             _ => Ok((self.config()?, None)),
         }
     }
 
-    /// Everything, ready for prediction.
-    pub(super) fn load(&self, device: &Device) -> anyhow::Result<Checkpoint> {
-        Ok(match self {
-            Self::Zoo(entry) => entry.load(device)?,
-            Self::Folder(folder) => folder.load(device)?,
-            Self::Config(path) => anyhow::bail!(
+    /// Everything, ready for prediction; with `until` up to that layer.
+    pub(super) fn load(&self, device: &Device, until: Option<&str>) -> anyhow::Result<Checkpoint> {
+        Ok(match (self, until) {
+            (Self::Zoo(entry), None) => entry.load(device)?,
+            (Self::Zoo(entry), Some(until)) => {
+                let config = entry.config()?;
+                let weights = entry.weights(&config.model, device)?;
+                cut(config, &weights, Some(entry.tokenizer()?), device, until)?
+            }
+            (Self::Folder(folder), None) => folder.load(device)?,
+            (Self::Folder(folder), Some(until)) => {
+                let config = folder.config()?;
+                let weights = folder.weights(&config.model, device)?;
+                cut(config, &weights, folder.tokenizer()?, device, until)?
+            }
+            (Self::Config(path), _) => anyhow::bail!(
                 "{}: is a configuration without weights; give the folder of a trained model",
                 path.display()
             ),
-            Self::Keras { path, config } => {
-                let loaded = load(path, config.as_deref(), device)?;
+            (Self::Keras { path, config }, until) => {
+                let loaded = load(path, config.as_deref(), device, until)?;
                 let model = Model::new(&loaded.config, loaded.weights.detached())?;
                 let config = Config::of_model(loaded.config);
                 Checkpoint { config, model, tokenizer: None, device: device.clone() }
@@ -150,10 +160,30 @@ impl ModelSource {
     }
 }
 
-/// Reads a file of Keras's and passes its warnings on.
-fn load(path: &Path, config: Option<&Path>, device: &Device) -> anyhow::Result<Loaded> {
-    let options =
-        keras::Options { config: config.map(|config| config.to_path_buf().into()), device: device.clone() };
+/// A model up to a layer. The inputs that it has no more are told.
+fn cut(
+    mut config: Config,
+    weights: &Weights,
+    tokenizer: Option<Tokenizer>,
+    device: &Device,
+    until: &str,
+) -> anyhow::Result<Checkpoint> {
+    let part = config.model.until(until)?;
+    for input in config.model.inputs_left_out(&part) {
+        message(&format!("warning: the input `{input}` is not needed up to layer {until} and left out"));
+    }
+    config.model = part;
+    let model = Model::new(&config.model, weights.of_part(&config.model)?.detached())?;
+    Ok(Checkpoint { config, model, tokenizer, device: device.clone() })
+}
+
+/// Reads a file of Keras's, up to a layer where one is named, and passes its warnings on.
+fn load(path: &Path, config: Option<&Path>, device: &Device, until: Option<&str>) -> anyhow::Result<Loaded> {
+    let options = keras::Options {
+        config: config.map(|config| config.to_path_buf().into()),
+        device: device.clone(),
+        until: until.map(String::from),
+    };
     let loaded = keras::load_with(path, &options)?;
     for warning in &loaded.warnings {
         message(&format!("warning: {}: {warning}", path.display()));

@@ -21,7 +21,8 @@ Examples:
   candle-recurrent predict runs/gru --json \"not good at all\" \"a great film\"
   candle-recurrent predict lstm < reviews.txt
   candle-recurrent predict best-lstm-model.h5 --tokenizer imdb \"a great film\"
-  candle-recurrent predict forecast.keras --input x.npz --output y.npz")]
+  candle-recurrent predict forecast.keras --input x.npz --output y.npz
+  candle-recurrent predict tagger.h5 --input x.npz --until bidirectional")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a model folder, or a file of Keras's (.keras, .h5)
     model: String,
@@ -42,6 +43,9 @@ pub(super) struct Args {
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The layer to run up to, whose outputs are the answer: what comes after it is left out, and need not be known
+    #[arg(long, value_name = "LAYER")]
+    until: Option<String>,
     #[command(flatten)]
     encoding: Encoding,
     /// Print one JSON value: a list of {text, probability, label, unknown}, the last the share of the text's words that
@@ -69,7 +73,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         refuse_input(&read, out, "--output")?;
         refuse_run(out)?;
     }
-    let checkpoint = ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu)?;
+    let checkpoint =
+        ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu, args.until.as_deref())?;
     if let Some(input) = &args.input {
         let out = args.output.as_deref();
         return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);

@@ -339,3 +339,83 @@ fn a_device_is_no_file() {
     let args = ["predict", FILE, "a film", "--tokenizer", "vocabulary.json"];
     fails(run(folder.path(), &args), "is no file but a device or a pipe");
 }
+
+/// The numbers under `y`, or `y0`, …, of an answer in JSON.
+fn numbers(answer: &Value, key: &str) -> Vec<f32> {
+    fn flat(value: &Value, into: &mut Vec<f32>) {
+        match value {
+            Value::Array(list) => list.iter().for_each(|value| flat(value, into)),
+            number => into.push(number.as_f64().unwrap() as f32),
+        }
+    }
+    let mut found = vec![];
+    flat(&answer[key], &mut found);
+    found
+}
+
+/// A head that nobody here knows: what stands before it runs all the same, and is written.
+#[test]
+fn a_model_runs_up_to_a_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = |name: &str| format!("{FIXTURES}/{name}");
+    let (weights, golden) = (fixture("k2_text.weights.h5"), fixture("k2_text.golden.npz"));
+    let whole: Value = serde_json::from_slice(&std::fs::read(fixture("k2_text.json")).unwrap()).unwrap();
+    let mut with_head = whole.clone();
+    let layers = with_head["config"]["layers"].as_array_mut().unwrap();
+    let last = layers.len() - 1;
+    let before = layers[last - 2]["config"]["name"].as_str().unwrap().to_string();
+    layers[last]["class_name"] = "CRF".into();
+    layers[last]["module"] = "tf2crf".into();
+    layers[last]["registered_name"] = "tf2crf>CRF".into();
+    for (name, model) in [("whole.json", &whole), ("crf.json", &with_head)] {
+        std::fs::write(folder.path().join(name), model.to_string()).unwrap();
+    }
+    let args = ["predict", &weights, "--input", &golden, "--json", "--config"];
+    let call = |more: &[&str]| run(folder.path(), &[&args, more].concat());
+    fails(call(&["crf.json"]), "custom class");
+    let expected = json(call(&["whole.json", "--until", &before]));
+    let found = json(call(&["crf.json", "--until", &before]));
+    assert_eq!(found, expected);
+    assert!(!numbers(&found, "y").is_empty());
+    let wrong = format!("{before}x");
+    fails(
+        call(&["crf.json", "--until", &wrong]),
+        &format!("has no layer `{wrong}`; did you mean `{before}`?"),
+    );
+
+    let to_part = ["convert", &weights, "part.keras", "--config", "crf.json", "--until", &before];
+    run(folder.path(), &to_part).success();
+    let part = json(run(folder.path(), &["predict", "part.keras", "--input", &golden, "--json"]));
+    near(&numbers(&part, "y"), &numbers(&expected, "y"));
+}
+
+/// Of a graph only what the layer needs is kept: here its encoder, whose states are among the outputs.
+#[test]
+fn inputs_that_a_layer_does_not_need_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("{FIXTURES}/k3_encoder_decoder.keras");
+    let npz = NpzTensors::new(format!("{FIXTURES}/k3_encoder_decoder.golden.npz")).unwrap();
+    let x = npz.get("x0").unwrap().unwrap();
+    let input = folder.path().join("x.npz");
+    Tensor::write_npz(&[("x", &x)], &input).unwrap();
+    let input = input.to_string_lossy();
+    let left = "the input `target` is not needed up to layer encoder and left out";
+    let answer = run(folder.path(), &["predict", &file, "--until", "encoder", "--input", &input, "--json"])
+        .stderr(contains(left));
+    let answer = json(answer);
+    assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), ["y0", "y1", "y2"]);
+    // An LSTM that gives its last output and its states: the output is the first of them.
+    assert_eq!(numbers(&answer, "y0"), numbers(&answer, "y1"));
+    run(folder.path(), &["convert", &file, "encoder", "--until", "encoder"]).success().stderr(contains(left));
+    let again = json(run(folder.path(), &["predict", "encoder", "--input", &input, "--json"]));
+    assert_eq!(again, answer);
+    let part = ["predict", "encoder", "--until", "source_words", "--input", &input, "--json"];
+    assert_eq!(numbers(&json(run(folder.path(), &part)), "y").len(), 3 * 6 * 3);
+    fails(
+        run(folder.path(), &["convert", &file, "x.keras", "--until", "source"]),
+        "is an input of the model",
+    );
+    run(folder.path(), &["convert", "lstm", "part", "--until", "lstm"])
+        .success()
+        .stdout(contains("(8800 parameters)"));
+}

@@ -6,6 +6,7 @@ name and `d_NAME` its gradient, and in training `after.NAME` for what the pass m
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -56,7 +57,9 @@ def canonical_layer(layer):
     for key in ("padding", "cropping"):
         if layer["class_name"] in ("ZeroPadding1D", "Cropping1D") and key in config:
             config[key] = [list(config[key])]
-    return {"class_name": layer["class_name"], "config": config}
+    # Keras exports it by another name than the class has.
+    class_name = {"GroupQueryAttention": "GroupedQueryAttention"}.get(layer["class_name"], layer["class_name"])
+    return {"class_name": class_name, "config": config}
 
 
 def known(layer):
@@ -73,6 +76,13 @@ def references(value):
     if isinstance(value, (list, tuple)):
         return [found for item in value for found in references(item)]
     return []
+
+
+def by_role(layer, node):
+    """A node's arguments in the order of the layer's inputs; Keras leaves those with names as they were written."""
+    if "Attention" not in layer["class_name"]:
+        return node["kwargs"]
+    return {key: node["kwargs"][key] for key in ("query", "value", "key", "attention_mask") if key in node["kwargs"]}
 
 
 def as_list(value):
@@ -93,13 +103,13 @@ def canonical_model(config):
             entry["config"] = {key: layer["config"][key] for key in ("name", "batch_shape", "dtype")}
             entry["config"]["batch_shape"] = list(entry["config"]["batch_shape"])
         if "inbound_nodes" in layer:
-            nodes = [references(node["args"]) + references(node["kwargs"]) for node in layer["inbound_nodes"]]
+            nodes = [references(node["args"]) + references(by_role(layer, node)) for node in layer["inbound_nodes"]]
             entry["inbound_nodes"] = [[found for found in node if found[0] not in operations] for node in nodes]
             # With initial states Keras 3 hands the layer no mask.
             if any("initial_state" in node["kwargs"] for node in layer["inbound_nodes"]):
                 entry["mask_with_states"] = False
             # Arguments of the call that the crate keeps among the layer's own.
-            for key in ("use_causal_mask", "return_attention_scores"):
+            for key in ("use_causal_mask", "return_attention_scores", "attention_mask"):
                 if any(node["kwargs"].get(key) for node in layer["inbound_nodes"]):
                     entry["config"][key] = True
         kept["layers"].append(entry)
@@ -122,6 +132,10 @@ def names_of(layer, prefix):
         parts = {f"cells_{index}": cell for index, cell in enumerate(layer.cells)}
     elif type(layer) is layers.RNN:
         parts = {"cell": layer.cell}
+    elif isinstance(layer, (layers.MultiHeadAttention, layers.GroupQueryAttention)):
+        roles = {"query": "query", "key": "key", "gate": "gate", "value": "value", "attention_output": "output"}
+        parts = {role: getattr(layer, f"_{part}_dense", None) for role, part in roles.items()}
+        parts = {role: part for role, part in parts.items() if part is not None}
     else:
         return {f"{name}.{variable.name}": variable for variable in layer.weights if variable.dtype != "uint32"}
     found = {}
@@ -537,7 +551,7 @@ def graph_cases():
 
     case("attention", attention)
 
-    def luong(name, key=False, masked=(), call=None, **arguments):
+    def luong(name, key=False, masked=(), call=None, kind=layers.Attention, **arguments):
         """Keras's Attention of 4 steps over 5 places, its inputs after a Masking where `masked` names them; an LSTM shows
         whether the mask of the query comes through."""
 
@@ -551,13 +565,13 @@ def graph_cases():
             pairs = [inputs("query", (4, 3)), inputs("value", (5, 2 if key else 3))]
             if key:
                 pairs.append(inputs("key", (5, 3)))
-            layer = layers.Attention(dtype=dtype, name="attention", **arguments)
+            layer = kind(dtype=dtype, name="attention", **arguments)
             y = layer([y for _, y in pairs], **(call or {}))
             outputs = list(y) if isinstance(y, (tuple, list)) else [y]
             outputs[0] = layers.LSTM(2, return_sequences=True, dtype=dtype, name="after")(outputs[0])
             return keras.Model([x for x, _ in pairs], outputs, name="model")
 
-        case(f"luong{name}", model, pad=True)
+        case(f"{'luong' if kind is layers.Attention else 'additive'}{name}", model, pad=True)
 
     luong("")
     luong("_key", key=True)
@@ -570,6 +584,79 @@ def graph_cases():
     for masked in (("query",), ("value",), ("query", "value"), ("query", "value", "key")):
         luong(f"_mask_{'_'.join(masked)}", key="key" in masked, masked=masked)
     luong("_mask_causal", masked=("query", "value"), call={"use_causal_mask": True}, use_scale=True)
+
+    additive = functools.partial(luong, kind=layers.AdditiveAttention)
+    additive("")
+    additive("_key", key=True)
+    additive("_bare", use_scale=False)
+    additive("_causal", call={"use_causal_mask": True})
+    additive("_scores", call={"return_attention_scores": True})
+    additive("_dropout", dropout=0.5)
+    additive("_mask", masked=("query", "value"))
+    additive("_mask_key_causal", key=True, masked=("query", "value", "key"), call={"use_causal_mask": True})
+
+    def heads(name, kind, shapes=((4, 3), (5, 3)), masked=(), by_name=False, hand=None, call=None, **arguments):
+        """A layer of heads over a query, a value and perhaps a key of these shapes, and with `hand` a mask of that shape."""
+
+        def model(dtype):
+            xs = [keras.Input(shape, dtype=dtype, name=f"x{index}") for index, shape in enumerate(shapes)]
+            ys = [layers.Masking(dtype=dtype, name=f"mask_{i}")(x) if i in masked else x for i, x in enumerate(xs)]
+            given = dict(call or {})
+            if hand:
+                xs.append(keras.Input(hand, dtype="int32", name="hand"))
+                given["attention_mask"] = xs[-1]
+            layer = kind(dtype=dtype, name="attention", **arguments)
+            if by_name:
+                roles = dict(zip(("query", "value", "key"), ys))
+                y = layer(**given, **dict(reversed(roles.items())))
+            else:
+                y = layer(*ys, **given)
+            outputs = list(y) if isinstance(y, (tuple, list)) else [y]
+            if masked:
+                outputs[0] = layers.LSTM(2, return_sequences=True, dtype=dtype, name="after")(outputs[0])
+            return keras.Model(xs, outputs, name="model")
+
+        case(name, model, pad=True, ids=2)
+
+    mha = layers.MultiHeadAttention
+    multi = functools.partial(heads, kind=mha, num_heads=2, key_dim=3)
+    multi("heads")
+    multi("heads_key", shapes=((4, 3), (5, 2), (5, 4)), value_dim=2, by_name=True)
+    multi("heads_bare", use_bias=False, shapes=((4, 3), (5, 2)))
+    multi("heads_gate", use_gate=True, value_dim=4)
+    multi("heads_output", output_shape=(2, 3))
+    multi("heads_window", sliding_window=2)
+    multi("heads_causal", call={"use_causal_mask": True})
+    multi("heads_causal_window", sliding_window=2, call={"use_causal_mask": True})
+    # Keras's own table has the steps in the place of the places.
+    multi("heads_scores", call={"return_attention_scores": True, "use_causal_mask": True})
+    multi("heads_dropout", dropout=0.5)
+    multi("heads_plane", shapes=((3, 4, 2), (2, 5, 2)))
+    multi("heads_axis", shapes=((3, 4, 2), (3, 5, 2)), attention_axes=2, call={"return_attention_scores": True})
+    multi("heads_axis_first", shapes=((4, 3, 2), (4, 3, 2)), attention_axes=-3, call={"use_causal_mask": True})
+    multi("heads_axes", shapes=((3, 4, 2), (2, 5, 2)), attention_axes=(2, 1), value_dim=2)
+    for masked in ((0,), (1,), (0, 1), (0, 1, 2)):
+        shapes = ((4, 3), (5, 3), (5, 2))[: max(2, len(masked))]
+        multi(f"heads_mask_{len(masked)}{masked[0]}", shapes=shapes, masked=masked)
+    multi("heads_mask_dropout", masked=(0, 1), dropout=0.2)
+    multi("heads_mask_scores", masked=(0, 1), call={"return_attention_scores": True, "use_causal_mask": True})
+    multi("heads_hand", hand=(4, 5))
+    multi("heads_hand_heads", hand=(2, 4, 5), call={"return_attention_scores": True})
+    multi("heads_hand_mask", hand=(4, 5), masked=(0, 1), use_gate=True)
+
+    groups = functools.partial(
+        heads, kind=layers.GroupQueryAttention, head_dim=3, num_query_heads=4, num_key_value_heads=2)  # fmt: skip
+    groups("groups")
+    groups("groups_key", shapes=((4, 3), (5, 3), (5, 2)), by_name=True)
+    groups("groups_one", num_key_value_heads=1, use_bias=False)
+    groups("groups_gate", use_gate=True)
+    groups("groups_window_causal", sliding_window=2, call={"use_causal_mask": True})
+    groups("groups_scores", call={"return_attention_scores": True}, dropout=0.3)
+    groups("groups_mask", masked=(0, 1))
+    groups("groups_mask_dropout", masked=(0, 1), dropout=0.2, call={"use_causal_mask": True})
+    groups("groups_mask_key", shapes=((4, 3), (5, 3), (5, 2)), masked=(1, 2))
+    groups("groups_hand", hand=(4, 5))
+    groups("groups_hand_scores", hand=(4, 5), call={"return_attention_scores": True})
 
     def shared(dtype):
         a, b = keras.Input((4, 3), dtype=dtype, name="a"), keras.Input((4, 3), dtype=dtype, name="b")

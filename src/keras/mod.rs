@@ -19,6 +19,7 @@ mod hard_sigmoid;
 mod layout;
 mod names;
 mod open;
+mod order;
 mod read;
 mod write;
 

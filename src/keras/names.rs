@@ -37,7 +37,8 @@ impl GroupNames {
     /// tf.keras 2.12 and 2.13 walked a dictionary that held a layer with weights twice
     /// (`Functional._layer_checkpoint_dependencies`), and wrote it at the first place.
     pub fn take(&mut self, class: &str, numbers: usize) -> String {
-        let name = snake_case(class);
+        // Files name the class as Keras exports it, groups as it is.
+        let name = snake_case(if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class });
         let count = self.0.entry(name.clone()).or_default();
         let first = *count;
         *count += numbers;
@@ -56,10 +57,15 @@ pub(super) fn is_model(class: &str) -> bool {
 /// The arguments of Keras's call, not of the layer, that this crate keeps among a layer's own.
 pub(super) fn call_arguments(class: &str) -> &'static [&'static str] {
     match class {
-        "Attention" => &["use_causal_mask", "return_attention_scores"],
+        "Attention" | "AdditiveAttention" | "MultiHeadAttention" | "GroupedQueryAttention" => {
+            &["use_causal_mask", "return_attention_scores"]
+        }
         _ => &[],
     }
 }
+
+/// Arguments that a layer has here and that Keras knows neither of the layer nor of its call.
+pub(super) const OWN_ARGUMENTS: [&str; 4] = ["mask_join", "attention_mask", "masked_softmax", "unmasked"];
 
 /// A layer that is no model, from its class and its arguments in this crate's form; none where they make no sense, which
 /// is complained of where the whole model is read.
@@ -68,6 +74,19 @@ pub(super) fn layer_of(class: &str, config: &Value) -> Option<Class> {
     config["name"] = "layer".into();
     let layer = json!({ "class_name": class, "config": config });
     serde_json::from_value::<LayerConfig>(layer).ok().map(|layer| layer.class)
+}
+
+/// Whether a mask begins anywhere in the model.
+pub(super) fn begins_mask(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => {
+            object.get("class_name").is_some_and(|class| class == "Masking")
+                || object.get("mask_zero") == Some(&Value::Bool(true))
+                || object.values().any(begins_mask)
+        }
+        Value::Array(list) => list.iter().any(begins_mask),
+        _ => false,
+    }
 }
 
 /// Whether a layer in this crate's JSON takes initial states after its first input.

@@ -8,7 +8,7 @@
 //! | recurrent | [`SimpleRnn`], [`Lstm`], [`Gru`], [`ConvLstm`], [`Rnn`] (made of cells) |
 //! | wrappers | [`Bidirectional`], [`TimeDistributed`] |
 //! | core | [`Embedding`], [`Dense`], [`EinsumDense`], [`Masking`], [`Flatten`], [`Reshape`], [`Permute`], [`RepeatVector`], [`Rescaling`] |
-//! | attention | [`Attention`] |
+//! | attention | [`Attention`], [`AdditiveAttention`], [`MultiHeadAttention`], [`GroupedQueryAttention`] |
 //! | before the numbers | [`TextVectorization`], [`StringLookup`], [`IntegerLookup`], [`Hashing`], [`Normalization`], [`Discretization`], [`CategoryEncoding`] |
 //! | convolution, pooling | [`Conv`], [`ConvTranspose`], [`DepthwiseConv`], [`SeparableConv`], [`MaxPooling`], [`AveragePooling`], [`GlobalMaxPooling`], [`GlobalAveragePooling`], [`ZeroPadding`], [`Cropping`], [`UpSampling`] |
 //! | normalisation | [`BatchNormalization`], [`LayerNormalization`], [`GroupNormalization`], [`UnitNormalization`] |
@@ -39,7 +39,7 @@
 //! [`Module`](candle_core::Module)s, like candle-nn's `Dropout` and `BatchNorm`. Candle makes every `Module` a `ModuleT`
 //! that ignores `train`, so as a `Module`, `forward_t(&xs, true)` would silently draw no dropout. Of these layers
 //! [`Lstm`], [`Gru`], [`SimpleRnn`] and [`Bidirectional`] have a `forward` for inference; that of the others takes the
-//! [`Mode`]. [`ConvLstm`], [`Rnn`] and [`Attention`] have `call`.
+//! [`Mode`]. [`ConvLstm`], [`Rnn`] and the attention layers have `call`.
 
 mod activation;
 mod activations;

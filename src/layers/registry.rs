@@ -218,6 +218,12 @@ classes! {
     Dot(DotConfig),
     /// Means of a value's steps, weighted by how well a query fits their keys.
     Attention(AttentionConfig),
+    /// The same with scores of Bahdanau's kind.
+    AdditiveAttention(AdditiveAttentionConfig),
+    /// Attention of several heads.
+    MultiHeadAttention(MultiHeadAttentionConfig),
+    /// Attention of several heads that share keys and values in groups.
+    GroupedQueryAttention(GroupedQueryAttentionConfig),
     /// A model as a layer, its layers in a row.
     Sequential(ModelConfig),
     /// A model as a layer, its layers in a graph.

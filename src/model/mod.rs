@@ -3,11 +3,13 @@
 
 mod config;
 mod summary;
+mod until;
 mod weights;
 
 pub use crate::layers::{Class, LayerConfig, ModelConfig, Shape, TensorRef};
 pub use config::NamedShapes;
 pub use summary::{Summary, SummaryLayer};
+pub(crate) use until::{IS_INPUT, left_out, no_such_layer};
 pub use weights::Weights;
 
 use crate::layers::{Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares, Values};

@@ -91,6 +91,20 @@ impl Weights {
         }
     }
 
+    /// The variables of a part of the model, such as [`ModelConfig::until`] gives; their storage is shared.
+    ///
+    /// # Errors
+    /// If one is missing, or the layers do not fit each other.
+    pub fn of_part(&self, config: &ModelConfig) -> Result<Self> {
+        let mut part = Self::empty(config)?;
+        for (name, _) in config.variables()? {
+            let missing = || Error::argument(name.as_str(), "this variable of the model is missing");
+            let variable = self.variables.get(&name).ok_or_else(missing)?.clone();
+            part.variables.insert(name, variable);
+        }
+        Ok(part)
+    }
+
     /// Reads a safetensors file that holds exactly the variables of `config`.
     ///
     /// # Errors

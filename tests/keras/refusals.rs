@@ -132,6 +132,74 @@ fn code_and_unknown_layers_are_refused_by_name() {
     says(&layer(renorm), &["layer n", "renorm"]);
 }
 
+/// A file that does not say whose a class is: what Keras's own always writes tells it from another of its name.
+#[test]
+fn attention_of_the_same_name_is_told_apart() {
+    let folder = folder();
+    let error = |class: &str, config: Value| {
+        let mut model = dense(2);
+        model["keras_version"] = "2.11.0".into();
+        let mut layer = json!({ "class_name": class, "config": config });
+        layer["config"]["name"] = "mine".into();
+        model["config"]["layers"].as_array_mut().unwrap().push(layer);
+        let path = write(&folder, "m.json", model.to_string().as_bytes());
+        keras::load_config(&path).unwrap_err().to_string()
+    };
+    says(&error("Attention", json!({ "trainable": true })), &["mine", "custom class", "`use_scale`"]);
+    says(&error("Attention", json!({ "use_scale": true, "step_dim": 3 })), &["custom class", "`step_dim`"]);
+    says(&error("AdditiveAttention", json!({ "units": 3 })), &["custom class"]);
+    says(
+        &error("MultiHeadAttention", json!({ "num_heads": 2, "d_model": 8 })),
+        &["custom class", "`key_dim`"],
+    );
+    says(&error("GroupedQueryAttention", json!({ "head_dim": 2 })), &["custom class"]);
+    let plain = json!({ "num_heads": 2, "key_dim": 3 });
+    let own = |key: &str, value: Value| {
+        let mut config = plain.clone();
+        config[key] = value;
+        error("MultiHeadAttention", config)
+    };
+    says(&own("attention_axes", json!([-2])), &["layer mine", "attention_axes"]);
+    says(&own("output_shape", json!("all")), &["layer mine", "output_shape"]);
+}
+
+/// Masks by hand that are not those that the inputs bring, and roles that there are none of.
+#[test]
+fn calls_of_attention_are_refused_by_role() {
+    let folder = folder();
+    let tensor = |layer: &str| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [layer, 0, 0] } });
+    let error = |kwargs: Value, args: Value| {
+        let input = |name: &str, shape: Value| {
+            json!({ "class_name": "InputLayer", "name": name, "inbound_nodes": [],
+                    "config": { "name": name, "batch_shape": shape } })
+        };
+        let heads = json!({ "class_name": "MultiHeadAttention", "module": "keras.layers", "name": "heads",
+                            "config": { "name": "heads", "num_heads": 1, "key_dim": 2 },
+                            "inbound_nodes": [{ "args": args, "kwargs": kwargs }] });
+        let model = json!({ "class_name": "Functional", "keras_version": "3.15.1", "config": { "name": "m",
+            "layers": [input("x", json!([null, 4, 3])), input("m", json!([null, 4])), heads],
+            "input_layers": [["x", 0, 0], ["m", 0, 0]], "output_layers": ["heads", 0, 0] } });
+        let path = write(&folder, "m.json", model.to_string().as_bytes());
+        keras::load_config(&path).map_err(|error| error.to_string())
+    };
+    let on = || json!([tensor("x"), tensor("x")]);
+    says(
+        &error(json!({ "value_mask": tensor("m") }), on()).unwrap_err(),
+        &["layer heads", "a mask of its own"],
+    );
+    says(&error(json!({ "states": tensor("m") }), on()).unwrap_err(), &["layer heads", "`states`", "key"]);
+    says(
+        &error(json!({}), json!([tensor("x")])).unwrap_err(),
+        &["layer heads", "without a query or a value"],
+    );
+    says(
+        &error(json!({ "attention_mask": [[true]] }), on()).unwrap_err(),
+        &["layer heads", "attention_mask"],
+    );
+    let reversed = json!({ "value": tensor("x"), "query": tensor("x"), "attention_mask": tensor("m") });
+    assert!(error(reversed, json!([])).is_ok());
+}
+
 #[test]
 fn models_that_are_code_are_refused() {
     let folder = folder();

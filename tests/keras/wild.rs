@@ -13,13 +13,6 @@ const REFUSED: [(&str, &str); 4] = [
     ("mukulbasu+SequencePredictionLSTM__lstm_model.h5", "`keras::Options::config`"),
 ];
 
-/// Files with layers that are not read yet.
-const NOT_YET: [&str; 3] = [
-    "Batu-end+4cast2__lstm_attention_model.keras",
-    "WassimaMhanni+AI-Stock-Prediction-LSTM-Attention__hybrid_model.keras",
-    "udayanjansai+Credit-card-fraud__lstm_attention_best.keras",
-];
-
 /// A GRU whose errors grow with every step.
 const CHAOTIC: &str = "aledhita02+lstm_saham_mandiri__gru_model.h5";
 
@@ -81,9 +74,7 @@ fn tier(file: &Path) -> &'static str {
 fn walk(folder: &str) {
     let Some(path) = super::common::shared(folder) else { return };
     let mut files = files(&path);
-    files.retain(|file| {
-        !NOT_YET.iter().any(|name| file.ends_with(name)) && file.extension().is_none_or(|end| end != "md")
-    });
+    files.retain(|file| file.extension().is_none_or(|end| end != "md"));
     assert!(!files.is_empty(), "{folder} is empty");
     let (mut worst, mut failures) = (BTreeMap::<String, (usize, f64)>::new(), vec![]);
     let mut refused = 0;

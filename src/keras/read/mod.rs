@@ -12,7 +12,7 @@ mod source;
 pub use container::{Kind, kind};
 
 use crate::json;
-use crate::model::{Class, LayerConfig, ModelConfig, Weights};
+use crate::model::{Class, LayerConfig, ModelConfig, Weights, left_out};
 use crate::{Error, Result};
 use array::Array;
 use candle_core::{Device, Tensor};
@@ -39,6 +39,9 @@ pub struct Options {
     pub config: Option<ConfigSource>,
     /// Where the variables go.
     pub device: Device,
+    /// The layer up to which the model is read: what comes after it is left out and need not be known, such as a head of
+    /// somebody's own code. As [`ModelConfig::until`].
+    pub until: Option<String>,
 }
 
 /// Where an architecture comes from.
@@ -64,7 +67,7 @@ impl From<ModelConfig> for ConfigSource {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { config: None, device: Device::Cpu }
+        Self { config: None, device: Device::Cpu, until: None }
     }
 }
 
@@ -104,7 +107,10 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         Some(ConfigSource::File(config)) => config,
         Some(ConfigSource::Memory(_)) | None => path,
     };
-    let mut translated = translate(origin, &architecture)?;
+    // Arrays of a .safetensors are found by the whole model.
+    let until = options.until.as_deref();
+    let early = until.filter(|_| !matches!(weights, source::Arrays::Safetensors(_)));
+    let mut translated = translate(origin, &architecture, early)?;
     if options.config.is_some()
         && let Some(function) = weights.hard_sigmoid().map_err(|what| Error::file(path, what))?
         && function.put_into(&mut translated.json)
@@ -119,7 +125,10 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         let put = assets::put_weights(&mut translated.json, &translated.layers, file);
         put.map_err(|error| within(path, error))?;
     }
-    let config = model_config(origin, &translated)?;
+    let mut config = model_config(origin, &translated)?;
+    if let Some(last) = early.and_then(|_| config.last()).map(|last| last.name.clone()) {
+        config = config.until(&last).map_err(|error| within(origin, error))?;
+    }
     check_words(&config, &weights).map_err(|error| within(path, error))?;
     let variables = config.variables().map_err(|error| within(origin, error))?;
     let weights = match weights {
@@ -138,6 +147,15 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         }
     };
     let mut warnings = translated.warnings;
+    let (config, weights) = match until.filter(|_| early.is_none()) {
+        Some(until) => {
+            let cut = config.until(until).map_err(|error| within(origin, error))?;
+            warnings.extend(left_out(&config.inputs_left_out(&cut), until));
+            let weights = weights.of_part(&cut)?;
+            (cut, weights)
+        }
+        None => (config, weights),
+    };
     warnings.extend(not_finite(&weights)?);
     Ok(Loaded { config, weights, warnings })
 }
@@ -149,15 +167,24 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
 /// As [`load`], for what concerns the architecture.
 pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
     let path = path.as_ref();
-    let translated = translate(path, &source::architecture(path)?)?;
+    let translated = translate(path, &source::architecture(path)?, None)?;
     let config = model_config(path, &translated)?;
     config.variables().map_err(|error| within(path, error))?;
     Ok(config)
 }
 
+/// A model that was written for the newest Keras 3, as that runs it, in this crate's form.
+///
+/// # Errors
+/// [`Error::Layer`] where it would not be read back.
+pub(super) fn reread(keras: &serde_json::Value) -> Result<serde_json::Value> {
+    let version = dialect::Version { major: 3, minor: None, own: false, text: "3".into() };
+    Ok(dialect::translate(keras, &version, None)?.json)
+}
+
 /// The architecture in this crate's form.
-fn translate(origin: &Path, architecture: &Architecture) -> Result<Translated> {
-    let translated = dialect::translate(&architecture.model, &architecture.version);
+fn translate(origin: &Path, architecture: &Architecture, until: Option<&str>) -> Result<Translated> {
+    let translated = dialect::translate(&architecture.model, &architecture.version, until);
     let mut translated = translated.map_err(|error| within(origin, error))?;
     assets::put_words(&mut translated.json, &translated.layers, &architecture.assets)
         .map_err(|error| within(origin, error))?;

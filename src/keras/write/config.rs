@@ -1,9 +1,10 @@
 //! A model's JSON as Keras 3.15 writes it into `config.json`.
 
+use super::attention;
 use super::groups::is_graph;
 use super::rules;
 use crate::keras::hard_sigmoid::HardSigmoid;
-use crate::keras::names::{call_arguments, is_model, takes_states};
+use crate::keras::names::{OWN_ARGUMENTS, begins_mask, call_arguments, is_model, takes_states};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -17,10 +18,12 @@ const INPUT_LAYER: &str = "InputLayer";
 /// Where the JSON is no model's.
 pub(super) fn keras_model(model: &Value, notes: &mut Vec<String>) -> Result<Value> {
     let mut model = model.clone();
-    if begins_mask(&model) {
+    let has_masks = begins_mask(&model);
+    if has_masks {
         check_masks(&model)?;
         free_names(&mut model, notes);
     }
+    check_softmax(&model, has_masks)?;
     let model = &model;
     let graph = is_graph(model);
     let mut config = model_config(model, graph)?;
@@ -35,7 +38,21 @@ pub(super) fn keras_model(model: &Value, notes: &mut Vec<String>) -> Result<Valu
             }
         }
     }
-    Ok(object_of(graph, config))
+    let keras = object_of(graph, config);
+    if has_masks {
+        attention::check_unmasked(model, &keras)?;
+    }
+    Ok(keras)
+}
+
+fn check_softmax(model: &Value, has_masks: bool) -> Result<()> {
+    for layer in model.get("layers").and_then(Value::as_array).into_iter().flatten() {
+        attention::check_softmax(layer, has_masks)?;
+        if let Some(config) = layer.get("config") {
+            check_softmax(config, has_masks)?;
+        }
+    }
+    Ok(())
 }
 
 /// The text of a `config.json`: numbers that JSON has no word for as Python writes them.
@@ -45,19 +62,6 @@ pub(super) fn text(model: &Value) -> String {
         text = text.replace(&format!("\"mask_value\":\"{word}\""), &format!("\"mask_value\":{word}"));
     }
     text
-}
-
-/// Whether a mask begins anywhere in the model.
-fn begins_mask(value: &Value) -> bool {
-    match value {
-        Value::Object(object) => {
-            object.get("class_name").is_some_and(|class| class == "Masking")
-                || object.get("mask_zero") == Some(&Value::Bool(true))
-                || object.values().any(begins_mask)
-        }
-        Value::Array(list) => list.iter().any(begins_mask),
-        _ => false,
-    }
 }
 
 /// Refuses a recurrent layer that heeds a mask while it is given initial states: Keras 3 would not, and give other
@@ -271,11 +275,13 @@ fn keras_layer(layer: &Value) -> Result<Value> {
             config.insert(key.into(), HardSigmoid::Keras3.name().into());
         }
     }
-    for key in call_arguments(class).iter().chain(&["mask_join"]) {
+    for key in call_arguments(class).iter().chain(&OWN_ARGUMENTS) {
         config.shift_remove(*key);
     }
     complete(class, &mut config);
     config.entry("dtype").or_insert("float32".into());
+    // Keras exports it by another name than the class has.
+    let class = if class == "GroupedQueryAttention" { "GroupQueryAttention" } else { class };
     Ok(json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null}))
 }
 
@@ -322,6 +328,9 @@ fn node(layer: &Value, call: &Value) -> Result<Value> {
     }
     let argument = |key: &&str| Some((key.to_string(), layer.pointer(&format!("/config/{key}"))?.clone()));
     let named: Map<String, Value> = call_arguments(class_of(layer)).iter().filter_map(argument).collect();
+    if attention::takes_roles(class_of(layer)) {
+        return Ok(attention::call(layer, tensors, named));
+    }
     Ok(match tensors.len() {
         1 => json!({"args": tensors, "kwargs": named}),
         _ => json!({"args": [tensors], "kwargs": named}),

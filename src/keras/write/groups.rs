@@ -1,9 +1,11 @@
 //! Where a model's variables stand in a `.weights.h5`: by the classes of the layers and their order, not by their names
 //! (`keras/src/saving/saving_lib.py`, `_save_state`).
 
+use super::attention;
 use super::hdf5::Group;
 use crate::keras::layout::view::{self, View};
-use crate::keras::names::{GroupNames, is_model, layer_of};
+use crate::keras::names::{GroupNames, begins_mask, is_model, layer_of};
+use crate::keras::order;
 use crate::layers::Class;
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -17,8 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn groups(model: &Value, order: &[String], variables: &BTreeMap<String, Tensor>) -> Result<Group> {
     let mut root = Group::default();
     root.set_vars(model.get("name").and_then(Value::as_str).unwrap_or_default(), vec![]);
-    let mut writer = Writer { order, variables, placed: BTreeSet::new() };
-    writer.layers(&mut root, &view::layers(model, "")?, is_graph(model))?;
+    let has_masks = begins_mask(model);
+    let mut writer = Writer { order, variables, placed: BTreeSet::new(), has_masks };
+    writer.layers(&mut root, &view::layers(model, "")?, model)?;
     match variables.keys().find(|name| !writer.placed.contains(*name)) {
         Some(name) => Err(Error::argument("weights", format!("`{name}` belongs to no layer of the model"))),
         None => Ok(root),
@@ -46,12 +49,18 @@ struct Writer<'a> {
     order: &'a [String],
     variables: &'a BTreeMap<String, Tensor>,
     placed: BTreeSet<String>,
+    /// Whether a mask begins anywhere in the model.
+    has_masks: bool,
 }
 
 impl Writer<'_> {
     /// `layers/CLASS`, `layers/CLASS_1`, …; a Sequential does not count its InputLayer.
-    fn layers(&mut self, group: &mut Group, layers: &[View<'_>], is_graph: bool) -> Result<()> {
-        let counted = layers.iter().filter(|layer| is_graph || layer.class != "InputLayer");
+    fn layers(&mut self, group: &mut Group, layers: &[View<'_>], model: &Value) -> Result<()> {
+        let graph = is_graph(model);
+        if graph && self.has_masks {
+            self.check_order(layers, &order::of_layers(model)?)?;
+        }
+        let counted = layers.iter().filter(|layer| graph || layer.class != "InputLayer");
         let mut names = GroupNames::default();
         for layer in counted {
             let class = if layer.class == "Model" { "Functional" } else { layer.class };
@@ -61,12 +70,39 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Refuses a graph with masks whose layers Keras may list in another order, and give the weights of one to another: the
+    /// operations of masks, which Keras adds, can change the order, so that nobody knows.
+    fn check_order(&self, layers: &[View<'_>], keras: &[usize]) -> Result<()> {
+        let shapes = |layer: usize| {
+            let own = format!("{}.", layers[layer].path);
+            let variables = self.order.iter().filter(|name| name.starts_with(&own));
+            variables.map(|name| self.variables.get(name).map(Tensor::dims)).collect::<Vec<_>>()
+        };
+        let of_class = |order: &mut dyn Iterator<Item = usize>| {
+            let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            order.for_each(|layer| classes.entry(layers[layer].class).or_default().push(layer));
+            classes
+        };
+        let (ours, theirs) = (of_class(&mut (0..layers.len())), of_class(&mut keras.iter().copied()));
+        let mut pairs = ours.values().flatten().zip(theirs.values().flatten());
+        match pairs.find(|(ours, theirs)| ours != theirs && !shapes(**ours).is_empty()) {
+            None => Ok(()),
+            Some((&ours, &theirs)) => {
+                let what = format!(
+                    "in a model with masks Keras 3 can list it before `{}` of the same class or after, and give the \
+                     weights of one to the other; write a model folder instead",
+                    layers[theirs].name()
+                );
+                Err(Error::layer(layers[ours].name(), what))
+            }
+        }
+    }
+
     fn layer(&mut self, group: &mut Group, layer: &View<'_>) -> Result<()> {
         match layer.class {
             class if is_model(class) => {
                 group.set_vars(layer.name(), vec![]);
-                let is_graph = layer.config.get("output_layers").is_some_and(|outputs| !outputs.is_null());
-                self.layers(group, &layer.layers()?, is_graph)
+                self.layers(group, &layer.layers()?, &Value::Object(layer.config.clone()))
             }
             "Bidirectional" => {
                 group.set_vars(layer.name(), vec![]);
@@ -99,6 +135,14 @@ impl Writer<'_> {
                         group.at("_lookup_layer").set_named("idf_weights", weights.clone());
                     }
                     group.set_named("idf_weights", weights);
+                }
+                Ok(())
+            }
+            class if attention::takes_roles(class) => {
+                group.set_vars(layer.name(), vec![]);
+                let parts = attention::parts(class).into_iter();
+                for (role, part) in parts.filter(|(role, _)| *role != "gate" || layer.flag("use_gate")) {
+                    self.variables(group.at(part), role, &format!("{}.{role}", layer.path));
                 }
                 Ok(())
             }

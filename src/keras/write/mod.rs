@@ -1,6 +1,7 @@
 //! Writing: a model's configuration and variables as files that Keras 3.15 loads.
 
 mod activation;
+mod attention;
 mod config;
 mod groups;
 mod hdf5;
@@ -10,6 +11,7 @@ mod tests;
 
 use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use super::layout::view::model_json;
+use super::order;
 use crate::Result;
 use crate::formats::archive::archive;
 use crate::formats::file::write_atomic;
@@ -54,7 +56,8 @@ pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> R
         return Err(crate::Error::layer(layer.name.as_str(), what));
     }
     let mut weights = to_weights_h5(config, variables)?;
-    let model = config::text(&config::keras_model(&model_json(config)?, &mut weights.notes)?);
+    let model =
+        config::text(&config::keras_model(&order::arranged(model_json(config)?)?, &mut weights.notes)?);
     let metadata = json!({"keras_version": KERAS_VERSION, "created_by": concat!("candle-recurrent ", env!("CARGO_PKG_VERSION"))});
     let members = [
         ("metadata.json", metadata.to_string().into_bytes()),
@@ -77,7 +80,7 @@ pub fn to_weights_h5(config: &ModelConfig, variables: &BTreeMap<String, Tensor>)
         }
         order.push(name);
     }
-    let model = model_json(config)?;
+    let model = order::arranged(model_json(config)?)?;
     let mut variables = variables.clone();
     let notes = activation::rescale(&model, &mut variables)?;
     let mut file = groups::groups(&model, &order, &variables)?;

@@ -1,14 +1,13 @@
 //! Keras's `Attention` (`keras/src/layers/attention/attention.py`).
 
-use crate::layers::dropout_mask::mask;
+use super::weigh::{self, AttentionMasks, Weigh};
 use crate::layers::flow::Flow;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Placed};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, check_numbers, check_rate, show};
-use crate::random::Stream;
+use crate::layers::shape::{Checked, Shape, check_numbers, check_rate};
 use candle_core::{D, Result, Tensor, bail};
-use candle_nn::{VarBuilder, ops::softmax};
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ pub enum ScoreMode {
 }
 
 /// The arguments of [`Attention`] and of its call, with Keras's defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionConfig {
     /// Whether a learned scalar scales the scores.
@@ -39,6 +38,10 @@ pub struct AttentionConfig {
     /// Give the attention weights as well.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub return_attention_scores: bool,
+    /// Inputs (the query is 0, the value 1) whose masks the layer does not see: a MultiHeadAttention of Keras 3 that runs
+    /// before it takes them away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmasked: Vec<usize>,
 }
 
 impl AttentionConfig {
@@ -53,39 +56,13 @@ impl AttentionConfig {
 
 impl Config for AttentionConfig {
     fn check(&self) -> Checked<()> {
+        weigh::check_unmasked(&self.unmasked)?;
         check_rate("dropout", self.dropout)
     }
 
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
-        let (query, value, key) = match inputs {
-            [query, value] => (query, value, value),
-            [query, value, key] => (query, value, key),
-            _ => {
-                return Err(format!(
-                    "takes a query, a value and perhaps a key, given {} inputs",
-                    inputs.len()
-                ));
-            }
-        };
-        let fits = |a: Option<usize>, b: Option<usize>| a.is_none() || b.is_none() || a == b;
-        match (query.as_slice(), value.as_slice(), key.as_slice()) {
-            (&[batch, steps, dim], &[_, places, features], &[_, keys, key_dim])
-                if fits(dim, key_dim) && fits(places, keys) =>
-            {
-                let mut outputs = vec![vec![batch, steps, features]];
-                if self.return_attention_scores {
-                    outputs.push(vec![batch, steps, keys]);
-                }
-                Ok(Placed::new(outputs).with(self.variables()))
-            }
-            _ => {
-                let (query, value, key) = (show(query), show(value), show(key));
-                Err(format!(
-                    "needs a query (batch, steps, dim), a value (batch, places, features) and a key (batch, places, dim), \
-                     given {query}, {value} and {key}"
-                ))
-            }
-        }
+        let outputs = weigh::outputs(inputs, self.return_attention_scores)?;
+        Ok(Placed::new(outputs).with(self.variables()))
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -93,7 +70,7 @@ impl Config for AttentionConfig {
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
-        Ok(Arc::new(Attention::new(*self, vb)?))
+        Ok(Arc::new(Attention::new(self.clone(), vb)?))
     }
 }
 
@@ -101,18 +78,9 @@ impl Config for AttentionConfig {
 #[derive(Clone, Debug)]
 pub struct Attention {
     config: AttentionConfig,
-    name: String,
+    weigh: Weigh,
     scale: Option<Tensor>,
     concat_score_weight: Option<Tensor>,
-}
-
-/// The masks of a call of [`Attention`], u8: 0 where a step is not there.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AttentionMasks<'a> {
-    /// (batch, steps): the output is 0 there.
-    pub query: Option<&'a Tensor>,
-    /// (batch, places): nothing is read there.
-    pub value: Option<&'a Tensor>,
 }
 
 impl Attention {
@@ -128,7 +96,14 @@ impl Attention {
         let variables = config.variables();
         let get = |name: &str| variables.iter().find(|v| v.name == name).map(|v| v.get(&vb)).transpose();
         let (scale, concat_score_weight) = (get("scale")?, get("concat_score_weight")?);
-        Ok(Self { config, name, scale, concat_score_weight })
+        let weigh = Weigh {
+            name,
+            dropout: config.dropout,
+            use_causal_mask: config.use_causal_mask,
+            return_attention_scores: config.return_attention_scores,
+            unmasked: config.unmasked.clone(),
+        };
+        Ok(Self { config, weigh, scale, concat_score_weight })
     }
 
     /// The configuration.
@@ -149,19 +124,7 @@ impl Attention {
         masks: AttentionMasks<'_>,
         mode: Mode,
     ) -> Result<(Tensor, Tensor)> {
-        let mut scores = self.scores(query, key)?;
-        if let Some(visible) = self.visible(scores.dims3()?, masks.value, query)? {
-            // Keras takes this much off, rather than to put -∞.
-            let visible = visible.broadcast_as(scores.shape())?.contiguous()?;
-            scores = visible.where_cond(&scores, &(&scores - 1e9)?)?;
-        }
-        let weights = self.drop(softmax(&scores, D::Minus1)?, mode)?;
-        let mut means = weights.matmul(&value.contiguous()?)?;
-        if let Some(mask) = masks.query {
-            let there = mask.unsqueeze(2)?.broadcast_as(means.shape())?.contiguous()?;
-            means = there.where_cond(&means, &means.zeros_like()?)?;
-        }
-        Ok((means, weights))
+        self.weigh.call(self.scores(query, key)?, value, masks, mode)
     }
 
     /// (batch, steps, places)
@@ -178,58 +141,18 @@ impl Attention {
             if self.concat_score_weight.is_some() { dim } else { 1 },
         ])?;
         match &self.concat_score_weight {
-            None => scaled(query.matmul(&key.transpose(1, 2)?.contiguous()?)?),
+            None => scaled(query.contiguous()?.matmul(&key.transpose(1, 2)?.contiguous()?)?),
             Some(weight) => {
                 let sums = query.unsqueeze(2)?.broadcast_add(&key.unsqueeze(1)?)?;
                 scaled(sums)?.tanh()?.sum(D::Minus1)?.broadcast_mul(weight)
             }
         }
     }
-
-    /// 1 where a step may look, broadcast to the scores; none where it may look everywhere.
-    fn visible(
-        &self,
-        (_, steps, places): (usize, usize, usize),
-        value: Option<&Tensor>,
-        like: &Tensor,
-    ) -> Result<Option<Tensor>> {
-        let there = value.map(|mask| mask.ne(0u8)?.unsqueeze(1)).transpose()?;
-        if !self.config.use_causal_mask {
-            return Ok(there);
-        }
-        let past = (0..steps * places).map(|at| u8::from(at % places <= at / places)).collect();
-        let past = Tensor::from_vec(past, (1, steps, places), like.device())?;
-        match there {
-            Some(there) => there.broadcast_minimum(&past).map(Some),
-            None => Ok(Some(past)),
-        }
-    }
-
-    fn drop(&self, weights: Tensor, mode: Mode) -> Result<Tensor> {
-        match mode {
-            Mode::Training { seed } if self.config.dropout > 0.0 => {
-                let mut stream = Stream::named(seed, &format!("{}/dropout", self.name));
-                let mask = mask(&mut stream, self.config.dropout, weights.elem_count());
-                let mask = Tensor::from_vec(mask, weights.shape(), weights.device())?;
-                &weights * mask.to_dtype(weights.dtype())?
-            }
-            Mode::Training { .. } | Mode::Inference => Ok(weights),
-        }
-    }
 }
 
 impl Layer for Attention {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
-        let (query, value, key) = match values.as_slice() {
-            [query, value] => (query, value, value),
-            [query, value, key] => (query, value, key),
-            _ => bail!("layer {}: takes a query, a value and perhaps a key", self.name),
-        };
-        let masks = AttentionMasks { query: inputs[0].mask.as_ref(), value: inputs[1].mask.as_ref() };
-        let (means, weights) = self.call(query, value, key, masks, pass.mode)?;
-        let weights = Some(weights).filter(|_| self.config.return_attention_scores);
-        Ok(std::iter::once(means).chain(weights).map(Flow::from).collect())
+        self.weigh.run(inputs, pass, |query, key| self.scores(query, key))
     }
 }
 

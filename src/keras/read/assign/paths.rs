@@ -89,10 +89,17 @@ impl Way {
         let renamed: Vec<&str> =
             group.split('/').map(|part| if part == "layers" { self.list } else { part }).collect();
         let group = renamed.join("/");
-        // On Windows, tf.keras wrote backslashes.
-        for vars in [format!("{group}/vars"), format!("{}/vars", group.replace('/', "\\"))] {
-            if file.has_array(&format!("{vars}/0"))? {
-                return Ok(Some(vars));
+        // Parts of a layer that Keras keeps to itself in some versions, and shows in others.
+        let hidden = match group.rsplit_once('/') {
+            Some((before, part)) if part.ends_with("_dense") => format!("{before}/_{part}"),
+            _ => group.clone(),
+        };
+        for group in [group, hidden] {
+            // On Windows, tf.keras wrote backslashes.
+            for vars in [format!("{group}/vars"), format!("{}/vars", group.replace('/', "\\"))] {
+                if file.has_array(&format!("{vars}/0"))? {
+                    return Ok(Some(vars));
+                }
             }
         }
         Ok(None)

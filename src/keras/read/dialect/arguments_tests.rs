@@ -53,6 +53,11 @@ fn least(class: &str) -> Value {
         "Hashing" => json!({ "num_bins": 2 }),
         "CategoryEncoding" => json!({ "num_tokens": 2 }),
         "Discretization" => json!({ "bin_boundaries": [0.0] }),
+        "Attention" | "AdditiveAttention" => json!({ "use_scale": true }),
+        "MultiHeadAttention" => json!({ "num_heads": 1, "key_dim": 2 }),
+        "GroupedQueryAttention" | "GroupQueryAttention" => {
+            json!({ "head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1 })
+        }
         _ => json!({}),
     }
 }

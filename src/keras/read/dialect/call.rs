@@ -16,8 +16,16 @@ pub(super) struct Reference {
 pub(super) struct Call {
     /// The tensors that the layer is given, its input first, then initial states.
     pub inputs: Vec<Reference>,
+    /// How each of them is given: by its argument's name, or by the position of that (`#0`).
+    pub names: Vec<String>,
+    /// Whether it is given one tensor by position and nothing else: Keras 3 writes the mask of such a call into its graph.
+    pub bare: bool,
     /// Masks that are given by hand, one for each input, or for the first alone.
     pub masks: Vec<Option<Reference>>,
+    /// Masks given by hand to single inputs, with the inputs' places.
+    pub single_masks: Vec<(usize, Reference)>,
+    /// Whether the last input is a mask of the scores of attention.
+    pub has_attention_mask: bool,
     /// Arguments that are no tensors.
     pub constants: Vec<Value>,
     /// Those of them that have names.
@@ -93,6 +101,7 @@ fn keras2(node: &Value, call: &mut Call) -> std::result::Result<(), String> {
         } else {
             let found = reference(list).ok_or("its `inbound_nodes` are in a form that is not known")?;
             call.inputs.push(found);
+            call.names.push("#0".into());
         }
         if let Some(Value::Object(arguments)) = list.get(3) {
             named(arguments, call, &|value| match value {
@@ -111,7 +120,10 @@ fn keras3(node: &Map<String, Value>, call: &mut Call) -> std::result::Result<(),
         let list = arguments.as_array().ok_or("its `inbound_nodes` are in a form that is not known")?;
         for (position, argument) in list.iter().enumerate() {
             match tensors(argument) {
-                Some(found) => call.inputs.extend(found),
+                Some(found) => {
+                    call.names.extend(found.iter().map(|_| format!("#{position}")));
+                    call.inputs.extend(found);
+                }
                 None if argument.is_null() || argument.is_boolean() && position > 0 => {}
                 None => call.constants.push(argument.clone()),
             }
@@ -120,6 +132,15 @@ fn keras3(node: &Map<String, Value>, call: &mut Call) -> std::result::Result<(),
     if let Some(Value::Object(arguments)) = node.get("kwargs") {
         named(arguments, call, &tensors);
     }
+    let count = |key: &str| match node.get(key) {
+        Some(Value::Array(list)) => list.len(),
+        Some(Value::Object(map)) => map.len(),
+        _ => 0,
+    };
+    let is_tensor = |value: &Value| value.get("class_name").is_some_and(|class| class == "__keras_tensor__");
+    call.bare = count("args") == 1
+        && count("kwargs") == 0
+        && node.get("args").and_then(|args| args.get(0)).is_some_and(is_tensor);
     Ok(())
 }
 
@@ -137,15 +158,19 @@ fn named(
                 call.masks =
                     found.map_or_else(|| each(value, tensors), |found| found.into_iter().map(Some).collect());
             }
-            ("inputs" | "sequences" | "sequence" | "x", Some(found)) if before => inputs.extend(found),
-            (_, Some(found)) => states.extend(found),
+            ("inputs" | "sequences" | "sequence" | "x", Some(found)) if before => {
+                inputs.extend(found.into_iter().map(|found| (name, found)));
+            }
+            (_, Some(found)) => states.extend(found.into_iter().map(|found| (name, found))),
             ("training", None) => call.training = value == &Value::Bool(true),
             (_, None) if value.is_null() || value == &Value::Bool(false) => {}
             (_, None) => call.named.push((name.clone(), value.clone())),
         }
     }
-    call.inputs.extend(inputs);
-    call.inputs.extend(states);
+    for (name, input) in inputs.into_iter().chain(states) {
+        call.names.push(name.clone());
+        call.inputs.push(input);
+    }
 }
 
 /// The masks of a list in which some may be `null`.

@@ -2,9 +2,11 @@
 
 use super::call::{Call, Reference, calls, ends};
 use super::masks::{Entry, Masks, is_operation};
-use super::{Context, Layer, LayerNames, Source, canonical, ids};
+use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, taken};
 use crate::keras::names::{GroupNames, call_arguments, is_model, layer_of};
+use crate::keras::order;
 use crate::layers::{MaskJoin, MaskRule};
+use crate::model::{IS_INPUT, left_out, no_such_layer};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,34 +15,84 @@ impl Context {
     pub fn graph(&mut self, name: &str, config: &Value) -> Result<(Value, Vec<Source>)> {
         let list = config.get("layers").and_then(Value::as_array);
         let list = list.ok_or_else(|| Error::layer(name, "a functional model without a list of layers"))?;
-        let (mut entries, mut translated) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
-        for value in list {
+        let (mut found, mut failures) = (Vec::with_capacity(list.len()), HashMap::new());
+        for (index, value) in list.iter().enumerate() {
             let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
             let layer = text(value.get("name")).or_else(|| text(value.pointer("/config/name")));
             let layer = layer.ok_or_else(|| Error::layer(name, "holds a layer without a name"))?;
-            let calls = calls(&layer, value.get("inbound_nodes"))?;
-            let canonical = match is_operation(value) {
-                true => None,
-                false => Some(self.layer(value, &layer)?),
+            let calls = self.calls(&layer, value).unwrap_or_else(|error| {
+                failures.insert(index, error);
+                vec![]
+            });
+            found.push(Entry { name: layer, value, calls, rule: None });
+        }
+        let mut numbers = numbers(config, &found);
+        let until = self.until();
+        let kept = match &until {
+            Some(until) => Some(self.keep(name, until, config, &mut found, &mut numbers)?),
+            None => None,
+        };
+        let is_kept = |index: usize| kept.as_ref().is_none_or(|kept| kept.contains(&index));
+        let (mut entries, mut translated) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
+        for (index, entry) in found.into_iter().enumerate() {
+            if let Some(error) = failures.remove(&index).filter(|_| is_kept(index)) {
+                return Err(error);
+            }
+            let canonical = match is_kept(index) && !is_operation(entry.value) {
+                true => Some(self.layer(entry.value, &entry.name)?),
+                false => None,
             };
             let rule = canonical.as_ref().map(mask_rule);
-            entries.push(Entry { name: layer, value, calls, rule });
+            entries.push(Entry { rule, ..entry });
             translated.push(canonical);
         }
         let join = self.mask_join;
         let masks = Masks::find(&entries, join, self.depth > 0);
-        let numbers = numbers(config, &entries);
         let from_one = match self.major >= 3 && !self.own {
             true => ends_from_one(config, &entries),
             false => HashSet::new(),
         };
 
-        let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
+        let unmasked = match self.has_masks && self.major >= 3 && !self.own && entries.iter().any(takes_masks)
+        {
+            true => {
+                let mut outputs = match &until {
+                    Some(until) => self.outputs_of(&entries, until, &numbers),
+                    None => config.get("output_layers").and_then(ends).unwrap_or_default(),
+                };
+                for output in outputs.iter_mut().filter(|output| from_one.contains(&output.layer)) {
+                    output.call = output.call.saturating_sub(1);
+                }
+                taken::unmasked(&taken::Nodes::new(&entries, &numbers), &masks, &outputs)?
+            }
+            false => HashMap::new(),
+        };
+
+        // Groups are numbered over all layers, those that are left out too: in the order of a file of Keras's, or the one
+        // that Keras makes of this crate's.
+        let order = match self.own && !self.has_masks {
+            true => order::of_layers(config)?,
+            false => (0..entries.len()).collect(),
+        };
+        let (mut listed, mut groups) = (vec![String::new(); entries.len()], GroupNames::default());
+        for index in order {
+            let Entry { name, value, .. } = &entries[index];
+            if !masks.is_part(name) {
+                let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+                listed[index] = format!("layers/{}", groups.next(class));
+            }
+        }
+        let mut names = LayerNames::default();
         let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
         let (mut placed, mut sources) = (vec![], vec![]);
-        for (entry, canonical) in entries.iter().zip(translated) {
+        for (index, (entry, canonical)) in entries.iter().zip(translated).enumerate() {
             let Entry { name: layer, value, calls, rule } = entry;
             if masks.is_part(layer) {
+                continue;
+            }
+            let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+            let group = std::mem::take(&mut listed[index]);
+            if !is_kept(index) {
                 continue;
             }
             // An operation that computes no mask is a layer, or refused.
@@ -50,14 +102,15 @@ impl Context {
             for call in calls {
                 self.check_call(layer, canonical_class, &config, call, &masks)?;
             }
+            if let Some(unmasked) = unmasked.get(&index) {
+                config["unmasked"] = json!(unmasked);
+            }
             let by_rule = |call: &Call| masks.depends_on_rule(canonical_class, call, join);
             let joins = matches!(rule, Some(MaskRule::Joins(_) | MaskRule::Concatenates { .. }));
             if join != MaskJoin::Any && joins && calls.iter().any(by_rule) {
                 config["mask_join"] = join.name().into();
             }
             let role = names.take(layer);
-            let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
-            let group = format!("layers/{}", groups.next(class));
             let class = class.to_string();
             sources.push(Source { role: role.clone(), name: layer.clone(), group, class, ..source });
             if tail.is_some() {
@@ -101,14 +154,106 @@ impl Context {
             let references = references
                 .filter(|references| !references.is_empty())
                 .ok_or_else(|| Error::layer(name, format!("its `{key}` cannot be understood")))?;
-            references.into_iter().map(|reference| known.end(reference)).collect::<Result<Vec<_>>>()
+            Ok::<_, Error>(references)
         };
+        let end = |reference| known.end(reference);
         ids::mark(&mut layers)?;
         let (inputs, outputs) = (ends("input_layers")?, ends("output_layers")?);
+        let (inputs, outputs) = match &until {
+            Some(until) => {
+                let (needed, left): (Vec<_>, Vec<_>) =
+                    inputs.into_iter().partition(|input| known.roles.contains_key(input.layer.as_str()));
+                let left: Vec<String> = left.into_iter().map(|input| input.layer).collect();
+                self.warnings.extend(left_out(&left, until));
+                let outputs = self.outputs_of(&entries, until, &known.numbers);
+                (needed, outputs.iter().map(|output| known.json(output)).collect::<Result<Vec<_>>>()?)
+            }
+            None => (inputs, outputs.into_iter().map(end).collect::<Result<Vec<_>>>()?),
+        };
+        let inputs = inputs.into_iter().map(end).collect::<Result<Vec<_>>>()?;
         Ok((
             json!({ "name": name, "layers": layers, "input_layers": inputs, "output_layers": outputs }),
             sources,
         ))
+    }
+
+    /// The calls of a layer, with what they are given in its order.
+    fn calls(&self, layer: &str, value: &Value) -> Result<Vec<Call>> {
+        let mut calls = calls(layer, value.get("inbound_nodes"))?;
+        let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+        if attention::takes_roles(class) && !self.own {
+            let mut calls = calls.iter_mut();
+            calls.try_for_each(attention::order_roles).map_err(|what| Error::layer(layer, what))?;
+        }
+        Ok(calls)
+    }
+
+    /// The layers that the layer `until` depends on, and itself. Calls that it does not need go, and `numbers` tells how
+    /// those that are left are numbered.
+    fn keep(
+        &self,
+        model: &str,
+        until: &str,
+        config: &Value,
+        entries: &mut [Entry<'_>],
+        numbers: &mut HashMap<String, Vec<usize>>,
+    ) -> Result<BTreeSet<usize>> {
+        let Some(last) = entries.iter().position(|entry| is_named(entry, until)) else {
+            let layers = entries.iter().filter(|entry| !is_operation(entry.value));
+            return Err(no_such_layer(until, model, layers.map(|entry| entry.name.as_str())));
+        };
+        let inputs = config.get("input_layers").and_then(ends).unwrap_or_default();
+        if inputs.iter().any(|input| input.layer == entries[last].name) {
+            return Err(Error::layer(until, IS_INPUT));
+        }
+        let at: HashMap<&str, usize> =
+            entries.iter().enumerate().map(|(index, entry)| (entry.name.as_str(), index)).collect();
+        let mut needed: BTreeSet<(usize, usize)> = BTreeSet::new();
+        let mut open: Vec<(usize, usize)> =
+            (0..entries[last].calls.len().max(1)).map(|call| (last, call)).collect();
+        while let Some((layer, call)) = open.pop() {
+            if !needed.insert((layer, call)) {
+                continue;
+            }
+            let Some(call) = entries[layer].calls.get(call) else { continue };
+            let masks = call.masks.iter().flatten().chain(call.single_masks.iter().map(|(_, mask)| mask));
+            for input in call.inputs.iter().chain(masks) {
+                let Some(&layer) = at.get(input.layer.as_str()) else { continue };
+                let known = numbers.get(&input.layer);
+                let call = known.and_then(|numbers| numbers.binary_search(&input.call).ok());
+                open.push((layer, call.unwrap_or(input.call)));
+            }
+        }
+        let kept: BTreeSet<usize> = needed.iter().map(|(layer, _)| *layer).collect();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            let calls = std::mem::take(&mut entry.calls);
+            let count = calls.len();
+            let calls = calls.into_iter().enumerate().filter(|(call, _)| needed.contains(&(index, *call)));
+            let (left, calls): (Vec<usize>, Vec<Call>) = calls.unzip();
+            entry.calls = calls;
+            if left.len() < count {
+                let before = numbers.get(&entry.name);
+                let number =
+                    |call: usize| before.and_then(|numbers| numbers.get(call)).copied().unwrap_or(call);
+                let left = left.into_iter().map(number).collect();
+                numbers.insert(entry.name.clone(), left);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The first output of each call of the layer `until`.
+    fn outputs_of(
+        &self,
+        entries: &[Entry<'_>],
+        until: &str,
+        numbers: &HashMap<String, Vec<usize>>,
+    ) -> Vec<Reference> {
+        let Some(entry) = entries.iter().find(|entry| is_named(entry, until)) else { return vec![] };
+        let number = |call: usize| numbers.get(&entry.name).and_then(|numbers| numbers.get(call)).copied();
+        let output =
+            |call| Reference { layer: entry.name.clone(), call: number(call).unwrap_or(call), tensor: 0 };
+        (0..entry.calls.len()).map(output).collect()
     }
 
     /// Whether calls bring initial states and no mask by hand: in Keras 3 they ignore the mask of their input. In Keras 2
@@ -141,6 +286,14 @@ impl Context {
             if let Some(value) = first {
                 config[name] = value.clone();
             }
+        }
+        let masked = calls.iter().filter(|call| call.has_attention_mask).count();
+        if masked > 0 {
+            if masked < calls.len() {
+                let what = "is called with `attention_mask` and without, which one layer cannot be here";
+                return Err(Error::layer(layer, what));
+            }
+            config["attention_mask"] = true.into();
         }
         Ok(())
     }
@@ -188,6 +341,20 @@ impl Context {
         self.warnings.push(format!(
             "layer {layer}: is called with training=True, so Keras draws its dropout in prediction too; here it does not"
         ));
+    }
+}
+
+/// Whether a layer has this name, in the file or here.
+fn is_named(entry: &Entry<'_>, name: &str) -> bool {
+    entry.name == name || entry.name.replace(['.', '/'], "_") == name
+}
+
+/// Whether a layer, or one in a model, takes masks away.
+fn takes_masks(entry: &Entry<'_>) -> bool {
+    match entry.value.get("class_name").and_then(Value::as_str) {
+        Some("MultiHeadAttention") => true,
+        Some(class) => is_model(class) && entry.value.to_string().contains("\"MultiHeadAttention\""),
+        None => false,
     }
 }
 

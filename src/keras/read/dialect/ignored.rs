@@ -54,6 +54,12 @@ const OF_CLASSES: &[(&str, &[&str])] = &[
     ("CuDNNGRU", &["num_constants"]),
     ("Bidirectional", &["num_constants"]),
     ("Merge", &MERGE),
+    // How Keras computes, and the shapes that it was built on.
+    ("MultiHeadAttention", &["flash_attention", "query_shape", "value_shape", "key_shape"]),
+    // An argument of the class it is made of, of which it makes nothing.
+    ("AdditiveAttention", &["score_mode"]),
+    ("GroupedQueryAttention", &["flash_attention"]),
+    ("GroupQueryAttention", &["flash_attention"]),
     // A product with a one-hot matrix in the place of a look-up.
     ("Embedding", &["use_one_hot_matmul"]),
     // A sparse tensor holds the same numbers; sizes and types follow from the vocabulary.

@@ -165,7 +165,10 @@ impl Context {
                 let value = fields.any_number(&["mask_value"])?.unwrap_or(0.0);
                 ("Masking", new().put("mask_value", Some(number_value(value))))
             }
-            "Attention" => ("Attention", attention(fields)?),
+            "Attention" => ("Attention", self.attention(fields)?),
+            "AdditiveAttention" => ("AdditiveAttention", self.attention(fields)?),
+            "MultiHeadAttention" => return self.multi_head(fields),
+            "GroupedQueryAttention" | "GroupQueryAttention" => return self.grouped_query(fields),
             "Lambda" => {
                 return Err(fields.error(
                     "holds Python code, which is not executed; replace it by layers of Keras and save the model again",
@@ -354,16 +357,4 @@ fn einsum_dense(fields: &Fields) -> Result<Arguments> {
         .put("equation", Some(equation.replace(' ', "")))
         .put("output_shape", Some(shape.clone()))
         .put("bias_axes", fields.text(&["bias_axes"])?))
-}
-
-fn attention(fields: &Fields) -> Result<Arguments> {
-    // tf.keras up to 2.8 had the switch of the call among the layer's own arguments.
-    let causal = fields.flag(&["use_causal_mask", "causal"])?.filter(|causal| *causal);
-    let scores = fields.flag(&["return_attention_scores"])?.filter(|scores| *scores);
-    Ok(Arguments::new()
-        .put("use_scale", fields.flag(&["use_scale"])?)
-        .put("score_mode", fields.text(&["score_mode"])?)
-        .put("dropout", fields.number(&["dropout"])?)
-        .put("use_causal_mask", causal)
-        .put("return_attention_scores", scores))
 }

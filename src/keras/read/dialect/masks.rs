@@ -160,6 +160,12 @@ impl Terms {
     }
 }
 
+/// Whether a mask begins anywhere in a layer or model.
+pub(super) fn begins_mask(value: &Value) -> bool {
+    let text = value.to_string();
+    text.contains("\"mask_zero\":true") || text.contains("\"Masking\"")
+}
+
 /// The class of a layer.
 fn class_of(value: &Value) -> &str {
     value.get("class_name").and_then(Value::as_str).unwrap_or_default()
@@ -258,6 +264,12 @@ impl<'a> Masks<'a> {
                 }
                 (MaskRule::Joins(_), _) => self.terms.merged(&masks, join),
                 (MaskRule::Concatenates { .. }, _) => self.terms.concatenated(&call.inputs, &masks, join),
+                // Nothing goes in, and nothing begins within.
+                (MaskRule::Inside, _)
+                    if masks.iter().all(|mask| *mask == Mask::Without) && !begins_mask(value) =>
+                {
+                    Mask::Without
+                }
                 (MaskRule::Inside | MaskRule::Begins { .. }, _) => Mask::Unknown,
             };
             for output in 0..outputs {
@@ -280,6 +292,11 @@ impl<'a> Masks<'a> {
         })
     }
 
+    /// Whether a mask may come with a tensor.
+    pub fn may_have(&self, tensor: &Reference) -> bool {
+        self.of(tensor) != Some(Mask::Without)
+    }
+
     /// Whether `layer` is an operation that computes masks and nothing else.
     pub fn is_part(&self, layer: &str) -> bool {
         self.parts.contains_key(layer)
@@ -290,13 +307,23 @@ impl<'a> Masks<'a> {
         let differs = |(index, mask): &(usize, &'c Option<Reference>)| {
             let own = call.inputs.get(*index).and_then(|input| self.of(input)).unwrap_or(Mask::Unknown);
             match mask {
-                _ if own == Mask::Unknown => mask.as_ref().is_some_and(|mask| !self.is_part(&mask.layer)),
+                // What a model within hands on, Keras does not see as it writes the graph.
+                _ if own == Mask::Unknown => mask.is_some(),
                 None => own != Mask::Without,
                 Some(mask) => self.parts.get(mask.layer.as_str()).is_none_or(|term| own != Mask::Term(*term)),
             }
         };
-        let (_, mask) = call.masks.iter().enumerate().find(differs)?;
-        Some(mask.as_ref().map_or("nothing", |mask| mask.layer.as_str()))
+        if let Some((_, mask)) = call.masks.iter().enumerate().find(differs) {
+            return Some(mask.as_ref().map_or("nothing", |mask| mask.layer.as_str()));
+        }
+        let own = |index: usize| call.inputs.get(index).and_then(|input| self.of(input));
+        let differs = |(index, mask): &&(usize, Reference)| match self.parts.get(mask.layer.as_str()) {
+            Some(term) => {
+                !matches!(own(*index), Some(Mask::Unknown)) && own(*index) != Some(Mask::Term(*term))
+            }
+            None => true,
+        };
+        call.single_masks.iter().find(differs).map(|(_, mask)| mask.layer.as_str())
     }
 
     /// Whether it is known that no mask comes with a call's input, though there are masks in the model.

@@ -7,6 +7,7 @@
 mod activation;
 #[cfg(test)]
 mod arguments_tests;
+mod attention;
 mod call;
 mod classes;
 mod convolution;
@@ -22,6 +23,7 @@ mod preprocessing;
 mod recurrent;
 mod rules;
 mod sequential;
+mod taken;
 
 use crate::keras::names::is_model;
 use crate::layers::MaskJoin;
@@ -178,18 +180,22 @@ struct Context {
     narrow: BTreeSet<String>,
     /// Whether a layer rounds its input.
     quantised: bool,
+    /// The layer up to which the outermost model is read.
+    until: Option<String>,
     warnings: Vec<String>,
 }
 
-/// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives.
-pub(crate) fn translate(model: &Value, version: &Version) -> Result<Translated> {
+/// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives. With `until`
+/// up to that layer: what comes after it need not be known.
+pub(crate) fn translate(model: &Value, version: &Version, until: Option<&str>) -> Result<Translated> {
     let text = model.to_string();
     let mut context = Context::new(version);
     if text.contains("\"module\":\"keras_core.") {
         // The name of Keras 3 before it was one; its versions began with 0.
         context = Context::new(&Version { major: 3, minor: Some(0), ..version.clone() });
     }
-    context.has_masks = text.contains("\"mask_zero\":true") || text.contains("\"Masking\"");
+    context.until = until.map(String::from);
+    context.has_masks = masks::begins_mask(model);
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
     if class.is_empty() {
         return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
@@ -222,8 +228,14 @@ impl Context {
             depth: 0,
             narrow: BTreeSet::new(),
             quantised: false,
+            until: None,
             warnings: vec![],
         }
+    }
+
+    /// The layer up to which this model is read.
+    fn until(&self) -> Option<String> {
+        self.until.clone().filter(|_| self.depth == 0)
     }
 
     /// A Sequential or functional model: its canonical arguments and its layers.
@@ -387,7 +399,7 @@ mod tests {
         };
         let warnings = |version: &str, mask: bool, unroll: bool| {
             let version = Version::parse(version).unwrap();
-            translate(&model(mask, unroll), &version).unwrap().warnings.len()
+            translate(&model(mask, unroll), &version, None).unwrap().warnings.len()
         };
         for version in ["1.2.2", "2.0.8", "2.2.4", "2.3.1"] {
             assert_eq!((warnings(version, true, false), warnings(version, false, true)), (1, 0), "{version}");
@@ -403,7 +415,7 @@ mod tests {
         let warnings = |version: &str, class: &str, config: Value| {
             let layer = json!({ "class_name": class, "config": config });
             let model = json!({ "class_name": "Sequential", "config": [layer] });
-            translate(&model, &Version::parse(version).unwrap()).unwrap().warnings.len()
+            translate(&model, &Version::parse(version).unwrap(), None).unwrap().warnings.len()
         };
         for (version, bilinear, unit) in
             [("2.2.4-tf", 1, 1), ("2.3.0-tf", 0, 1), ("2.15.0", 0, 1), ("3.0.0", 0, 0)]

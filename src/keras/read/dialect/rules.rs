@@ -31,6 +31,7 @@ impl Context {
                 | "ConvLSTM2D"
                 | "MultiHeadAttention"
                 | "GroupedQueryAttention"
+                | "GroupQueryAttention"
         );
         let is_frozen = fields.flag(&["trainable"]).ok().flatten() == Some(false);
         if is_frozen && (self.own || self.major < 3 || !is_shell) {
@@ -60,6 +61,7 @@ impl Context {
         }
         // A layer of that class has its factors among its own arguments.
         if fields.class != "ActivityRegularization"
+            && !super::attention::takes_roles(fields.class)
             && let Some(value) = fields.get(&["activity_regularizer"])
         {
             put("activity_regularizer".into(), value, regularizer);

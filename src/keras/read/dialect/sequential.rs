@@ -5,13 +5,27 @@ use super::fields::Fields;
 use super::layers::input_shape;
 use super::{Context, Layer, LayerNames, Source, canonical, ids};
 use crate::keras::names::{GroupNames, snake_case};
+use crate::model::{IS_INPUT, no_such_layer};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 
 impl Context {
     pub fn sequential(&mut self, name: &str, config: &Value) -> Result<(Value, Vec<Source>)> {
         let list = config.as_array().or_else(|| config.get("layers")?.as_array());
-        let list = list.ok_or_else(|| Error::layer(name, "a Sequential without a list of layers"))?;
+        let mut list =
+            list.ok_or_else(|| Error::layer(name, "a Sequential without a list of layers"))?.as_slice();
+        if let Some(until) = self.until() {
+            let names: Vec<String> = list.iter().enumerate().map(|(at, value)| name_of(value, at)).collect();
+            let last = names.iter().position(|name| *name == until || name.replace(['.', '/'], "_") == until);
+            let last = last.ok_or_else(|| no_such_layer(&until, name, names.iter().map(String::as_str)))?;
+            if list
+                .get(last)
+                .is_some_and(|layer| layer.get("class_name").is_some_and(|class| class == "InputLayer"))
+            {
+                return Err(Error::layer(until, IS_INPUT));
+            }
+            list = list.get(..=last).unwrap_or_default();
+        }
         let (mut names, mut groups) = (LayerNames::default(), GroupNames::default());
         let (mut layers, mut sources) = (Vec::with_capacity(list.len() + 1), vec![]);
         let mut push = |layer: Layer, group: String, in_file: &str| {
@@ -37,8 +51,7 @@ impl Context {
                      again",
                 ));
             }
-            let fallback = format!("{}_{index}", snake_case(class));
-            let layer = self.layer(value, &fallback)?;
+            let layer = self.layer(value, &name_of(value, index))?;
             if std::mem::take(&mut is_first)
                 && layer.class != "InputLayer"
                 && let Some(input) = first_input(value, &layer, config)?
@@ -60,6 +73,13 @@ impl Context {
         }
         Ok((json!({ "name": name, "layers": layers }), sources))
     }
+}
+
+/// The name of the layer number `index`; what Keras might have called it where the file does not say.
+fn name_of(value: &Value, index: usize) -> String {
+    let name = value.pointer("/config/name").or_else(|| value.get("name")).and_then(Value::as_str);
+    let class = value.get("class_name").and_then(Value::as_str).unwrap_or_default();
+    name.map_or_else(|| format!("{}_{index}", snake_case(class)), String::from)
 }
 
 /// The arguments of the InputLayer that the file leaves out.
