@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAM = ROOT / "target" / "release" / "candle-recurrent"
+PROGRAM = pathlib.Path(os.environ.get("CANDLE_RECURRENT", ROOT / "target" / "release" / "candle-recurrent"))
 ACTIVATIONS = ["tanh", "relu", "sigmoid", "linear", "elu", "selu", "softplus", "softsign", "hard_sigmoid", "swish", "gelu",
                "exponential", "softmax"]  # fmt: skip
 CELL_ACTIVATIONS = ["tanh", "tanh", "tanh", "relu", "sigmoid", "elu", "softsign", "hard_sigmoid"]

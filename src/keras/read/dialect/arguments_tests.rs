@@ -182,7 +182,7 @@ fn every_argument_of_keras_is_read_or_refused_or_known_to_change_nothing() {
 #[test]
 fn the_table_of_coverage_is_up_to_date() {
     let versions = |majors: &str| majors.chars().map(String::from).collect::<Vec<_>>().join(", ");
-    let of_all = |name: &str| name == "`trainable`" || name == "`activity_regularizer`";
+    let of_all = |name: &str| name.starts_with("`trainable`") || name.starts_with("`activity_regularizer`");
     let list = |names: &[String]| {
         let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !of_all(name)).collect();
         names.join(", ")
