@@ -2,7 +2,7 @@
 
 use super::call::{Call, Reference, calls, ends};
 use super::masks::{Entry, Masks, is_operation};
-use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, taken};
+use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, operations, taken};
 use crate::keras::names::{GroupNames, call_arguments, is_model, layer_of};
 use crate::keras::order;
 use crate::layers::{MaskJoin, MaskRule};
@@ -20,7 +20,11 @@ impl Context {
             let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
             let layer = text(value.get("name")).or_else(|| text(value.pointer("/config/name")));
             let layer = layer.ok_or_else(|| Error::layer(name, "holds a layer without a name"))?;
-            let calls = self.calls(&layer, value).unwrap_or_else(|error| {
+            let calls = match operations::is(value) && !is_operation(value) {
+                true => self.operation(value, &layer).map(|(_, calls)| calls),
+                false => self.calls(&layer, value),
+            };
+            let calls = calls.unwrap_or_else(|error| {
                 failures.insert(index, error);
                 vec![]
             });
@@ -39,6 +43,7 @@ impl Context {
                 return Err(error);
             }
             let canonical = match is_kept(index) && !is_operation(entry.value) {
+                true if operations::is(entry.value) => Some(self.operation(entry.value, &entry.name)?.0),
                 true => Some(self.layer(entry.value, &entry.name)?),
                 false => None,
             };
@@ -47,7 +52,11 @@ impl Context {
             translated.push(canonical);
         }
         let join = self.mask_join;
-        let masks = Masks::find(&entries, join, self.depth > 0);
+        let outputs = match &until {
+            Some(until) => self.outputs_of(&entries, until, &numbers),
+            None => config.get("output_layers").and_then(ends).unwrap_or_default(),
+        };
+        let masks = Masks::find(&entries, &outputs, join, self.depth > 0);
         let from_one = match self.major >= 3 && !self.own {
             true => ends_from_one(config, &entries),
             false => HashSet::new(),
@@ -56,10 +65,7 @@ impl Context {
         let unmasked = match self.has_masks && self.major >= 3 && !self.own && entries.iter().any(takes_masks)
         {
             true => {
-                let mut outputs = match &until {
-                    Some(until) => self.outputs_of(&entries, until, &numbers),
-                    None => config.get("output_layers").and_then(ends).unwrap_or_default(),
-                };
+                let mut outputs = outputs;
                 for output in outputs.iter_mut().filter(|output| from_one.contains(&output.layer)) {
                     output.call = output.call.saturating_sub(1);
                 }
@@ -95,8 +101,11 @@ impl Context {
             if !is_kept(index) {
                 continue;
             }
-            // An operation that computes no mask is a layer, or refused.
-            let canonical = canonical.map_or_else(|| self.layer(value, layer), Ok)?;
+            // An operation that computes no mask is there for its numbers.
+            let canonical = match canonical {
+                Some(canonical) => canonical,
+                None => self.operation(value, layer)?.0,
+            };
             let Layer { class: canonical_class, mut config, source, tail } = canonical;
             self.take_call_arguments(layer, canonical_class, &mut config, calls)?;
             for call in calls {
@@ -308,6 +317,10 @@ impl Context {
         masks: &Masks,
     ) -> Result<()> {
         let is_known = |(name, _): &&(String, Value)| !call_arguments(class).contains(&name.as_str());
+        if class == "Operation" {
+            // Its constants are among its arguments.
+            return Ok(());
+        }
         let named = call.named.iter().find(is_known).map(|(name, value)| json!({ name: value }));
         if let Some(constant) = named.as_ref().or(call.constants.first()) {
             let what = format!("is called with the constant {constant}, which is not supported");

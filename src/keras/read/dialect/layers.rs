@@ -174,12 +174,6 @@ impl Context {
                     "holds Python code, which is not executed; replace it by layers of Keras and save the model again",
                 ));
             }
-            "TFOpLambda" | "SlicingOpLambda" | "TensorFlowOpLayer" | "ClassMethod" | "InstanceMethod" => {
-                let function = fields.text(&["function"])?.unwrap_or("an operation of TensorFlow");
-                return Err(fields.error(format!(
-                    "stands for `{function}`, an operation outside any layer, which is not supported"
-                )));
-            }
             _ => return Err(fields.unknown()),
         };
         Ok(self.finish(class, arguments.done(), fields))

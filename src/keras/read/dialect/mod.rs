@@ -20,10 +20,13 @@ mod masks;
 mod merge;
 mod policy;
 mod preprocessing;
+mod node_def;
+mod operations;
 mod recurrent;
 mod rules;
 mod sequential;
 mod taken;
+mod tensorflow;
 
 use crate::keras::names::is_model;
 use crate::layers::MaskJoin;
@@ -279,10 +282,9 @@ impl Context {
             let what = format!("is of the custom class `{registered}`, whose code is not in the file");
             return Err(Error::layer(name, what));
         }
-        if is_operation(value, class) {
-            let what =
-                format!("stands for `{class}`, an operation outside any layer, which is not supported");
-            return Err(Error::layer(name, what));
+        if operations::is(value) {
+            let empty = serde_json::Map::new();
+            return Err(Self::no_operation(&Fields::new(name, class, config.as_object().unwrap_or(&empty))));
         }
         if is_model(class) {
             self.depth += 1;
@@ -350,13 +352,6 @@ fn custom_class(value: &Value) -> Option<String> {
     let own = ["keras", "keras_core", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "builtins"];
     let is_own = own.iter().any(|name| module == *name || module.starts_with(&format!("{name}.")));
     (!is_own).then(|| format!("{module}.{class}"))
-}
-
-/// Whether it is a function of `keras.ops` that does not do what the layer of its name does.
-fn is_operation(value: &Value, class: &str) -> bool {
-    let same = ["Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate", "Softmax"];
-    let module = value.get("module").and_then(Value::as_str).unwrap_or_default();
-    module.contains(".ops.") && !same.contains(&class)
 }
 
 /// Hands out names of layers: unique, and without the characters that separate the parts of a variable's name.
