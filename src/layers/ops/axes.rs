@@ -5,7 +5,7 @@ use super::row::{
     CORE, Default, Given, Kind, NUMPY, Place, Row, Run, argument, broadcast, closed, distinct,
     not_along_batch, one, said, shape_of,
 };
-use crate::layers::shape::{Checked, Shape, product, show};
+use crate::layers::shape::{Checked, Shape, check_numbers, product, show};
 use candle_core::Tensor;
 
 pub const ROWS: &[Row] = &[
@@ -113,6 +113,7 @@ pub const ROWS: &[Row] = &[
         Place::By(|given, shapes| Ok(vec![widened(one(shapes)?, &given.sizes("shape"))?])),
         Run::One(|given, xs| {
             let shape = said(widened(&shape_of(xs), &given.sizes("shape")).and_then(|shape| closed(&shape)))?;
+            check_numbers(&shape)?;
             xs.broadcast_as(shape)?.contiguous()
         }),
     ),

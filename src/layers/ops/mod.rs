@@ -9,6 +9,7 @@
 //! | `reductions.rs`, `axes.rs`, `pieces.rs`, `products.rs` | rows that see whole axes |
 //! | `table.rs` | all rows |
 //! | `operation.rs` | the layer |
+//! | `text.rs` | an operation in a few words |
 
 mod axes;
 mod elementwise;
@@ -21,6 +22,7 @@ mod products;
 mod reductions;
 mod row;
 mod table;
+mod text;
 
 pub use key::{Index, Key};
 pub use operation::{Operation, OperationConfig};

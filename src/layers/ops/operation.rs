@@ -6,6 +6,7 @@ use crate::error::nearest;
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::number::non_finite;
 use crate::layers::shape::{Checked, Shape, is_holdable, show};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 pub struct OperationConfig {
     /// Keras's name of the operation's class: `Mean`.
     pub op: String,
-    /// Constants in the place of operands: numbers, or lists of them, and `null` for each tensor. Left out where all are
+    /// Constants in the place of operands: numbers (`"Infinity"` and the like among them), or lists of them, and `null` for each tensor. Left out where all are
     /// tensors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operands: Vec<Value>,
@@ -45,6 +46,11 @@ impl OperationConfig {
     /// The names of every operation, by Keras's classes.
     pub fn names() -> impl Iterator<Item = &'static str> {
         names()
+    }
+
+    /// That its arguments make sense, as far as they do without an input.
+    pub(super) fn checked(&self) -> Checked<()> {
+        self.check()
     }
 
     fn row(&self) -> Checked<&'static Row> {
@@ -133,6 +139,11 @@ impl Constant {
                     self.dtype = DType::I64;
                 }
                 self.numbers.push(number.as_f64()?);
+                Some(())
+            }
+            Value::String(word) if depth == self.dims.len() => {
+                self.dtype = DType::F32;
+                self.numbers.push(non_finite(word)?);
                 Some(())
             }
             _ => None,

@@ -207,7 +207,7 @@ pub const ROWS: &[Row] = &[
         Run::One(|given, xs| {
             said(rolls(given, xs.rank()))?.into_iter().try_fold(xs.contiguous()?, |xs, (axis, shift)| {
                 let size = xs.dim(axis)?;
-                let first = (-shift).rem_euclid(size.max(1) as i64) as usize;
+                let first = shift.wrapping_neg().rem_euclid(size.max(1) as i64) as usize;
                 select(&xs, axis, (first..size).chain(0..first))
             })
         }),
@@ -268,6 +268,7 @@ pub const ROWS: &[Row] = &[
             let axis = said(given.axis("axis", xs.rank() + 1))?;
             let classes = said(classes(given))?;
             let mut range = vec![1; xs.rank() + 1];
+            check_numbers(&[xs.dims(), &[classes]].concat())?;
             range[axis] = classes;
             let range = Tensor::arange(0f32, classes as f32, xs.device())?.reshape(range)?;
             let found = floats(xs)?.to_dtype(DType::F32)?.unsqueeze(axis)?.broadcast_eq(&range)?;
@@ -321,8 +322,9 @@ fn concatenated(given: &Given, shapes: &[Shape]) -> Checked<Vec<Shape>> {
 fn parts(given: &Given, size: usize) -> Checked<Vec<(usize, usize)>> {
     let ends: Vec<usize> = match given.any("indices_or_sections").and_then(serde_json::Value::as_i64) {
         Some(sections) => {
-            let sections =
-                usize::try_from(sections).ok().filter(|n| (1..=MAX_OUTPUTS).contains(n) && size % n == 0);
+            let sections = usize::try_from(sections)
+                .ok()
+                .filter(|n| (1..=MAX_OUTPUTS).contains(n) && size.is_multiple_of(*n));
             let sections =
                 sections.ok_or_else(|| format!("indices_or_sections must divide the {size} of its axis"))?;
             (1..=sections).map(|part| part * (size / sections)).collect()

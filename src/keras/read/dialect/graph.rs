@@ -104,11 +104,14 @@ impl Context {
             // An operation that computes no mask is there for its numbers.
             let canonical = match canonical {
                 Some(canonical) => canonical,
-                None => self.operation(value, layer)?.0,
+                None if operations::is(value) => self.operation(value, layer)?.0,
+                None => self.layer(value, layer)?,
             };
             let Layer { class: canonical_class, mut config, source, tail } = canonical;
             self.take_call_arguments(layer, canonical_class, &mut config, calls)?;
-            for call in calls {
+            // The constants of an operation are among its arguments.
+            let is_operation = operations::is(value);
+            for call in calls.iter().filter(|_| !is_operation) {
                 self.check_call(layer, canonical_class, &config, call, &masks)?;
             }
             if let Some(unmasked) = unmasked.get(&index) {
@@ -317,10 +320,6 @@ impl Context {
         masks: &Masks,
     ) -> Result<()> {
         let is_known = |(name, _): &&(String, Value)| !call_arguments(class).contains(&name.as_str());
-        if class == "Operation" {
-            // Its constants are among its arguments.
-            return Ok(());
-        }
         let named = call.named.iter().find(is_known).map(|(name, value)| json!({ name: value }));
         if let Some(constant) = named.as_ref().or(call.constants.first()) {
             let what = format!("is called with the constant {constant}, which is not supported");
@@ -496,7 +495,7 @@ mod tests {
         let inner = json!({ "class_name": "Functional", "name": "f", "config": { "name": "f",
                                 "layers": [input("y"), dense], "input_layers": ["y", 0, 0], "output_layers": ["d", 0, 0] },
                             "inbound_nodes": [call(tensor("x", 0)), call(tensor("f", 0))] });
-        let sum = json!({ "class_name": "Add", "name": "a", "config": { "name": "a" },
+        let sum = json!({ "class_name": "Add", "name": "a", "config": { "name": "a", "trainable": true },
                           "inbound_nodes": [{ "args": [[tensor("f", 0), tensor("f", 1)]], "kwargs": {} }] });
         let model = json!({ "name": "m", "layers": [input("x"), inner, sum], "input_layers": ["x", 0, 0],
                             "output_layers": [["f", 1, 0], ["a", 0, 0]] });

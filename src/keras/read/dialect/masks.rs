@@ -177,7 +177,9 @@ fn class_of(value: &Value) -> &str {
 
 /// An operation is no layer: its configuration holds nothing but its name and its own arguments.
 pub(super) fn is_operation(value: &Value) -> bool {
-    OPERATIONS.contains(&class_of(value)) && value.pointer("/config/trainable").is_none()
+    let is_layer =
+        value.get("module").and_then(Value::as_str).is_some_and(|module| module.contains("layers"));
+    OPERATIONS.contains(&class_of(value)) && !is_layer && value.pointer("/config/trainable").is_none()
 }
 
 impl<'a> Masks<'a> {

@@ -2,7 +2,7 @@
 //! its constant inputs.
 
 use super::call::{Reference, ends};
-use super::operations::{Found, Operand, is_constant, short, unknown};
+use super::operands::{Found, Operand, is_constant, short, unknown};
 use crate::layers::{Index, Key};
 use serde_json::{Value, json};
 
@@ -220,4 +220,48 @@ fn key(bounds: Vec<Operand>, whole: &dyn Fn(&str) -> Option<i64>) -> Checked<Key
         },
     };
     Ok(Key(begin.iter().zip(end).zip(strides).enumerate().map(index).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::operation_row;
+
+    #[test]
+    fn nodes_are_operations() {
+        for (_, own) in PLAIN {
+            assert!(operation_row(own).is_some(), "{own}");
+        }
+        for (_, own, name) in LAST {
+            assert!(operation_row(own).is_some_and(|row| row.argument(name).is_some()), "{own}");
+        }
+    }
+
+    /// As TensorFlow 2.3 writes them: the node is JSON in a text, with its numbers in texts.
+    #[test]
+    fn constants_stand_where_the_node_has_them() {
+        let layer = |node: Value, constants: Value| json!({ "config": { "node_def": node.to_string(), "constants": constants } });
+        let on = json!([["x", 0, 0, {}]]);
+        let shown = |found: Checked<Found>| serde_json::to_value(found.unwrap().config).unwrap();
+        let half = read(
+            &layer(json!({ "name": "mul", "op": "Mul", "input": ["mul/x", "x"] }), json!({ "0": 0.5 })),
+            &on,
+        );
+        assert_eq!(shown(half), json!({ "op": "Multiply", "operands": [0.5, null] }));
+        let node = json!({ "name": "m", "op": "Mean", "input": ["x", "axis"], "attr": { "keep_dims": { "b": true } } });
+        assert_eq!(
+            shown(read(&layer(node, json!({ "1": 1 })), &on)),
+            json!({ "op": "Mean", "axis": 1, "keepdims": true })
+        );
+        let masks =
+            json!({ "begin_mask": { "i": "5" }, "end_mask": { "i": "5" }, "shrink_axis_mask": { "i": "2" } });
+        let node = json!({ "name": "s", "op": "StridedSlice", "input": ["x", "b", "e", "s"], "attr": masks });
+        let constants = json!({ "1": [0, -1, 0], "2": [0, 0, 0], "3": [1, 1, -1] });
+        assert_eq!(
+            shown(read(&layer(node, constants), &on)),
+            json!({ "op": "GetItem", "key": "[:, -1, ::-1]" })
+        );
+        let error = read(&layer(json!({ "op": "Bincount" }), json!({})), &on).map(|_| ()).unwrap_err();
+        assert!(error.contains("`Bincount`"), "{error}");
+    }
 }

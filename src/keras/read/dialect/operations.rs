@@ -1,50 +1,13 @@
 //! Operations between layers as Keras 3 writes them: classes of `keras.ops`, whose operands and constants stand in the
 //! arguments of the call.
 
-use super::call::{Call, Reference, reference};
+use super::call::{Call, reference};
 use super::fields::Fields;
+use super::operands::{Found, Operand, is_constant, items, key_of, short, unknown};
 use super::{Context, Layer, Source, node_def, tensorflow};
-use crate::layers::{Index, Key, Operands, OperationConfig, Row, operation_row};
+use crate::layers::{Operands, Row, operation_row};
 use crate::{Error, Result};
-use serde_json::{Map, Value, json};
-
-/// What was read of an operation: its arguments, and the tensors that it is called on.
-pub(super) struct Found {
-    pub config: OperationConfig,
-    pub inputs: Vec<Reference>,
-}
-
-/// Something in the place of an operand.
-pub(super) enum Operand {
-    Tensor(Reference),
-    Constant(Value),
-}
-
-impl Found {
-    /// An operation on these operands.
-    pub fn new(op: &str, operands: Vec<Operand>) -> Self {
-        let (mut config, mut inputs) = (OperationConfig::new(op), vec![]);
-        let has_constants = operands.iter().any(|operand| matches!(operand, Operand::Constant(_)));
-        for operand in operands {
-            let constant = match operand {
-                Operand::Constant(value) => value,
-                Operand::Tensor(reference) => {
-                    inputs.push(reference);
-                    Value::Null
-                }
-            };
-            if has_constants {
-                config.operands.push(constant);
-            }
-        }
-        Self { config, inputs }
-    }
-
-    /// The same with an argument.
-    pub fn with(self, name: &str, value: impl Into<Value>) -> Self {
-        Self { config: self.config.with(name, value), ..self }
-    }
-}
+use serde_json::{Map, Value};
 
 /// Whether it stands for an operation rather than a layer, whichever Keras wrote it.
 pub(super) fn is(value: &Value) -> bool {
@@ -93,15 +56,10 @@ impl Context {
 
     /// Refuses an operation where no layer can stand for it.
     pub fn no_operation(fields: &Fields) -> Error {
-        fields.error("stands for an operation outside any layer, which only a functional model can hold")
+        fields.error(
+            "stands for an operation outside any layer, which is not supported outside a functional model",
+        )
     }
-}
-
-/// That an operation cannot be read.
-pub(super) fn unknown(what: &str) -> String {
-    let near = crate::error::nearest(what, OperationConfig::names());
-    let near = near.map(|near| format!("; the nearest that is, is {near}")).unwrap_or_default();
-    format!("stands for `{what}`, an operation outside any layer, which is not supported{near}")
 }
 
 fn keras3(value: &Value, class: &str, node: &Value) -> std::result::Result<Found, String> {
@@ -150,17 +108,6 @@ fn argument(row: &Row, name: &str, value: &Value) -> std::result::Result<Option<
     Ok(Some(items(value).map_or_else(|| value.clone(), |items| items.to_vec().into())))
 }
 
-/// The items of a list, or of a tuple.
-fn items(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::Array(list) => Some(list),
-        Value::Object(object) if object.get("class_name").is_some_and(|class| class == "__tuple__") => {
-            object.get("items")?.as_array().map(Vec::as_slice)
-        }
-        _ => None,
-    }
-}
-
 fn operand(class: &str, value: &Value) -> std::result::Result<Operand, String> {
     let kind = value.get("class_name").and_then(Value::as_str);
     let constant = match kind {
@@ -175,54 +122,8 @@ fn operand(class: &str, value: &Value) -> std::result::Result<Operand, String> {
         None if is_constant(value) => Some(value.clone()),
         _ => None,
     };
-    constant.filter(is_constant).map(Operand::Constant).ok_or_else(|| {
-        format!("{class}: its operand {} is neither a tensor nor a finite number", short(value))
-    })
-}
-
-/// Numbers, or lists of them.
-pub(super) fn is_constant(value: &Value) -> bool {
-    match value {
-        Value::Array(list) => !list.is_empty() && list.iter().all(is_constant),
-        value => value.is_number() || value.is_boolean(),
-    }
-}
-
-/// A value as it may be shown in an error.
-pub(super) fn short(value: &Value) -> String {
-    let mut shown = value.to_string();
-    if shown.chars().count() > 60 {
-        shown = shown.chars().take(60).chain(['…']).collect();
-    }
-    shown
-}
-
-/// A key of Keras 3's or of tf.keras's JSON: slices are objects there, with or without a class.
-pub(super) fn key_of(value: &Value) -> std::result::Result<Key, String> {
-    let index = |value: &Value| {
-        let object = value.get("config").filter(|config| config.is_object()).unwrap_or(value);
-        let bound = |name: &str| match object.get(name) {
-            None | Some(Value::Null) => Some(None),
-            Some(bound) => bound.as_i64().map(Some),
-        };
-        Some(match (value, value.get("class_name").and_then(Value::as_str)) {
-            (Value::Null, _) => Index::NewAxis,
-            (Value::Number(at), _) => Index::At(at.as_i64()?),
-            (Value::String(dots), _) if dots == "..." => Index::Ellipsis,
-            (_, Some("__ellipsis__")) => Index::Ellipsis,
-            (Value::Object(_), None | Some("__slice__" | "slice")) => {
-                Index::Slice { start: bound("start")?, stop: bound("stop")?, step: bound("step")? }
-            }
-            _ => return None,
-        })
-    };
-    let list = items(value).unwrap_or(std::slice::from_ref(value));
-    let indices: Option<Vec<Index>> = list.iter().map(index).collect();
-    let what = || {
-        format!(
-            "its key {} is not made of numbers and slices alone, which is not supported",
-            short(&json!(value))
-        )
-    };
-    indices.filter(|indices| !indices.is_empty()).map(Key).ok_or_else(what)
+    constant
+        .filter(is_constant)
+        .map(Operand::Constant)
+        .ok_or_else(|| format!("{class}: its operand {} is neither a tensor nor a number", short(value)))
 }

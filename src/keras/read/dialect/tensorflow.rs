@@ -2,7 +2,7 @@
 //! a function of TensorFlow, and that function's arguments in the call.
 
 use super::call::{Reference, reference};
-use super::operations::{Found, Operand, is_constant, key_of, short, unknown};
+use super::operands::{Found, Operand, is_constant, key_of, short, unknown};
 use serde_json::{Map, Value};
 
 /// The classes that stand for a function of TensorFlow.
@@ -285,14 +285,9 @@ impl Arguments<'_> {
         let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
         if let Some((name, only)) = rule.split_once(':') {
             let value = self.arguments.shift_remove(name).filter(|value| !value.is_null());
-            let number = |value: &Value| value.as_f64();
+            let same = |a: &Value, b: &Value| a.as_f64().is_some() && a.as_f64() == b.as_f64();
             return match value {
-                Some(value)
-                    if only != "*" && value != json(only) && number(&value) != number(&json(only)) =>
-                {
-                    Err(format!("`{function}`: its `{name}` is {}, which is not supported", short(&value)))
-                }
-                Some(value) if only != "*" && value.is_number() != json(only).is_number() => {
+                Some(value) if only != "*" && value != json(only) && !same(&value, &json(only)) => {
                     Err(format!("`{function}`: its `{name}` is {}, which is not supported", short(&value)))
                 }
                 _ => Ok(found),
@@ -336,9 +331,9 @@ mod tests {
         for (names, op, _, others) in FUNCTIONS {
             let row = operation_row(op).unwrap_or_else(|| panic!("{names}: {op}"));
             for rule in others.split(' ').filter(|rule| !rule.is_empty() && !rule.contains(':')) {
-                let own = rule.split(['=', '!']).filter(|part| !part.is_empty());
-                let own = if rule.contains('=') { own.skip(1).next() } else { own.take(1).next() };
-                let known = own.is_some_and(|own| row.argument(own).is_some() || *op == "Matmul");
+                let (rule, _) = rule.split_once('!').unwrap_or((rule, ""));
+                let own = rule.split_once('=').map_or(rule, |(_, own)| own);
+                let known = row.argument(own).is_some() || *op == "Matmul";
                 assert!(known, "{names}: {rule}");
             }
         }
