@@ -31,6 +31,7 @@ from golden_cases import CELLS, OUT, keras, np, tf
 from golden_cases.graphs import graph_cases
 from golden_cases.layers import activations_elementwise, activations_rowwise, binary_crossentropy, other_cases
 from golden_cases.models import model_cases, summaries
+from golden_cases.operations import operation_cases
 from golden_cases.recurrent import recurrent_cases
 from golden_cases.rmsprop import rmsprop_cases
 
@@ -95,7 +96,7 @@ def main():
     keras.utils.set_random_seed(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     cases = [case for family in CELLS for case in recurrent_cases(family)]
-    cases += other_cases() + rmsprop_cases() + model_cases() + graph_cases()
+    cases += other_cases() + rmsprop_cases() + model_cases() + graph_cases() + operation_cases()
     cases += [
         ("activations_elementwise", activations_elementwise),
         ("activations_rowwise", activations_rowwise),

@@ -346,9 +346,61 @@ def heads(k, rng):
     return k.Model([words, query], ys), [padded(ids(rng, 3, 6)), padded(features(rng, 3, 4, 5))]
 
 
+def operators(k, rng):
+    """What Python's operators between layers become, in either Keras."""
+    L = k.layers
+    x, z = k.Input((5, 4), name="x"), k.Input((5, 4), name="z")
+    y = L.LSTM(4, return_sequences=True, name="lstm")(x)
+    last = y[:, -1, :]
+    parts = [last, y[:, :, 0] * 0.5 - 1, y[:, ::-2, 1:3][:, 0], -last / 2.0, 1.0 - last, abs(z)[:, 2], (y @ z[:, :4])[:, 1]]
+    parts += [(y + z)[:, 0], (y * z)[:, 1], (y - z)[:, 2], (last + 3) ** 2, 2.0 / (last + 2.0), z[:, None, 3][:, 0]]
+    y = L.Concatenate(name="joined")(parts)
+    return k.Model([x, z], [L.Dense(2, name="out")(y), y > 0]), [features(rng, 3, 5, 4), features(rng, 3, 5, 4)]
+
+
+def functions(k, rng):
+    """Functions of keras.ops, or of TensorFlow, between layers: an attention with its mask made by hand among them."""
+    L = k.layers
+    words = k.Input((6,), dtype="int32", name="words")
+    y = L.GRU(4, return_sequences=True, name="gru")(L.Embedding(12, 4, name="embedding")(words))
+    scores = L.Dense(1, name="scores")(y)
+    if k.__name__ == "keras":
+        o = k.ops
+        known = o.expand_dims(o.cast(o.not_equal(words, 0), "float32"), -1)
+        weights = o.softmax(scores + (1.0 - known) * -1e9, axis=1)
+        context = o.sum(y * weights, axis=1)
+        others = [o.mean(y, axis=1), o.max(y, axis=1), o.std(y, axis=[1, 2], keepdims=True)[:, 0], o.reshape(y, (-1, 24)),
+                  o.squeeze(o.transpose(scores, (0, 2, 1)), 1), o.exp(y)[..., 0], o.sqrt(o.square(y))[:, 1], o.tanh(y)[:, 2],
+                  o.where(context > 0, context, 0.1 * context), o.clip(context, -0.1, 0.2), o.normalize(context, axis=-1),
+                  o.einsum("bij,bkj->bik", y, y)[:, 0], o.flip(y, axis=1)[:, 0], o.stack([context, context], axis=1)[:, 1],
+                  o.take(y, [2, 0], axis=1)[:, 1], o.cumsum(y, axis=1)[:, -1], o.one_hot(o.argmax(y, axis=-1)[:, 0], 4),
+                  *o.split(context, 2, axis=-1), o.pad(context, ((0, 0), (1, 1))), o.norm(y, axis=2), o.stop_gradient(context),
+                  o.relu(context), o.sigmoid(context), o.gelu(context), o.log(o.maximum(context, 0.01)), o.tile(context, (1, 2)),
+                  o.repeat(context, 2, axis=1), o.roll(context, 1, axis=1), o.logsumexp(y, axis=1)]  # fmt: skip
+    else:
+        import tensorflow as tf
+
+        K = k.backend
+        known = tf.expand_dims(tf.cast(tf.not_equal(words, 0), tf.float32), -1)
+        weights = tf.nn.softmax(scores + (1.0 - known) * -1e9, axis=1)
+        context = K.sum(y * weights, axis=1)
+        others = [tf.reduce_mean(y, axis=1), K.max(y, axis=1), tf.math.reduce_std(y, [1, 2], keepdims=True)[:, 0],
+                  tf.reshape(y, (-1, 24)), K.squeeze(K.permute_dimensions(scores, (0, 2, 1)), 1), K.exp(y)[..., 0],
+                  tf.sqrt(tf.square(y))[:, 1], tf.tanh(y)[:, 2], tf.where(context > 0, context, 0.1 * context),
+                  K.clip(context, -0.1, 0.2), K.l2_normalize(context, axis=-1), tf.matmul(y, y, transpose_b=True)[:, 0],
+                  tf.reverse(y, axis=[1])[:, 0], tf.stack([context, context], axis=1)[:, 1], tf.gather(y, [2, 0], axis=1)[:, 1],
+                  tf.cumsum(y, axis=1)[:, -1], tf.one_hot(tf.argmax(y, axis=-1)[:, 0], 4), *tf.split(context, 2, axis=-1),
+                  tf.pad(context, ((0, 0), (1, 1))), tf.norm(y, axis=2), tf.stop_gradient(context), tf.nn.relu(context),
+                  K.sigmoid(context), tf.nn.gelu(context), tf.math.log(tf.maximum(context, 0.01)), tf.tile(context, (1, 2)),
+                  K.repeat_elements(context, 2, axis=1), tf.roll(context, 1, axis=1), tf.reduce_logsumexp(y, axis=1),
+                  *tf.split(context, [1, 3], axis=1), tf.concat([context, context], -1), K.batch_dot(y, y, axes=2)[:, 3],
+                  tf.nn.leaky_relu(context, alpha=0.1), K.batch_flatten(y)]  # fmt: skip
+    return k.Model(words, [L.Dense(3, name="out")(context), *others]), [padded(ids(rng, 3, 6))]
+
+
 MODELS = [text, recurrent, bidirectional, encoder_decoder, nested, cells, sequence, branches, pictures, half, masked_states,
           merged_masks, attention, stateful, not_numbers, noises, separable,
-          einsum, heads]
+          einsum, heads, operators, functions]
 
 
 def answer(model, xs):
@@ -372,7 +424,7 @@ def write(library, prefix, models=MODELS):
         name = f"{prefix}_{build.__name__}"
         save_golden(name, xs, answer(model, xs))
         # Either form of the larger ones, to keep the folder small.
-        large = build not in (text, encoder_decoder, nested, half)
+        large = build not in (text, encoder_decoder, nested, half, operators)
         if not (large and prefix == "k2") or build is heads:
             model.save(OUT / f"{name}.keras")
         # Keras 3 writes attention into a .h5, but opens it no more.

@@ -1,5 +1,6 @@
 //! `convert`: a model from one kind of file to another.
 
+use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::output::message;
 use super::run_folder::{refuse_input, refuse_run};
@@ -46,6 +47,8 @@ pub(super) struct Args {
     /// The last layer to take along: what comes after it is left out, and need not be known
     #[arg(long, value_name = "LAYER")]
     until: Option<String>,
+    #[command(flatten)]
+    lambdas: Lambdas,
     /// Print one JSON value: input, output, format, layout, params, notes
     #[arg(long)]
     json: bool,
@@ -153,9 +156,14 @@ struct Source {
 }
 
 impl Source {
-    fn read(argument: &str, config: Option<&Path>, until: Option<&str>) -> anyhow::Result<Self> {
+    fn read(
+        argument: &str,
+        config: Option<&Path>,
+        lambdas: &Lambdas,
+        until: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let device = Device::Cpu;
-        let mut source = match ModelSource::find(argument, config)? {
+        let mut source = match ModelSource::find(argument, config, lambdas)? {
             ModelSource::Zoo(entry) => {
                 let config = entry.config()?;
                 Self {
@@ -183,9 +191,13 @@ impl Source {
                     path.display()
                 )
             }
-            ModelSource::Keras { path, config } => {
-                let options =
-                    keras::Options { config: config.map(Into::into), device, until: until.map(String::from) };
+            ModelSource::Keras { path, config, lambdas } => {
+                let options = keras::Options {
+                    config: config.map(Into::into),
+                    device,
+                    until: until.map(String::from),
+                    lambdas,
+                };
                 let loaded = keras::load_with(&path, &options)?;
                 return Ok(Self {
                     weights: loaded.weights.snapshot()?,
@@ -234,7 +246,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let out = args.output.as_path();
     refuse_input(&[Some(Path::new(&args.input)), args.config.as_deref()], out, "OUT")?;
     refuse_run(out)?;
-    let source = Source::read(&args.input, args.config.as_deref(), args.until.as_deref())?;
+    let source = Source::read(&args.input, args.config.as_deref(), &args.lambdas, args.until.as_deref())?;
     let model = &source.config.model;
     let mut notes = source.warnings.clone();
     match format {

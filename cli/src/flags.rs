@@ -4,13 +4,14 @@
 use candle_recurrent::Error;
 
 /// Arguments, and, with their path, what texts name in backticks.
-const FLAGS: [(&str, &str); 6] = [
+const FLAGS: [(&str, &str); 7] = [
     ("max_len", "--max-len"),
     ("validation_split", "--validation-split"),
     ("vocab_size", "--vocab-size"),
     ("data::Source", "--data"),
     ("data::load_test(tokenizer)", "--tokenizer"),
     ("keras::Options::config", "--config FILE"),
+    ("keras::Options::lambdas", "--lambda NAME=OPERATION"),
 ];
 
 /// An error's line with flags for names.

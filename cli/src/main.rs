@@ -11,6 +11,7 @@ mod device;
 mod evaluate;
 mod flags;
 mod interrupt;
+mod lambdas;
 mod list;
 mod model;
 mod output;

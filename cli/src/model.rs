@@ -1,17 +1,19 @@
 //! The argument MODEL: a name of the zoo, a model folder, a `config.json`, or a file of Keras's.
 
+use super::lambdas::Lambdas;
 use super::output::message;
 use super::tokenizer::is_vocabulary;
 use candle_core::Device;
 use candle_recurrent::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
 use candle_recurrent::formats::read_text;
 use candle_recurrent::keras::{self, Kind, Loaded};
+use candle_recurrent::layers::OperationConfig;
 use candle_recurrent::model::{Model, ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::History;
 use candle_recurrent::zoo;
 use serde::de::IgnoredAny;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// What MODEL turned out to be.
@@ -19,30 +21,43 @@ pub(super) enum ModelSource {
     Zoo(&'static zoo::Entry),
     Folder(ModelFolder),
     Config(PathBuf),
-    /// A file of Keras's, and where its architecture stands if not in it.
+    /// A file of Keras's, where its architecture stands if not in it, and what its Lambdas do.
     Keras {
         path: PathBuf,
         config: Option<PathBuf>,
+        lambdas: BTreeMap<String, OperationConfig>,
     },
 }
 
 impl ModelSource {
     /// A name of the zoo goes before a folder of that name: `./lstm` is always the folder. `config` is where the
     /// architecture of a file of weights stands.
-    pub(super) fn find(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
-        let source = Self::look(argument, config)?;
+    pub(super) fn find(argument: &str, config: Option<&Path>, lambdas: &Lambdas) -> anyhow::Result<Self> {
+        let lambdas = lambdas.by_name()?;
+        let source = Self::look(argument, config, &lambdas)?;
+        if let (Some(name), false) = (lambdas.keys().next(), matches!(source, Self::Keras { .. })) {
+            anyhow::bail!("--lambda {name}: {argument} is no file of Keras's, and holds no Lambda");
+        }
         if let (Some(config), false) = (config, matches!(source, Self::Keras { .. })) {
             anyhow::bail!("--config {}: {argument} has its own configuration", config.display());
         }
         Ok(source)
     }
 
-    fn look(argument: &str, config: Option<&Path>) -> anyhow::Result<Self> {
+    fn look(
+        argument: &str,
+        config: Option<&Path>,
+        lambdas: &BTreeMap<String, OperationConfig>,
+    ) -> anyhow::Result<Self> {
         if let Some(entry) = zoo::entries().iter().find(|entry| entry.name == argument) {
             return Ok(Self::Zoo(entry));
         }
         let path = Path::new(argument);
-        let keras = || Self::Keras { path: path.into(), config: config.map(Path::to_path_buf) };
+        let keras = || Self::Keras {
+            path: path.into(),
+            config: config.map(Path::to_path_buf),
+            lambdas: lambdas.clone(),
+        };
         if path.is_dir() {
             // An unpacked .keras has a config.json too, in Keras's form.
             let is_keras = ["metadata.json", "saved_model.pb"].iter().any(|name| path.join(name).is_file());
@@ -76,7 +91,9 @@ impl ModelSource {
     /// The layers.
     pub(super) fn model(&self) -> anyhow::Result<ModelConfig> {
         match self {
-            Self::Keras { path, config } => Ok(keras::load_config(config.as_deref().unwrap_or(path))?),
+            Self::Keras { path, config, lambdas } => {
+                Ok(keras::load_config_with(config.as_deref().unwrap_or(path), lambdas)?)
+            }
             _ => Ok(self.config()?.model),
         }
     }
@@ -84,8 +101,8 @@ impl ModelSource {
     /// The layers, and what is wrong with the weights beside them, if anything is.
     pub(super) fn model_and_fault(&self) -> anyhow::Result<(ModelConfig, Option<anyhow::Error>)> {
         Ok(match self {
-            Self::Keras { path, config } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
-                match load(path, config.as_deref(), &Device::Cpu, None) {
+            Self::Keras { path, config, lambdas } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
+                match load(path, config.as_deref(), lambdas, &Device::Cpu, None) {
                     Ok(loaded) => (loaded.config, None),
                     Err(fault) => (self.model()?, Some(fault)),
                 }
@@ -112,8 +129,8 @@ impl ModelSource {
     /// What a training starts from: layers and recipe, and of a file of Keras's the weights.
     pub(super) fn start(&self, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
         match self {
-            Self::Keras { path, config } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
-                let loaded = load(path, config.as_deref(), device, None)?;
+            Self::Keras { path, config, lambdas } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
+                let loaded = load(path, config.as_deref(), lambdas, device, None)?;
                 Ok((Config::of_model(loaded.config), Some(loaded.weights)))
             }
             _ => Ok((self.config()?, None)),
@@ -139,8 +156,8 @@ impl ModelSource {
                 "{}: is a configuration without weights; give the folder of a trained model",
                 path.display()
             ),
-            (Self::Keras { path, config }, until) => {
-                let loaded = load(path, config.as_deref(), device, until)?;
+            (Self::Keras { path, config, lambdas }, until) => {
+                let loaded = load(path, config.as_deref(), lambdas, device, until)?;
                 let model = Model::new(&loaded.config, loaded.weights.detached())?;
                 let config = Config::of_model(loaded.config);
                 Checkpoint { config, model, tokenizer: None, device: device.clone() }
@@ -178,11 +195,18 @@ fn cut(
 }
 
 /// Reads a file of Keras's, up to a layer where one is named, and passes its warnings on.
-fn load(path: &Path, config: Option<&Path>, device: &Device, until: Option<&str>) -> anyhow::Result<Loaded> {
+fn load(
+    path: &Path,
+    config: Option<&Path>,
+    lambdas: &BTreeMap<String, OperationConfig>,
+    device: &Device,
+    until: Option<&str>,
+) -> anyhow::Result<Loaded> {
     let options = keras::Options {
         config: config.map(|config| config.to_path_buf().into()),
         device: device.clone(),
         until: until.map(String::from),
+        lambdas: lambdas.clone(),
     };
     let loaded = keras::load_with(path, &options)?;
     for warning in &loaded.warnings {

@@ -1,5 +1,6 @@
 //! `plot`: pictures of runs that are done.
 
+use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::{Outcome, Output, values};
 use candle_recurrent::plot;
@@ -57,7 +58,7 @@ fn history(argument: &str) -> anyhow::Result<History> {
     if path.is_file() && path.extension().is_some_and(|extension| extension == "csv") {
         return Ok(History::load(path)?);
     }
-    ModelSource::find(argument, None)?.history()
+    ModelSource::find(argument, None, &Lambdas::default())?.history()
 }
 
 /// The last part of a path that says something: `runs/lstm/history.csv` is `lstm`.

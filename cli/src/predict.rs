@@ -1,5 +1,6 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
+use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::prediction::{Prediction, note_unknown, read_lines};
 use super::run_folder::{refuse_input, refuse_run};
@@ -47,6 +48,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "LAYER")]
     until: Option<String>,
     #[command(flatten)]
+    lambdas: Lambdas,
+    #[command(flatten)]
     encoding: Encoding,
     /// Print one JSON value: a list of {text, probability, label, unknown}, the last the share of the text's words that
     /// the vocabulary does not have (null where there are no words); of arrays, {y: …} with lists in lists
@@ -73,8 +76,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         refuse_input(&read, out, "--output")?;
         refuse_run(out)?;
     }
-    let checkpoint =
-        ModelSource::find(&args.model, args.config.as_deref())?.load(&Device::Cpu, args.until.as_deref())?;
+    let checkpoint = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?
+        .load(&Device::Cpu, args.until.as_deref())?;
     if let Some(input) = &args.input {
         let out = args.output.as_deref();
         return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);

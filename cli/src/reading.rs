@@ -1,6 +1,7 @@
 //! What `train` and `evaluate` have in common: where reviews come from, what reads them, and where it is computed.
 
 use super::device::{DeviceName, set_threads, status};
+use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::tokenizer::Encoding;
 use super::values;
@@ -18,6 +19,8 @@ pub(super) struct Reading {
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    lambdas: Lambdas,
     #[command(flatten)]
     pub(super) encoding: Encoding,
     /// Threads of the CPU; changes speed, not the result [default: one a core]
@@ -39,7 +42,7 @@ impl Reading {
 
     /// Finds the model.
     pub(super) fn model(&self, argument: &str) -> anyhow::Result<ModelSource> {
-        ModelSource::find(argument, self.config.as_deref())
+        ModelSource::find(argument, self.config.as_deref(), &self.lambdas)
     }
 
     /// Makes the threads, once everything else is checked.

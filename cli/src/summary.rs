@@ -1,6 +1,7 @@
 //! `summary`: the table that Keras prints.
 
 use super::flags::in_words;
+use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::output::message;
 use super::{Outcome, Output};
@@ -23,13 +24,15 @@ pub(super) struct Args {
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    lambdas: Lambdas,
     /// Print one JSON value: layers [{name, class_name, output_shape, params}], total_params
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let source = ModelSource::find(&args.model, args.config.as_deref())?;
+    let source = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?;
     let (model, fault) = source.model_and_fault()?;
     let summary = model.summary()?;
     if let Some(fault) = &fault {

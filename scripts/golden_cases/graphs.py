@@ -145,7 +145,8 @@ def names_of(layer, prefix):
     return found
 
 
-def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, double=True, noise=None):
+def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, double=True, noise=None,
+          canonical=canonical_model, kind="Graph"):  # fmt: skip
     """`make(dtype)` gives a Keras model; its inputs of an integer type are ids below `ids`, half of them padding.
 
     Without `double` it is not computed again in float64: for what TensorFlow has in float32 only. `noise` names the layer
@@ -186,7 +187,8 @@ def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, d
         with tf.GradientTape() as tape, own_noise(noise) if noise else contextlib.nullcontext():
             tape.watch(list(floats.values()))
             outputs = model(inputs if len(inputs) > 1 else inputs[0], training=training)
-            outputs = tf.nest.flatten(outputs)
+            # Truths and whole numbers have no gradient; an operation may give another type of floats.
+            outputs = [y if y.dtype == dtype else tf.cast(y, dtype) for y in tf.nest.flatten(outputs)]
             loss = 0.0
             for index, y in enumerate(outputs):
                 dy = given[f"dy{index}"] if given else rng.standard_normal(y.shape).astype(np.float32)
@@ -209,12 +211,12 @@ def graph(name, make, training=False, batch=3, ids=None, pad=False, scale=0.6, d
         if not (comparable and shown):
             lines = []
         order = [key for layer in model.layers for key in names_of(layer, "")]
-        return canonical_model(model.get_config()), tensors, "\n".join(lines), order
+        return canonical(model.get_config()), tensors, "\n".join(lines), order
 
     config, tensors, summary, order = run("float32", None)
     if double:
         agree(name, tensors, run("float64", tensors)[1], 3e-5)
-    case = {"class_name": "Graph", "config": config, "training": training, "summary": summary, "order": order}
+    case = {"class_name": kind, "config": config, "training": training, "summary": summary, "order": order}
     write(name, case, tensors)
 
 

@@ -24,5 +24,5 @@ mod read;
 mod write;
 
 pub use layout::{LaidOut, Layout, weights_from_safetensors};
-pub use read::{ConfigSource, Kind, Loaded, Options, kind, load, load_config, load_with};
+pub use read::{ConfigSource, Kind, Loaded, Options, kind, load, load_config, load_config_with, load_with};
 pub use write::{Written, to_keras, to_weights_h5};

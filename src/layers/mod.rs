@@ -15,6 +15,7 @@
 //! | regularisation | [`Dropout`], [`SpatialDropout`], [`AlphaDropout`], [`GaussianDropout`], [`GaussianNoise`] |
 //! | activation | [`Activation`], [`Softmax`], [`Relu`], [`LeakyRelu`], [`Elu`], [`PRelu`] |
 //! | several inputs | [`Add`], [`Subtract`], [`Multiply`], [`Average`], [`Maximum`], [`Minimum`], [`Concatenate`], [`Dot`] |
+//! | between layers | [`Operation`], Keras's `keras.ops` |
 //!
 //! Layers are built by `new(input, config, vb)`. `input` is the number of features or channels where that is enough, else
 //! the input's shape with the batch first (`None` for an open axis). Layers that need to know neither, such as
@@ -59,6 +60,7 @@ mod merge;
 mod named;
 mod norm;
 mod number;
+mod ops;
 mod preprocessing;
 mod registry;
 mod regularization;
@@ -93,6 +95,8 @@ pub use merge::*;
 pub use named::Named;
 pub use norm::*;
 pub(crate) use number::{non_finite, number_value};
+pub(crate) use ops::{Index, Key, Operands, Row, row as operation_row};
+pub use ops::{Operation, OperationConfig};
 pub use preprocessing::*;
 pub use registry::{BidirectionalConfig, Class, LayerConfig, ModelConfig, TimeDistributedConfig};
 pub use regularization::*;

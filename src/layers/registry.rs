@@ -9,6 +9,7 @@ use super::layer::{Config, TensorRef};
 use super::merge::*;
 use super::named::Named;
 use super::norm::*;
+use super::ops::OperationConfig;
 use super::preprocessing::*;
 use super::regularization::*;
 use super::rnn::*;
@@ -224,6 +225,8 @@ classes! {
     MultiHeadAttention(MultiHeadAttentionConfig),
     /// Attention of several heads that share keys and values in groups.
     GroupedQueryAttention(GroupedQueryAttentionConfig),
+    /// An operation of `keras.ops`.
+    Operation(OperationConfig),
     /// A model as a layer, its layers in a row.
     Sequential(ModelConfig),
     /// A model as a layer, its layers in a graph.

@@ -14,7 +14,7 @@ pub use weights::Weights;
 
 use crate::layers::{Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares, Values};
 use crate::{Error, Result};
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use candle_nn::VarBuilder;
 
 /// A model built from its configuration.
@@ -203,6 +203,8 @@ fn fit(input: &Flow, shape: Option<&Shape>) -> candle_core::Result<Flow> {
         },
         values => {
             let xs = values.tensor()?;
+            // Bytes are numbers here; operations take u8 for truths.
+            let xs = if xs.dtype() == DType::U8 { xs.to_dtype(DType::U32)? } else { xs };
             Values::Tensor(match dims(xs.dims()) {
                 Some(dims) => xs.reshape(dims)?,
                 None => xs,

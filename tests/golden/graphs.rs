@@ -17,7 +17,7 @@ fn graphs() -> Result<()> {
     Ok(())
 }
 
-fn graph(case: &Case, report: &mut Report) -> Result<()> {
+pub fn graph(case: &Case, report: &mut Report) -> Result<()> {
     let name = &case.name;
     let config = match ModelConfig::from_json(&case.meta["config"].to_string()) {
         Ok(config) => config,
@@ -60,6 +60,8 @@ fn graph(case: &Case, report: &mut Report) -> Result<()> {
     let outputs = model.forward_all(&inputs, case.mode()).map_err(candle_core::Error::wrap)?;
     let mut losses = vec![];
     for (index, y) in outputs.iter().enumerate() {
+        // Truths and whole numbers have no gradient.
+        let y = if y.dtype().is_int() { &y.to_dtype(DType::F32)? } else { y };
         report.close(&format!("{name}: y{index}"), y, case.get(&format!("y{index}")), OUTPUT)?;
         if y.dims() != case.get(&format!("dy{index}")).dims() {
             return Ok(());

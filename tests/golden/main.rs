@@ -5,6 +5,7 @@
 mod graphs;
 mod layers;
 mod models;
+mod operations;
 mod recurrent;
 mod training;
 

@@ -1,7 +1,10 @@
 //! What cannot be read is refused in one line that says why.
 
 use super::fixtures::FIXTURES;
+use candle_core::{DType, Device, Tensor};
 use candle_recurrent::keras::{self, ConfigSource, Options};
+use candle_recurrent::layers::Mode;
+use candle_recurrent::model::Model;
 use hdf5_pure::FileBuilder;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -117,7 +120,7 @@ fn code_and_unknown_layers_are_refused_by_name() {
         error
     };
     let lambda = json!({ "class_name": "Lambda", "config": { "name": "squash", "function": "4wEAAAA=" } });
-    says(&layer(lambda), &["squash", "Python code"]);
+    says(&layer(lambda), &["squash", "Python code", "`keras::Options::lambdas`"]);
     let custom = json!({ "class_name": "Attention", "registered_name": "Custom>Attention", "module": null,
                          "config": { "name": "mine" } });
     says(&layer(custom), &["mine", "custom class", "Custom>Attention"]);
@@ -198,6 +201,83 @@ fn calls_of_attention_are_refused_by_role() {
     );
     let reversed = json!({ "value": tensor("x"), "query": tensor("x"), "attention_mask": tensor("m") });
     assert!(error(reversed, json!([])).is_ok());
+}
+
+/// Somebody who knows what a Lambda does may say it; its code is not looked at.
+#[test]
+fn an_operation_may_stand_for_a_lambda() {
+    let folder = folder();
+    let mut model = dense(2);
+    let lambda = json!({ "class_name": "Lambda", "config": { "name": "half", "function": "4wEAAAA=" } });
+    model["config"]["layers"].as_array_mut().unwrap().push(lambda);
+    let path = write(&folder, "m.weights.h5", &dense_weights(&[1.0; 6]));
+    let run = |name: &str, operation: &str| {
+        let given = |name: &str| (name.to_string(), operation.parse().unwrap());
+        let lambdas = [given("half"), given(name)].into();
+        let options = Options { lambdas, ..with_config(&folder, &model) };
+        let loaded = keras::load_with(&path, &options).map_err(|error| error.to_string())?;
+        let model =
+            Model::new(&loaded.config, loaded.weights.detached()).map_err(|error| error.to_string())?;
+        let x = Tensor::ones((1, 3), DType::F32, &Device::Cpu).unwrap();
+        Ok::<_, String>(
+            model.forward(&x, Mode::Inference).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        )
+    };
+    assert_eq!(run("half", "multiply(0.5)").unwrap(), [1.75, 2.25]);
+    assert_eq!(run("half", "x[:, ::-1]").unwrap(), [4.5, 3.5]);
+    assert_eq!(run("half", "sum(axis=-1)").unwrap(), [8.0]);
+    says(&run("hall", "sum(axis=-1)").unwrap_err(), &["hall", "no Lambda of that name"]);
+    says(&run("half", "sum(axis=2)").unwrap_err(), &["layer half", "axis 2 is beyond"]);
+    says(&run("half", "sum(axis=0)").unwrap_err(), &["layer half", "the batch"]);
+}
+
+/// What an operation cannot be is said by its name.
+#[test]
+fn operations_that_cannot_be_are_refused_by_name() {
+    let folder = folder();
+    let refuse = |layer: Value, words: &[&str]| {
+        let input = json!({ "class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+                            "config": { "name": "x", "batch_input_shape": [null, 4, 3] } });
+        let mut layer = layer;
+        layer["name"] = "op".into();
+        layer["config"]["name"] = "op".into();
+        let config = json!({ "name": "m", "layers": [input, layer], "input_layers": [["x", 0, 0]],
+                             "output_layers": [["op", 0, 0]] });
+        let model = json!({ "class_name": "Functional", "config": config });
+        let path = write(&folder, "m.json", model.to_string().as_bytes());
+        let error = keras::load_config(&path).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "{error}");
+        says(&error, &[&["layer op"], words].concat());
+    };
+    let function = |name: &str, arguments: Value| json!({ "class_name": "TFOpLambda", "config": { "function": name }, "inbound_nodes": [["x", 0, 0, arguments]] });
+    refuse(function("math.reduce_mean", json!({ "axis": 7 })), &["axis 7"]);
+    refuse(function("math.reduce_mean", json!({ "axis": 0 })), &["the batch"]);
+    refuse(function("math.bessel_i0", json!({})), &["`math.bessel_i0`", "not supported"]);
+    refuse(function("cast", json!({ "dtype": "float16" })), &["float16"]);
+    refuse(function("reshape", json!({ "shape": [7, 5] })), &["(7, 5)"]);
+    refuse(function("math.cumsum", json!({ "axis": 1, "reverse": true })), &["`math.cumsum`", "reverse"]);
+    refuse(function("nn.softmax", json!({ "axis": 1, "speed": 3 })), &["`speed`"]);
+    refuse(function("__operators__.eq", json!({})), &["does not say its `other`"]);
+    refuse(
+        function(
+            "__operators__.getitem",
+            json!({ "slice_spec": [{ "start": null, "stop": null, "step": null }, { "start": null, "stop": null, "step": 0 }] }),
+        ),
+        &["[:, ::0]", "a step cannot be 0"],
+    );
+    let tensor = json!({ "class_name": "__keras_tensor__", "config": { "keras_history": ["x", 0, 0] } });
+    let operation = |class: &str, config: Value, args: Value| {
+        json!({ "class_name": class, "module": "keras.src.ops.numpy", "config": config,
+                "inbound_nodes": [{ "args": args, "kwargs": {} }] })
+    };
+    refuse(operation("Bincount", json!({}), json!([tensor])), &["`Bincount`", "an operation"]);
+    refuse(operation("Mean", json!({ "axis": 1, "where": 3 }), json!([tensor])), &["Mean", "`where`"]);
+    refuse(operation("Add", json!({}), json!([tensor])), &["Add needs 2 operands"]);
+    refuse(
+        operation("Add", json!({}), json!([tensor, { "class_name": "Box", "config": {} }])),
+        &["neither a tensor"],
+    );
+    refuse(operation("Tile", json!({ "repeats": [1, 1_i64 << 40, 1_i64 << 40] }), json!([tensor])), &["op"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod source;
 pub use container::{Kind, kind};
 
 use crate::json;
+use crate::layers::OperationConfig;
 use crate::model::{Class, LayerConfig, ModelConfig, Weights, left_out};
 use crate::{Error, Result};
 use array::Array;
@@ -42,6 +43,9 @@ pub struct Options {
     /// The layer up to which the model is read: what comes after it is left out and need not be known, such as a head of
     /// somebody's own code. As [`ModelConfig::until`].
     pub until: Option<String>,
+    /// Operations in the place of Lambdas, by the names of these. What a Lambda holds is Python code, which is not
+    /// executed; whoever knows what it does may say it: `("last".to_string(), "x[:, -1]".parse()?)`.
+    pub lambdas: BTreeMap<String, OperationConfig>,
 }
 
 /// Where an architecture comes from.
@@ -67,7 +71,7 @@ impl From<ModelConfig> for ConfigSource {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { config: None, device: Device::Cpu, until: None }
+        Self { config: None, device: Device::Cpu, until: None, lambdas: BTreeMap::new() }
     }
 }
 
@@ -110,7 +114,7 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
     // Arrays of a .safetensors are found by the whole model.
     let until = options.until.as_deref();
     let early = until.filter(|_| !matches!(weights, source::Arrays::Safetensors(_)));
-    let mut translated = translate(origin, &architecture, early)?;
+    let mut translated = translate(origin, &architecture, &options.lambdas, early)?;
     if options.config.is_some()
         && let Some(function) = weights.hard_sigmoid().map_err(|what| Error::file(path, what))?
         && function.put_into(&mut translated.json)
@@ -166,8 +170,19 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
 /// # Errors
 /// As [`load`], for what concerns the architecture.
 pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
+    load_config_with(path, &BTreeMap::new())
+}
+
+/// The same with operations in the place of Lambdas: see [`Options::lambdas`].
+///
+/// # Errors
+/// As [`load_config`], and where the model has no Lambda of a name.
+pub fn load_config_with(
+    path: impl AsRef<Path>,
+    lambdas: &BTreeMap<String, OperationConfig>,
+) -> Result<ModelConfig> {
     let path = path.as_ref();
-    let translated = translate(path, &source::architecture(path)?, None)?;
+    let translated = translate(path, &source::architecture(path)?, lambdas, None)?;
     let config = model_config(path, &translated)?;
     config.variables().map_err(|error| within(path, error))?;
     Ok(config)
@@ -179,12 +194,17 @@ pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
 /// [`Error::Layer`] where it would not be read back.
 pub(super) fn reread(keras: &serde_json::Value) -> Result<serde_json::Value> {
     let version = dialect::Version { major: 3, minor: None, own: false, text: "3".into() };
-    Ok(dialect::translate(keras, &version, None)?.json)
+    Ok(dialect::translate(keras, &version, &BTreeMap::new(), None)?.json)
 }
 
 /// The architecture in this crate's form.
-fn translate(origin: &Path, architecture: &Architecture, until: Option<&str>) -> Result<Translated> {
-    let translated = dialect::translate(&architecture.model, &architecture.version, until);
+fn translate(
+    origin: &Path,
+    architecture: &Architecture,
+    lambdas: &BTreeMap<String, OperationConfig>,
+    until: Option<&str>,
+) -> Result<Translated> {
+    let translated = dialect::translate(&architecture.model, &architecture.version, lambdas, until);
     let mut translated = translated.map_err(|error| within(origin, error))?;
     assets::put_words(&mut translated.json, &translated.layers, &architecture.assets)
         .map_err(|error| within(origin, error))?;

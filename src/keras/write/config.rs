@@ -2,6 +2,7 @@
 
 use super::attention;
 use super::groups::is_graph;
+use super::operation::{keras_operation, operation_call};
 use super::rules;
 use crate::keras::hard_sigmoid::HardSigmoid;
 use crate::keras::names::{OWN_ARGUMENTS, begins_mask, call_arguments, is_model, takes_states};
@@ -234,6 +235,9 @@ fn keras_layer(layer: &Value) -> Result<Value> {
     let Some(config) = layer.get("config").and_then(Value::as_object) else {
         return Err(Error::layer(class, "a layer needs its `config`"));
     };
+    if class == "Operation" {
+        return keras_operation(layer);
+    }
     if is_model(class) {
         let graph = is_nested_graph(layer);
         let is_frozen = config.get("trainable") == Some(&Value::Bool(false));
@@ -322,6 +326,9 @@ fn graph_layer(layer: &Value) -> Result<Value> {
 fn node(layer: &Value, call: &Value) -> Result<Value> {
     let tensors = call.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut tensors: Vec<Value> = tensors.iter().map(keras_tensor).collect::<Result<_>>()?;
+    if class_of(layer) == "Operation" {
+        return operation_call(layer, tensors);
+    }
     if tensors.len() > 1 && takes_states(layer) {
         let states = tensors.split_off(1);
         return Ok(json!({"args": tensors, "kwargs": {"initial_state": states_of(layer, states)}}));

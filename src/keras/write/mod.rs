@@ -5,19 +5,20 @@ mod attention;
 mod config;
 mod groups;
 mod hdf5;
+mod operation;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
-use super::layout::view::model_json;
+use super::layout::view;
 use super::order;
 use crate::Result;
 use crate::formats::archive::archive;
 use crate::formats::file::write_atomic;
 use crate::model::ModelConfig;
 use candle_core::Tensor;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -65,6 +66,13 @@ pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> R
         ("model.weights.h5", weights.bytes),
     ];
     Ok(Written { bytes: archive(&members)?, notes: weights.notes })
+}
+
+/// The model in JSON, as a graph where its layers run in a row but some are operations: Keras has no such row.
+fn model_json(config: &ModelConfig) -> Result<Value> {
+    let mut model = view::model_json(config)?;
+    operation::as_graph(&mut model);
+    Ok(model)
 }
 
 /// A `.weights.h5` for `Model.load_weights`: what `save_weights` of the same model writes.

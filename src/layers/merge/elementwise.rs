@@ -216,7 +216,7 @@ impl Merge {
 }
 
 /// The larger, or the smaller, of each pair; NaN where one is.
-fn choose(a: &Tensor, b: &Tensor, larger: bool) -> Result<Tensor> {
+pub fn choose(a: &Tensor, b: &Tensor, larger: bool) -> Result<Tensor> {
     let shape = a.shape().broadcast_shape_binary_op(b.shape(), "choose")?;
     let (a, b) = (a.broadcast_as(&shape)?.contiguous()?, b.broadcast_as(&shape)?.contiguous()?);
     let wins = if larger { a.ge(&b)? } else { a.le(&b)? };

@@ -2,7 +2,7 @@
 
 use super::call::{Call, Reference, calls, ends};
 use super::masks::{Entry, Masks, is_operation};
-use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, taken};
+use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, operations, taken};
 use crate::keras::names::{GroupNames, call_arguments, is_model, layer_of};
 use crate::keras::order;
 use crate::layers::{MaskJoin, MaskRule};
@@ -20,7 +20,11 @@ impl Context {
             let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
             let layer = text(value.get("name")).or_else(|| text(value.pointer("/config/name")));
             let layer = layer.ok_or_else(|| Error::layer(name, "holds a layer without a name"))?;
-            let calls = self.calls(&layer, value).unwrap_or_else(|error| {
+            let calls = match operations::is(value) && !is_operation(value) {
+                true => self.operation(value, &layer).map(|(_, calls)| calls),
+                false => self.calls(&layer, value),
+            };
+            let calls = calls.unwrap_or_else(|error| {
                 failures.insert(index, error);
                 vec![]
             });
@@ -39,6 +43,7 @@ impl Context {
                 return Err(error);
             }
             let canonical = match is_kept(index) && !is_operation(entry.value) {
+                true if operations::is(entry.value) => Some(self.operation(entry.value, &entry.name)?.0),
                 true => Some(self.layer(entry.value, &entry.name)?),
                 false => None,
             };
@@ -47,7 +52,11 @@ impl Context {
             translated.push(canonical);
         }
         let join = self.mask_join;
-        let masks = Masks::find(&entries, join, self.depth > 0);
+        let outputs = match &until {
+            Some(until) => self.outputs_of(&entries, until, &numbers),
+            None => config.get("output_layers").and_then(ends).unwrap_or_default(),
+        };
+        let masks = Masks::find(&entries, &outputs, join, self.depth > 0);
         let from_one = match self.major >= 3 && !self.own {
             true => ends_from_one(config, &entries),
             false => HashSet::new(),
@@ -56,10 +65,7 @@ impl Context {
         let unmasked = match self.has_masks && self.major >= 3 && !self.own && entries.iter().any(takes_masks)
         {
             true => {
-                let mut outputs = match &until {
-                    Some(until) => self.outputs_of(&entries, until, &numbers),
-                    None => config.get("output_layers").and_then(ends).unwrap_or_default(),
-                };
+                let mut outputs = outputs;
                 for output in outputs.iter_mut().filter(|output| from_one.contains(&output.layer)) {
                     output.call = output.call.saturating_sub(1);
                 }
@@ -95,11 +101,17 @@ impl Context {
             if !is_kept(index) {
                 continue;
             }
-            // An operation that computes no mask is a layer, or refused.
-            let canonical = canonical.map_or_else(|| self.layer(value, layer), Ok)?;
+            // An operation that computes no mask is there for its numbers.
+            let canonical = match canonical {
+                Some(canonical) => canonical,
+                None if operations::is(value) => self.operation(value, layer)?.0,
+                None => self.layer(value, layer)?,
+            };
             let Layer { class: canonical_class, mut config, source, tail } = canonical;
             self.take_call_arguments(layer, canonical_class, &mut config, calls)?;
-            for call in calls {
+            // The constants of an operation are among its arguments.
+            let is_operation = operations::is(value);
+            for call in calls.iter().filter(|_| !is_operation) {
                 self.check_call(layer, canonical_class, &config, call, &masks)?;
             }
             if let Some(unmasked) = unmasked.get(&index) {
@@ -483,7 +495,7 @@ mod tests {
         let inner = json!({ "class_name": "Functional", "name": "f", "config": { "name": "f",
                                 "layers": [input("y"), dense], "input_layers": ["y", 0, 0], "output_layers": ["d", 0, 0] },
                             "inbound_nodes": [call(tensor("x", 0)), call(tensor("f", 0))] });
-        let sum = json!({ "class_name": "Add", "name": "a", "config": { "name": "a" },
+        let sum = json!({ "class_name": "Add", "name": "a", "config": { "name": "a", "trainable": true },
                           "inbound_nodes": [{ "args": [[tensor("f", 0), tensor("f", 1)]], "kwargs": {} }] });
         let model = json!({ "name": "m", "layers": [input("x"), inner, sum], "input_layers": ["x", 0, 0],
                             "output_layers": [["f", 1, 0], ["a", 0, 0]] });

@@ -3,7 +3,7 @@
 use super::activation::{Found, activation_arguments};
 use super::fields::{Arguments, Fields};
 use super::preprocessing::{is_preprocessing, preprocessing};
-use super::{Context, Layer, Source};
+use super::{Context, Layer, Source, tensorflow};
 use crate::Result;
 use crate::layers::number_value;
 use serde_json::{Value, json};
@@ -169,20 +169,36 @@ impl Context {
             "AdditiveAttention" => ("AdditiveAttention", self.attention(fields)?),
             "MultiHeadAttention" => return self.multi_head(fields),
             "GroupedQueryAttention" | "GroupQueryAttention" => return self.grouped_query(fields),
-            "Lambda" => {
-                return Err(fields.error(
-                    "holds Python code, which is not executed; replace it by layers of Keras and save the model again",
-                ));
+            "Lambda" => return self.lambda(fields),
+            // This crate's own form.
+            "Operation" => {
+                let config = fields.config();
+                for name in config.as_object().into_iter().flat_map(|config| config.keys()) {
+                    fields.raw(&[name]);
+                }
+                return Ok(self.finish("Operation", config, fields));
             }
-            "TFOpLambda" | "SlicingOpLambda" | "TensorFlowOpLayer" | "ClassMethod" | "InstanceMethod" => {
-                let function = fields.text(&["function"])?.unwrap_or("an operation of TensorFlow");
-                return Err(fields.error(format!(
-                    "stands for `{function}`, an operation outside any layer, which is not supported"
-                )));
-            }
+            class if tensorflow::CLASSES.contains(&class) => return Err(Self::no_operation(fields)),
             _ => return Err(fields.unknown()),
         };
         Ok(self.finish(class, arguments.done(), fields))
+    }
+
+    /// A Lambda, in whose place somebody has named an operation.
+    fn lambda(&mut self, fields: &Fields) -> Result<Layer> {
+        let Some(operation) = self.lambdas.get(fields.name) else {
+            return Err(fields.error(
+                "holds Python code, which is not executed; if it is an operation such as x[:, -1] or sum(axis=1), name it \
+                 with `keras::Options::lambdas`",
+            ));
+        };
+        let operation = serde_json::to_value(operation).map_err(|error| fields.error(error))?;
+        for name in LAMBDA {
+            // What the operation stands for.
+            fields.raw(&[name]);
+        }
+        self.found_lambdas.insert(fields.name.to_string());
+        Ok(self.finish("Operation", operation, fields))
     }
 
     /// A layer without others in it.
@@ -242,6 +258,18 @@ impl Context {
         Ok(Layer { tail, ..layer })
     }
 }
+
+/// The arguments of a Lambda.
+const LAMBDA: [&str; 8] = [
+    "function",
+    "function_type",
+    "module",
+    "arguments",
+    "output_shape",
+    "output_shape_type",
+    "output_shape_module",
+    "mask",
+];
 
 /// The input's shape with the batch, where an argument gives it. Keras 2 gives it to the first layer of a Sequential.
 pub(super) fn input_shape(fields: &Fields) -> Result<Option<Value>> {

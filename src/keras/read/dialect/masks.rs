@@ -22,8 +22,12 @@ enum Mask {
 /// The operations of a model that compute masks, and the masks that its tensors have.
 pub(super) struct Masks<'a> {
     terms: Terms,
-    /// The operations, with their terms.
+    /// The operations that compute masks, with their terms.
     parts: HashMap<&'a str, usize>,
+    /// Those of them that compute masks and nothing else.
+    left_out: HashSet<&'a str>,
+    /// All operations.
+    operations: HashSet<&'a str>,
     masks: HashMap<Reference, Mask>,
 }
 
@@ -173,13 +177,23 @@ fn class_of(value: &Value) -> &str {
 
 /// An operation is no layer: its configuration holds nothing but its name and its own arguments.
 pub(super) fn is_operation(value: &Value) -> bool {
-    OPERATIONS.contains(&class_of(value)) && value.pointer("/config/trainable").is_none()
+    let is_layer =
+        value.get("module").and_then(Value::as_str).is_some_and(|module| module.contains("layers"));
+    OPERATIONS.contains(&class_of(value)) && !is_layer && value.pointer("/config/trainable").is_none()
 }
 
 impl<'a> Masks<'a> {
     /// Follows the masks through `layers`. Into a model that is `nested` in another one, masks may come with the inputs.
-    pub fn find(layers: &'a [Entry<'a>], join: MaskJoin, nested: bool) -> Self {
-        let mut found = Self { terms: Terms::default(), parts: HashMap::new(), masks: HashMap::new() };
+    /// What is among the model's `outputs` is there for its numbers.
+    pub fn find(layers: &'a [Entry<'a>], outputs: &[Reference], join: MaskJoin, nested: bool) -> Self {
+        let operations = layers.iter().filter(|entry| entry.rule.is_none());
+        let mut found = Self {
+            terms: Terms::default(),
+            parts: HashMap::new(),
+            left_out: HashSet::new(),
+            operations: operations.map(|entry| entry.name.as_str()).collect(),
+            masks: HashMap::new(),
+        };
         // The inputs of layers that begin a mask, with the value that they mask.
         let begun = |entry: &'a Entry<'a>| match entry.rule {
             Some(MaskRule::Begins { value, .. }) => {
@@ -203,11 +217,18 @@ impl<'a> Masks<'a> {
             }
         }
         // What is used as anything but a mask is an operation like any other.
-        let others = layers.iter().filter(|entry| !found.parts.contains_key(entry.name.as_str()));
-        let inputs = others.flat_map(|entry| &entry.calls).flat_map(|call| &call.inputs);
-        let used: HashSet<&str> = inputs.map(|input| input.layer.as_str()).collect();
-        found.parts.retain(|part, _| !used.contains(part));
-        found
+        let shown: HashSet<&str> = outputs.iter().map(|output| output.layer.as_str()).collect();
+        found.left_out = found.parts.keys().filter(|part| !shown.contains(*part)).copied().collect();
+        loop {
+            let before = found.left_out.len();
+            let others = layers.iter().filter(|entry| !found.left_out.contains(entry.name.as_str()));
+            let inputs = others.flat_map(|entry| &entry.calls).flat_map(|call| &call.inputs);
+            let used: HashSet<&str> = inputs.map(|input| input.layer.as_str()).collect();
+            found.left_out.retain(|part| !used.contains(part));
+            if found.left_out.len() == before {
+                return found;
+            }
+        }
     }
 
     fn follow_operation(&mut self, entry: &'a Entry<'a>, begins: &HashSet<(&Reference, u64)>) {
@@ -280,7 +301,7 @@ impl<'a> Masks<'a> {
 
     /// The mask of a tensor, once it is known.
     fn of(&self, tensor: &Reference) -> Option<Mask> {
-        if self.parts.contains_key(tensor.layer.as_str()) {
+        if self.operations.contains(tensor.layer.as_str()) {
             return Some(Mask::Without);
         }
         self.masks.get(tensor).copied().or_else(|| {
@@ -299,7 +320,7 @@ impl<'a> Masks<'a> {
 
     /// Whether `layer` is an operation that computes masks and nothing else.
     pub fn is_part(&self, layer: &str) -> bool {
-        self.parts.contains_key(layer)
+        self.left_out.contains(layer)
     }
 
     /// The first mask that a call is given by hand and that its inputs do not bring anyway: the layer that makes it.
@@ -409,13 +430,23 @@ mod tests {
         }
     }
 
-    /// An operation that masks are computed with is refused like any other where it is not a mask.
+    /// What masks are computed with is an operation like any other where it is not a mask, and all that it is made of.
     #[test]
-    fn an_operation_that_is_used_for_its_numbers_is_refused() {
+    fn an_operation_that_is_used_for_its_numbers_stays() {
         let zeros = operation("ZerosLike", "zeros", json!([tensor("p")]));
-        let dense = layer("Dense", "dense", json!({ "units": 1 }), json!([tensor("zeros")]), json!({}));
-        let error = added(&[zeros, dense], "not_p").unwrap_err();
-        assert!(error.contains("`ZerosLike`, an operation"), "{error}");
+        let cast = operation("Cast", "cast", json!([tensor("not_p")]));
+        let product = operation("Multiply", "product", json!([tensor("zeros"), tensor("cast")]));
+        let either = operation("LogicalOr", "joined", json!([tensor("not_p"), tensor("not_q")]));
+        let model = added(&[zeros, cast, product, either], "joined").unwrap();
+        let layers = model["layers"].as_array().unwrap();
+        let op = |name: &str| {
+            let layer = layers.iter().find(|layer| layer["config"]["name"] == name);
+            layer.and_then(|layer| layer["config"]["op"].as_str())
+        };
+        assert_eq!(
+            ["zeros", "cast", "not_p", "joined"].map(op),
+            [Some("ZerosLike"), Some("Cast"), Some("NotEqual"), None]
+        );
     }
 
     /// A chain in which every link takes the one before twice would have more parts than memory.

@@ -18,19 +18,23 @@ mod ignored;
 mod layers;
 mod masks;
 mod merge;
+mod node_def;
+mod operands;
+mod operations;
 mod policy;
 mod preprocessing;
 mod recurrent;
 mod rules;
 mod sequential;
 mod taken;
+mod tensorflow;
 
 use crate::keras::names::is_model;
-use crate::layers::MaskJoin;
+use crate::layers::{MaskJoin, OperationConfig};
 use crate::{Error, Result};
 use fields::Fields;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which Keras wrote a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,18 +186,28 @@ struct Context {
     quantised: bool,
     /// The layer up to which the outermost model is read.
     until: Option<String>,
+    /// What stands in the place of Lambdas, by their names.
+    lambdas: BTreeMap<String, OperationConfig>,
+    /// Those that were found.
+    found_lambdas: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
-/// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives. With `until`
-/// up to that layer: what comes after it need not be known.
-pub(crate) fn translate(model: &Value, version: &Version, until: Option<&str>) -> Result<Translated> {
+/// Translates a model: the value of the attribute `model_config`, a `config.json`, or what `to_json` gives. `lambdas` are
+/// operations for Lambdas by their names. With `until` up to that layer: what comes after it need not be known.
+pub(crate) fn translate(
+    model: &Value,
+    version: &Version,
+    lambdas: &BTreeMap<String, OperationConfig>,
+    until: Option<&str>,
+) -> Result<Translated> {
     let text = model.to_string();
     let mut context = Context::new(version);
     if text.contains("\"module\":\"keras_core.") {
         // The name of Keras 3 before it was one; its versions began with 0.
         context = Context::new(&Version { major: 3, minor: Some(0), ..version.clone() });
     }
+    context.lambdas = lambdas.clone();
     context.until = until.map(String::from);
     context.has_masks = masks::begins_mask(model);
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
@@ -208,6 +222,14 @@ pub(crate) fn translate(model: &Value, version: &Version, until: Option<&str>) -
         }
     }
     context.warn_policies();
+    // Beyond `until` nothing was looked for.
+    let unknown = lambdas.keys().find(|name| !context.found_lambdas.contains(*name));
+    if let Some(name) = unknown.filter(|_| until.is_none()) {
+        return Err(Error::layer(
+            name.as_str(),
+            "an operation is given for it, and the model has no Lambda of that name",
+        ));
+    }
     Ok(Translated { json, layers, warnings: context.warnings })
 }
 
@@ -229,6 +251,8 @@ impl Context {
             narrow: BTreeSet::new(),
             quantised: false,
             until: None,
+            lambdas: BTreeMap::new(),
+            found_lambdas: BTreeSet::new(),
             warnings: vec![],
         }
     }
@@ -279,10 +303,9 @@ impl Context {
             let what = format!("is of the custom class `{registered}`, whose code is not in the file");
             return Err(Error::layer(name, what));
         }
-        if is_operation(value, class) {
-            let what =
-                format!("stands for `{class}`, an operation outside any layer, which is not supported");
-            return Err(Error::layer(name, what));
+        if operations::is(value) {
+            let empty = serde_json::Map::new();
+            return Err(Self::no_operation(&Fields::new(name, class, config.as_object().unwrap_or(&empty))));
         }
         if is_model(class) {
             self.depth += 1;
@@ -352,13 +375,6 @@ fn custom_class(value: &Value) -> Option<String> {
     (!is_own).then(|| format!("{module}.{class}"))
 }
 
-/// Whether it is a function of `keras.ops` that does not do what the layer of its name does.
-fn is_operation(value: &Value, class: &str) -> bool {
-    let same = ["Add", "Subtract", "Multiply", "Maximum", "Minimum", "Concatenate", "Softmax"];
-    let module = value.get("module").and_then(Value::as_str).unwrap_or_default();
-    module.contains(".ops.") && !same.contains(&class)
-}
-
 /// Hands out names of layers: unique, and without the characters that separate the parts of a variable's name.
 #[derive(Default)]
 struct LayerNames(std::collections::HashSet<String>);
@@ -399,7 +415,7 @@ mod tests {
         };
         let warnings = |version: &str, mask: bool, unroll: bool| {
             let version = Version::parse(version).unwrap();
-            translate(&model(mask, unroll), &version, None).unwrap().warnings.len()
+            translate(&model(mask, unroll), &version, &BTreeMap::new(), None).unwrap().warnings.len()
         };
         for version in ["1.2.2", "2.0.8", "2.2.4", "2.3.1"] {
             assert_eq!((warnings(version, true, false), warnings(version, false, true)), (1, 0), "{version}");
@@ -415,7 +431,10 @@ mod tests {
         let warnings = |version: &str, class: &str, config: Value| {
             let layer = json!({ "class_name": class, "config": config });
             let model = json!({ "class_name": "Sequential", "config": [layer] });
-            translate(&model, &Version::parse(version).unwrap(), None).unwrap().warnings.len()
+            translate(&model, &Version::parse(version).unwrap(), &BTreeMap::new(), None)
+                .unwrap()
+                .warnings
+                .len()
         };
         for (version, bilinear, unit) in
             [("2.2.4-tf", 1, 1), ("2.3.0-tf", 0, 1), ("2.15.0", 0, 1), ("3.0.0", 0, 0)]
