@@ -108,15 +108,31 @@ def cells():
     )
 
 
+def edges():
+    """Penalties of zeros, of what an activation with parameters gives, and of a layer in a TimeDistributed, which has none."""
+    each = L.Dense(3, activity_regularizer="l2", kernel_regularizer=R.OrthogonalRegularizer(0.1), name="each")
+    return keras.Sequential(
+        [
+            ids(),
+            L.Embedding(WORDS, 4, embeddings_constraint="non_neg", embeddings_regularizer="l1", name="words"),
+            L.TimeDistributed(each, name="steps"),
+            L.LSTM(3, bias_regularizer=R.L1(0.05), name="lstm"),
+            L.Dense(3, activation=L.LeakyReLU(0.5), activity_regularizer=R.L2(0.3), bias_regularizer="l1", name="hidden"),
+            L.Dense(1, activation="sigmoid", name="out"),
+        ],
+        name="edges",
+    )
+
+
 def main():
-    for index, make in enumerate([frozen, regularized, activities, constrained, cells]):
+    for index, make in enumerate([frozen, regularized, activities, constrained, cells, edges]):
         keras.utils.clear_session()
         keras.utils.set_random_seed(7 + index)
         model = make()
         rng = np.random.default_rng(index)
         for variable in model.variables:
             # Away from zeros and ones, so that every rule has something to do.
-            if variable.name in ("bias", "beta", "moving_mean"):
+            if make is not edges and variable.name in ("bias", "beta", "moving_mean"):
                 variable.assign(0.3 * rng.standard_normal(variable.shape))
         name = f"trained_{make.__name__}"
         model.save(OUT / f"{name}.keras")

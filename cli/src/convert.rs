@@ -218,7 +218,7 @@ impl Source {
     fn cut(&mut self, until: &str) -> anyhow::Result<()> {
         let part = self.config.model.until(until)?;
         for input in self.config.model.inputs_left_out(&part) {
-            self.warnings.push(format!("the input `{input}` is not needed up to layer {until} and left out"));
+            self.warnings.push(format!("the input `{input}` is not needed up to layer {until} and left out; x0, x1, … are numbered without it"));
         }
         let kept: BTreeSet<String> = part.variables()?.into_iter().map(|(name, _)| name).collect();
         self.weights.retain(|name, _| kept.contains(name));

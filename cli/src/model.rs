@@ -92,7 +92,11 @@ impl ModelSource {
     pub(super) fn model(&self) -> anyhow::Result<ModelConfig> {
         match self {
             Self::Keras { path, config, lambdas } => {
-                Ok(keras::load_config_with(config.as_deref().unwrap_or(path), lambdas)?)
+                let (config, warnings) = keras::load_config_with(config.as_deref().unwrap_or(path), lambdas)?;
+                for warning in warnings {
+                    message(&format!("warning: {}: {warning}", path.display()));
+                }
+                Ok(config)
             }
             _ => Ok(self.config()?.model),
         }
@@ -187,7 +191,9 @@ fn cut(
 ) -> anyhow::Result<Checkpoint> {
     let part = config.model.until(until)?;
     for input in config.model.inputs_left_out(&part) {
-        message(&format!("warning: the input `{input}` is not needed up to layer {until} and left out"));
+        message(&format!(
+            "warning: the input `{input}` is not needed up to layer {until} and left out; x0, x1, … are numbered without it"
+        ));
     }
     config.model = part;
     let model = Model::new(&config.model, weights.of_part(&config.model)?.detached())?;

@@ -105,11 +105,17 @@ fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tokenizer> {
 /// The tokenizer of a file whose kind was not said.
 fn find(argument: &str, path: &Path, vocab_size: usize) -> anyhow::Result<Tokenizer> {
     // A pickle begins so, and no text does.
-    let is_pickle = path.is_file() && std::fs::read(path).is_ok_and(|bytes| bytes.first() == Some(&0x80));
-    if is_pickle {
+    let pickled = if path.is_file() { std::fs::read(path).unwrap_or_default() } else { vec![] };
+    if pickled.first() == Some(&0x80) {
+        if !pickled.windows(9).any(|word| word == b"Tokenizer") {
+            return ask(argument);
+        }
         return check(argument, Tokenizer::from_keras(path, vocab_size)?, vocab_size);
     }
     let text = read_text(path)?;
+    if serde_json::from_str::<String>(&text).is_ok_and(|within| is_keras_tokenizer(&within)) {
+        return check(argument, Tokenizer::from_keras(path, vocab_size)?, vocab_size);
+    }
     if !is_word_index(&text) {
         return check(argument, Tokenizer::load(path)?, vocab_size);
     }
@@ -118,6 +124,11 @@ fn find(argument: &str, path: &Path, vocab_size: usize) -> anyhow::Result<Tokeni
     if is_named_so || Vocabulary::from_word_index_json(path).is_ok_and(|words| words.is_imdb()) {
         return Ok(Tokenizer::from_word_index_json(path, vocab_size)?);
     }
+    ask(argument)
+}
+
+/// Which of two conventions a word index follows is for the user to say.
+fn ask(argument: &str) -> anyhow::Result<Tokenizer> {
     bail!(
         "--tokenizer {argument}: is a word index, which two kinds of models read differently; say keras:{argument} for \
          Keras's own Tokenizer (ids are the ranks, unknown words left out), or imdb:{argument} for ids as in Keras's IMDB \

@@ -155,6 +155,31 @@ fn a_word_index_is_asked_about() {
     run(here, &["predict", FILE, "good", "--tokenizer", "imdb_word_index.json"]).success().stderr("");
 }
 
+/// A pickled word index is asked about as its JSON is, and a `to_json()` that was dumped as a text is one all the same.
+#[test]
+fn other_ways_of_keeping_a_tokenizer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    fs::write(here.join("w.pickle"), b"\x80\x02}q\x00X\x03\x00\x00\x00theq\x01K\x01s.").expect("written");
+    let predict = |named: &str| run(here, &["predict", FILE, "the film", "--tokenizer", named, "--json"]);
+    fails(
+        predict("w.pickle"),
+        "--tokenizer w.pickle: is a word index, which two kinds of models read differently",
+    );
+    let known = json(predict("keras:w.pickle"));
+    assert_eq!(known[0]["unknown"], 0.5);
+    let cases: Value = serde_json::from_str(CASES).expect("cases");
+    let plain = cases["cases"].as_array().unwrap().iter().find(|case| case["name"] == "cut").unwrap();
+    let text = plain["to_json"].as_str().unwrap();
+    fs::write(here.join("plain.json"), text).expect("written");
+    fs::write(here.join("dumped.json"), serde_json::to_string(text).unwrap()).expect("written");
+    let given = |named: &str| String::from_utf8(predict(named).get_output().stdout.clone()).unwrap();
+    for named in ["dumped.json", "keras:dumped.json"] {
+        assert_eq!(given(named), given("plain.json"));
+    }
+    assert!(!given("plain.json").is_empty());
+}
+
 #[test]
 fn what_is_no_tokenizer_of_keras_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -27,7 +27,7 @@ pub(super) fn of_layers(model: &Value) -> Result<Vec<usize>> {
         let layer = reference.get(0).and_then(Value::as_str).and_then(|name| names.get(name));
         let call = reference.get(1).and_then(Value::as_u64).map(|call| call as usize);
         match (layer, call) {
-            (Some(&layer), Some(call)) if first[layer] + call < first[layer + 1] => Ok(first[layer] + call),
+            (Some(&layer), Some(call)) if call < first[layer + 1] - first[layer] => Ok(first[layer] + call),
             _ => Err(Error::argument("model config", format!("{reference} is no tensor of the model"))),
         }
     };

@@ -94,7 +94,8 @@ impl Constraint {
             }
             Self::MinMaxNorm { min_value, max_value, rate, axis } => {
                 let norms = norms(axis)?;
-                let within = norms.maximum(*min_value)?.minimum(*max_value)?;
+                // In TensorFlow's order, which shows where the smallest is above the largest.
+                let within = norms.minimum(*max_value)?.maximum(*min_value)?;
                 let wanted = ((within * *rate)? + (&norms * (1.0 - rate))?)?;
                 weights.broadcast_mul(&(wanted / (norms + EPSILON)?)?)
             }

@@ -297,6 +297,12 @@ impl TryFrom<RawLayer> for LayerConfig {
         let class = json::from_value(&tagged).map_err(|wrong| {
             Error::layer(name.as_str(), format!("{class_name}: {}", wrong.within("config").named()))
         })?;
+        let is_of_heads = matches!(class, Class::MultiHeadAttention(_) | Class::GroupedQueryAttention(_));
+        if is_of_heads && rules.activity_regularizer.is_some() {
+            let what = "`activity_regularizer` of a layer of heads is Keras's for its projections, which are not here; put \
+                        an ActivityRegularization after it";
+            return Err(Error::layer(name, what));
+        }
         Ok(Self { name, class, inbound_nodes, mask_with_states, rules })
     }
 }

@@ -75,7 +75,8 @@ impl Regularizer {
     /// # Errors
     /// An OrthogonalRegularizer of anything but a matrix.
     pub fn penalty(&self, xs: &Tensor) -> Result<Tensor> {
-        let absolute = |l1: f64| xs.abs()?.sum_all()? * l1;
+        // With TensorFlow's slope at 0, which is 0.
+        let absolute = |l1: f64| (xs * xs.sign()?.detach())?.sum_all()? * l1;
         let squares = |l2: f64| xs.sqr()?.sum_all()? * l2;
         match *self {
             Self::L1 { l1 } => absolute(l1),
@@ -97,7 +98,7 @@ fn orthogonal(xs: &Tensor, factor: f64, mode: OrthogonalMode) -> Result<Tensor> 
         OrthogonalMode::Columns => xs.t()?.contiguous()?,
     };
     // Keras takes lengths below its epsilon for that.
-    let inverse = rows.sqr()?.sum_keepdim(1)?.sqrt()?.recip()?.minimum(1e7)?;
+    let inverse = rows.sqr()?.sum_keepdim(1)?.maximum(1e-14)?.sqrt()?.recip()?;
     let rows = rows.broadcast_mul(&inverse)?;
     let count = rows.dim(0)?;
     let others = (1.0 - Tensor::eye(count, xs.dtype(), xs.device())?)?;

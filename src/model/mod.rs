@@ -148,6 +148,10 @@ impl Model {
     /// If the model was built over detached tensors.
     pub fn constrain(&self) -> Result<()> {
         for (variable, constraint) in &self.constrained {
+            if !variable.is_variable() {
+                let what = "the model was built over tensors that cannot change; build it over variables";
+                return Err(Error::argument("constraint", what));
+            }
             Var::from_tensor(variable)?.set(&constraint.apply(&variable.detach())?)?;
         }
         Ok(())

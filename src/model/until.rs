@@ -110,10 +110,13 @@ fn last<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub(crate) fn left_out(inputs: &[String], name: &str) -> Option<String> {
     match inputs {
         [] => None,
-        [one] => Some(format!("the input `{one}` is not needed up to layer {name} and left out")),
-        several => {
-            Some(format!("the inputs {} are not needed up to layer {name} and left out", several.join(", ")))
-        }
+        [one] => Some(format!(
+            "the input `{one}` is not needed up to layer {name} and left out; x0, x1, … are numbered without it"
+        )),
+        several => Some(format!(
+            "the inputs {} are not needed up to layer {name} and left out; x0, x1, … are numbered without them",
+            several.join(", ")
+        )),
     }
 }
 

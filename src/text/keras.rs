@@ -85,6 +85,15 @@ pub(super) fn is_tokenizer(json: &Value) -> bool {
 impl KerasTokenizer {
     /// From the text of `Tokenizer.to_json()`.
     pub fn from_json(json: &Value) -> Result<Self, String> {
+        // `json.dump(tokenizer.to_json(), file)` makes a text of the text.
+        if let Value::String(text) = json {
+            let json: Value = json::from_str(text)?;
+            return if json.is_string() {
+                Err("is a text within texts".into())
+            } else {
+                Self::from_json(&json)
+            };
+        }
         let wrong = |what: String| format!("not what Keras's Tokenizer.to_json() writes ({what})");
         let File { config, .. } = json::from_value(json).map_err(|what| wrong(what.to_string()))?;
         let words: HashMap<String, i64> =
@@ -212,7 +221,8 @@ impl KerasTokenizer {
         let num_words = u32::try_from(parts.num_words.unwrap_or(0));
         Ok(Self {
             ids,
-            num_words: num_words.map_err(|_| format!("its num_words is {:?}", parts.num_words))?,
+            num_words: num_words
+                .map_err(|_| format!("its num_words is {}", parts.num_words.unwrap_or_default()))?,
             oov,
             filters: parts.filters.ok_or_else(|| missing("filters"))?.chars().collect(),
             lower: parts.lower.ok_or_else(|| missing("lower"))?,

@@ -104,7 +104,7 @@ impl Tokenizer {
             _ => {
                 let json = read_text(path)?;
                 match json::from_str::<Value>(&json) {
-                    Ok(json) if is_tokenizer(&json) => KerasTokenizer::from_json(&json),
+                    Ok(json) if is_tokenizer(&json) || json.is_string() => KerasTokenizer::from_json(&json),
                     _ => json::from_str::<HashMap<String, i64>>(&json)
                         .map_err(|what| {
                             format!(

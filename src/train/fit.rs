@@ -329,7 +329,10 @@ fn check(optimizer: &dyn Optimizer, train: &Dataset, validation: &Dataset, confi
         early_stopping.check()?;
     }
     if optimizer.variables().is_empty() {
-        return Err(Error::argument("optimizer", "it has no variables to train"));
+        return Err(Error::argument(
+            "optimizer",
+            "it has no variables to train: is every layer frozen (`trainable: false`)?",
+        ));
     }
     for (name, dataset) in [("training", train), ("validation", validation)] {
         if dataset.is_empty() {

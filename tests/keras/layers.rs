@@ -151,12 +151,6 @@ fn what_a_class_has_not_is_refused() {
             json!({ "equation": "abc,cd->abd", "output_shape": "all" }),
             "`output_shape`",
         ),
-        (
-            "EinsumDense",
-            &steps,
-            json!({ "equation": "abc,cd->abd", "output_shape": [8, 2], "lora_rank": 2 }),
-            "`lora_rank` 2",
-        ),
     ] {
         let error = refusal("3.15.1", shape.clone(), class, config);
         assert!(error.contains(what), "{class}: {error}");

@@ -47,7 +47,7 @@ fn train(name: &str) -> (f64, Vec<(String, f64)>) {
 #[test]
 fn keras_trains_to_the_same_weights() {
     let mut failures = vec![];
-    for name in ["frozen", "regularized", "activities", "constrained", "cells"] {
+    for name in ["frozen", "regularized", "activities", "constrained", "cells", "edges"] {
         let (loss, errors) = train(name);
         let worst = errors.iter().fold(0_f64, |worst, (_, error)| worst.max(*error));
         println!("{name}: losses within {loss:.1e}, weights within {worst:.1e}");
@@ -63,7 +63,7 @@ fn keras_trains_to_the_same_weights() {
 /// What Keras says of training goes through a file of this crate's, and through a model folder's JSON.
 #[test]
 fn rules_of_training_are_written_back() {
-    for name in ["frozen", "regularized", "activities", "constrained", "cells"] {
+    for name in ["frozen", "regularized", "activities", "constrained", "cells", "edges"] {
         let path = Path::new(FIXTURES).join(format!("trained_{name}.keras"));
         let (config, weights) = keras::load(&path).unwrap();
         let written = keras::to_keras(&config, &weights.snapshot().unwrap()).unwrap();

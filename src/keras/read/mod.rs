@@ -170,22 +170,22 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
 /// # Errors
 /// As [`load`], for what concerns the architecture.
 pub fn load_config(path: impl AsRef<Path>) -> Result<ModelConfig> {
-    load_config_with(path, &BTreeMap::new())
+    Ok(load_config_with(path, &BTreeMap::new())?.0)
 }
 
-/// The same with operations in the place of Lambdas: see [`Options::lambdas`].
+/// The same with operations in the place of Lambdas (see [`Options::lambdas`]); and what there is to warn of.
 ///
 /// # Errors
 /// As [`load_config`], and where the model has no Lambda of a name.
 pub fn load_config_with(
     path: impl AsRef<Path>,
     lambdas: &BTreeMap<String, OperationConfig>,
-) -> Result<ModelConfig> {
+) -> Result<(ModelConfig, Vec<String>)> {
     let path = path.as_ref();
     let translated = translate(path, &source::architecture(path)?, lambdas, None)?;
     let config = model_config(path, &translated)?;
     config.variables().map_err(|error| within(path, error))?;
-    Ok(config)
+    Ok((config, translated.warnings))
 }
 
 /// A model that was written for the newest Keras 3, as that runs it, in this crate's form.

@@ -2,6 +2,7 @@
 
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
+use crate::layers::losses::Losses;
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
 use crate::layers::shape::{Checked, Shape, show, single};
@@ -104,6 +105,9 @@ impl TimeDistributed {
     }
 
     fn call(&self, xs: Tensor, mask: Option<Tensor>, pass: Pass) -> Result<Tensor> {
+        // Keras goes past what the layer adds to the loss, but not past what layers within it add.
+        let losses = pass.losses.filter(|_| !self.layer.children().is_empty());
+        let pass = Pass { losses, ..pass };
         first(&self.layer.run(&[Flow::new(xs, mask)], pass)?)?.values.tensor()
     }
 
@@ -123,7 +127,13 @@ impl TimeDistributed {
         let (batch, time) = (xs.dim(0)?, xs.dim(1)?);
         let axes = |of: &Tensor, skip: usize| of.dims().iter().skip(skip).copied().collect::<Vec<usize>>();
         let fold = [vec![batch * time], axes(xs, 2)].concat();
-        let ys = self.call(xs.contiguous()?.reshape(fold)?, None, pass)?;
+        // Keras adds up what each step adds to the loss: here all steps count as samples of one batch.
+        let added = Losses::default();
+        let within = Pass { losses: pass.losses.map(|_| &added), ..pass };
+        let ys = self.call(xs.contiguous()?.reshape(fold)?, None, within)?;
+        if let (Some(losses), Some(total)) = (pass.losses, added.total()?) {
+            losses.add((total * time as f64)?);
+        }
         let unfold = [vec![batch, time], axes(&ys, 1)].concat();
         ys.contiguous()?.reshape(unfold)
     }

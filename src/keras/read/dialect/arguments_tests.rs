@@ -64,18 +64,7 @@ fn least(class: &str) -> Value {
 
 /// Arguments that are refused where they have a value.
 const REFUSED: &[(&str, &[&str])] = &[
-    (
-        "*",
-        &[
-            "_reuse",
-            "_scope",
-            "quantization_config",
-            "lora_rank",
-            "lora_alpha",
-            "data_format",
-            "dim_ordering",
-        ],
-    ),
+    ("*", &["_reuse", "_scope", "quantization_config", "data_format", "dim_ordering"]),
     ("DepthwiseConv1D", &["filters"]),
     ("DepthwiseConv2D", &["filters"]),
     ("EinsumDense", &["gptq_unpacked_column_size"]),

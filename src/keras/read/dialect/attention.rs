@@ -64,6 +64,8 @@ impl Context {
         ];
         self.check_keras_own(fields, &["num_heads", "key_dim"], &[&others[..], &OF_PROJECTIONS].concat())?;
         let softmax = match fields.flag(&["softmax_robust_masking"])?.unwrap_or(false) {
+            // What a step that sees nothing gives: the mean of all until Keras 3.9, as in Keras 2.
+            _ if self.major >= 3 && self.minor.is_some_and(|minor| minor < 10) => Some("keras2"),
             _ if self.major >= 3 => None,
             true => Some("robust"),
             false => Some("keras2"),

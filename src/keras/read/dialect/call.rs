@@ -124,7 +124,7 @@ fn keras3(node: &Map<String, Value>, call: &mut Call) -> std::result::Result<(),
                     call.names.extend(found.iter().map(|_| format!("#{position}")));
                     call.inputs.extend(found);
                 }
-                None if argument.is_null() || argument.is_boolean() && position > 0 => {}
+                None if argument.is_null() || *argument == Value::Bool(false) && position > 0 => {}
                 None => call.constants.push(argument.clone()),
             }
         }

@@ -3,7 +3,7 @@
 use super::call::{Call, Reference, calls, ends};
 use super::masks::{Entry, Masks, is_operation};
 use super::{Context, Layer, LayerNames, Source, attention, canonical, ids, operations, taken};
-use crate::keras::names::{GroupNames, call_arguments, is_model, layer_of};
+use crate::keras::names::{GroupNames, begins_mask, call_arguments, is_model, layer_of};
 use crate::keras::order;
 use crate::layers::{MaskJoin, MaskRule};
 use crate::model::{IS_INPUT, left_out, no_such_layer};
@@ -28,7 +28,8 @@ impl Context {
                 failures.insert(index, error);
                 vec![]
             });
-            found.push(Entry { name: layer, value, calls, rule: None });
+            let (begins_mask, has_heads) = (begins_mask(value), has_heads(value));
+            found.push(Entry { name: layer, value, calls, rule: None, begins_mask, has_heads });
         }
         let mut numbers = numbers(config, &found);
         let until = self.until();
@@ -62,8 +63,9 @@ impl Context {
             false => HashSet::new(),
         };
 
-        let unmasked = match self.has_masks && self.major >= 3 && !self.own && entries.iter().any(takes_masks)
-        {
+        // Before Keras 3.8 MultiHeadAttention left the masks where they were.
+        let takes = self.major >= 3 && !self.own && self.minor.is_none_or(|minor| minor >= 8);
+        let unmasked = match self.has_masks && takes && entries.iter().any(takes_masks) {
             true => {
                 let mut outputs = outputs;
                 for output in outputs.iter_mut().filter(|output| from_one.contains(&output.layer)) {
@@ -92,7 +94,7 @@ impl Context {
         let (mut roles, mut tails): (HashMap<&str, String>, HashMap<&str, String>) = Default::default();
         let (mut placed, mut sources) = (vec![], vec![]);
         for (index, (entry, canonical)) in entries.iter().zip(translated).enumerate() {
-            let Entry { name: layer, value, calls, rule } = entry;
+            let Entry { name: layer, value, calls, rule, .. } = entry;
             if masks.is_part(layer) {
                 continue;
             }
@@ -378,6 +380,18 @@ fn mask_rule(layer: &Layer) -> MaskRule {
     }
 }
 
+/// Whether a MultiHeadAttention stands anywhere in a layer.
+fn has_heads(value: &Value) -> bool {
+    match value {
+        Value::Object(object) => {
+            object.get("class_name").is_some_and(|class| class == "MultiHeadAttention")
+                || object.values().any(has_heads)
+        }
+        Value::Array(list) => list.iter().any(has_heads),
+        _ => false,
+    }
+}
+
 /// The layers of a model.
 struct Known<'a> {
     model: &'a str,
@@ -395,7 +409,13 @@ impl Known<'_> {
     /// An input or output of the model.
     fn end(&self, reference: Reference) -> Result<Value> {
         let first = usize::from(self.from_one.contains(&reference.layer));
-        self.json(&Reference { call: reference.call - first, ..reference })
+        match reference.call.checked_sub(first) {
+            Some(call) => self.json(&Reference { call, ..reference }),
+            None => Err(Error::layer(
+                self.model,
+                format!("its calls of the model `{}` count from 1, and it refers to 0", reference.layer),
+            )),
+        }
     }
 
     fn json(&self, reference: &Reference) -> Result<Value> {

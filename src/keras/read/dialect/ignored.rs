@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Of every class.
-pub(super) const EVERYWHERE: [&str; 26] = [
+pub(super) const EVERYWHERE: [&str; 28] = [
     // What the model around it says as well.
     "name",
     "dtype",
@@ -24,6 +24,9 @@ pub(super) const EVERYWHERE: [&str; 26] = [
     "enable_caching_device",
     "use_cudnn",
     "supports_masking",
+    // What LoRA learnt is in the kernels of the file.
+    "lora_rank",
+    "lora_alpha",
     // Random numbers are this crate's own.
     "seed",
     "rng_type",

@@ -366,11 +366,6 @@ fn noise_shape(fields: &Fields) -> Result<Option<Value>> {
 }
 
 fn einsum_dense(fields: &Fields) -> Result<Arguments> {
-    if let Some(rank) = fields.count(&["lora_rank"])? {
-        return Err(
-            fields.error(format!("`lora_rank` {rank} is not supported; merge it into the kernel in Keras"))
-        );
-    }
     let equation = fields.text(&["equation"])?.ok_or_else(|| fields.error("`equation` is missing"))?;
     let shape = fields.get(&["output_shape"]).ok_or_else(|| fields.error("`output_shape` is missing"))?;
     let shape = shape.get("items").unwrap_or(shape);

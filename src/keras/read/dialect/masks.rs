@@ -39,6 +39,10 @@ pub(super) struct Entry<'a> {
     pub value: &'a Value,
     pub calls: Vec<Call>,
     pub rule: Option<MaskRule>,
+    /// Whether a mask begins in it.
+    pub begins_mask: bool,
+    /// Whether it is a MultiHeadAttention, or holds one.
+    pub has_heads: bool,
 }
 
 /// What Keras's own layers compute masks with.
@@ -164,12 +168,6 @@ impl Terms {
     }
 }
 
-/// Whether a mask begins anywhere in a layer or model.
-pub(super) fn begins_mask(value: &Value) -> bool {
-    let text = value.to_string();
-    text.contains("\"mask_zero\":true") || text.contains("\"Masking\"")
-}
-
 /// The class of a layer.
 fn class_of(value: &Value) -> &str {
     value.get("class_name").and_then(Value::as_str).unwrap_or_default()
@@ -287,7 +285,7 @@ impl<'a> Masks<'a> {
                 (MaskRule::Concatenates { .. }, _) => self.terms.concatenated(&call.inputs, &masks, join),
                 // Nothing goes in, and nothing begins within.
                 (MaskRule::Inside, _)
-                    if masks.iter().all(|mask| *mask == Mask::Without) && !begins_mask(value) =>
+                    if masks.iter().all(|mask| *mask == Mask::Without) && !entry.begins_mask =>
                 {
                     Mask::Without
                 }

@@ -29,7 +29,7 @@ mod sequential;
 mod taken;
 mod tensorflow;
 
-use crate::keras::names::is_model;
+use crate::keras::names::{begins_mask, is_model};
 use crate::layers::{MaskJoin, OperationConfig};
 use crate::{Error, Result};
 use fields::Fields;
@@ -168,6 +168,8 @@ struct Layer {
 /// What holds for a whole model while it is translated.
 struct Context {
     major: u32,
+    /// The number after it, where the file says.
+    minor: Option<u32>,
     /// How merging layers join masks.
     mask_join: MaskJoin,
     /// Whether a mask begins anywhere in the model.
@@ -184,6 +186,8 @@ struct Context {
     narrow: BTreeSet<String>,
     /// Whether a layer rounds its input.
     quantised: bool,
+    /// Whether a layer has the policy float64.
+    wide: bool,
     /// The layer up to which the outermost model is read.
     until: Option<String>,
     /// What stands in the place of Lambdas, by their names.
@@ -209,7 +213,7 @@ pub(crate) fn translate(
     }
     context.lambdas = lambdas.clone();
     context.until = until.map(String::from);
-    context.has_masks = masks::begins_mask(model);
+    context.has_masks = begins_mask(model);
     let class = model.get("class_name").and_then(Value::as_str).unwrap_or_default();
     if class.is_empty() {
         return Err(Error::argument("model config", "has no `class_name`: it is no model of Keras's"));
@@ -242,6 +246,7 @@ impl Context {
         };
         Self {
             major: version.major,
+            minor: version.minor.filter(|_| !version.own),
             mask_join,
             has_masks: false,
             holds_masked: version.holds_masked(),
@@ -250,6 +255,7 @@ impl Context {
             depth: 0,
             narrow: BTreeSet::new(),
             quantised: false,
+            wide: false,
             until: None,
             lambdas: BTreeMap::new(),
             found_lambdas: BTreeSet::new(),
@@ -332,6 +338,13 @@ impl Context {
         let rules = self.training_rules(&fields);
         if let Some(config) = layer.config.as_object_mut() {
             config.extend(rules);
+            // What the layer gives is what its activation gives.
+            if let (Some((_, tail)), Some(rule)) =
+                (&mut layer.tail, config.get("activity_regularizer").cloned())
+            {
+                config.shift_remove("activity_regularizer");
+                tail["activity_regularizer"] = rule;
+            }
         }
         fields.check_all_known()?;
         Ok(layer)

@@ -36,6 +36,13 @@ impl Context {
         if ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"].contains(&float) {
             self.narrow.insert(float.into());
         }
+        if float == "float64" && !self.wide {
+            self.wide = true;
+            self.warnings.push(
+                "all is computed in float32; with the dtype policy float64 of the file, Keras computes with more digits"
+                    .into(),
+            );
+        }
         let Some(mode) = mode else { return Ok(()) };
         let fail = |what: String| Err(Error::layer(source.name.as_str(), format!("{class}: {what}")));
         source.quantised = match (mode, class) {

@@ -37,15 +37,17 @@ impl Context {
         if is_frozen && (self.own || self.major < 3 || !is_shell) {
             rules.insert("trainable".into(), false.into());
         }
-        let mut put = |name: String, value: &Value, read: fn(&Value) -> Option<Value>| match read(value) {
+        let mut put = |name: String, value: &Value, read: fn(&Value) -> Option<Value>| {
+            match read(value) {
             Some(Value::Null) => {}
             Some(rule) => {
                 rules.insert(name, rule);
             }
             None => self.warnings.push(format!(
-                "layer {}: its {name} is not one of Keras's and is left out; training would go without it",
+                "layer {}: its {name} is not one that is read here and is left out; training would go without it",
                 fields.name
             )),
+        }
         };
         for (stem, letter) in STEMS {
             for (kind, read) in [("regularizer", regularizer as fn(&Value) -> _), ("constraint", constraint)]

@@ -39,7 +39,7 @@ impl<'a> Nodes<'a> {
         let numbers = self.numbers.get(&tensor.layer);
         let call =
             numbers.and_then(|numbers| numbers.binary_search(&tensor.call).ok()).unwrap_or(tensor.call);
-        let node = self.first[layer] + call;
+        let node = self.first[layer].checked_add(call)?;
         (node < self.first[layer + 1]).then_some(node)
     }
 
@@ -247,7 +247,7 @@ impl Found {
                     self.gone.remove(input);
                     self.unsure.remove(input);
                 }
-                if entry.value.to_string().contains("\"MultiHeadAttention\"") {
+                if entry.has_heads {
                     let inputs = call.inputs.iter().filter(|input| masks.may_have(input));
                     self.unsure.extend(inputs.cloned());
                 }
