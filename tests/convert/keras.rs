@@ -130,7 +130,7 @@ fn other_convolutions_come_back() -> Result<()> {
         {"class_name": "Dropout", "config": {"name": "o", "rate": 0.5, "noise_shape": [null, 1, 3]}},
         {"class_name": "AlphaDropout", "config": {"name": "a", "rate": 0.5, "noise_shape": [null, null, 1]}},
         {"class_name": "GaussianDropout", "config": {"name": "f", "rate": 0.25}},
-        {"class_name": "EinsumDense", "config": {"name": "e", "equation": "abc,cde->abde", "output_shape": [null, 2, 5],
+        {"class_name": "EinsumDense", "config": {"name": "e", "equation": "abc,cde->abde", "output_shape": [9, 2, 5],
             "bias_axes": "de", "activation": old}}
     ]);
     let config = sequential(json!([null, 5, 2]), "float32", layers.clone())?;

@@ -16,7 +16,7 @@ use super::order;
 use crate::Result;
 use crate::formats::archive::archive;
 use crate::formats::file::write_atomic;
-use crate::model::ModelConfig;
+use crate::model::{Class, ModelConfig};
 use candle_core::Tensor;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -57,8 +57,9 @@ pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> R
         return Err(crate::Error::layer(layer.name.as_str(), what));
     }
     let mut weights = to_weights_h5(config, variables)?;
-    let model =
-        config::text(&config::keras_model(&order::arranged(model_json(config)?)?, &mut weights.notes)?);
+    let mut model = order::arranged(model_json(config)?)?;
+    close_axes(config, &mut model)?;
+    let model = config::text(&config::keras_model(&model, &mut weights.notes)?);
     let metadata = json!({"keras_version": KERAS_VERSION, "created_by": concat!("candle-recurrent ", env!("CARGO_PKG_VERSION"))});
     let members = [
         ("metadata.json", metadata.to_string().into_bytes()),
@@ -73,6 +74,22 @@ fn model_json(config: &ModelConfig) -> Result<Value> {
     let mut model = view::model_json(config)?;
     operation::as_graph(&mut model);
     Ok(model)
+}
+
+/// Puts sizes that are known here in the place of the open axes of an EinsumDense's `output_shape`: Keras would go on with
+/// them open, and many a layer needs to know.
+fn close_axes(config: &ModelConfig, model: &mut Value) -> Result<()> {
+    for placed in config.place()?.layers {
+        let (layer, [Some(shape)]) = (placed.layer, [placed.outputs.first()]) else { continue };
+        if !matches!(layer.class, Class::EinsumDense(_)) || layer.inbound_nodes.len() > 1 {
+            continue;
+        }
+        let layers = model.get_mut("layers").and_then(Value::as_array_mut).into_iter().flatten();
+        for json in layers.filter(|json| json.pointer("/config/name") == Some(&json!(layer.name))) {
+            json["config"]["output_shape"] = json!(shape.get(1..).unwrap_or_default());
+        }
+    }
+    Ok(())
 }
 
 /// A `.weights.h5` for `Model.load_weights`: what `save_weights` of the same model writes.

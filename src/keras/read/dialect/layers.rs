@@ -72,6 +72,10 @@ impl Context {
             "ZeroPadding1D" | "ZeroPadding2D" | "ZeroPadding3D" | "Cropping1D" | "Cropping2D"
             | "Cropping3D" | "UpSampling1D" | "UpSampling2D" | "UpSampling3D" => self.borders(fields)?,
             "Rescaling" => {
+                if self.major < 3 && self.has_masks {
+                    let what = "in a model with masks Keras 2 drops them here, which is not followed; save it with Keras 3";
+                    return Err(fields.error(what));
+                }
                 let offset = fields.number(&["offset"])?;
                 let scale = fields.number(&["scale"])?.ok_or_else(|| fields.error("`scale` is missing"))?;
                 ("Rescaling", new().put("scale", Some(scale)).put("offset", offset))
