@@ -94,7 +94,11 @@ fn arrange(value: &mut Value) -> Result<()> {
 }
 
 /// The calls that the outputs need, each after those it takes from; and in which order the walk comes to the layers.
-fn walk(parents: &[Vec<usize>], owner: &[usize], outputs: &[usize]) -> (Vec<usize>, HashMap<usize, usize>) {
+pub(super) fn walk(
+    parents: &[Vec<usize>],
+    owner: &[usize],
+    outputs: &[usize],
+) -> (Vec<usize>, HashMap<usize, usize>) {
     let (mut walked, mut met, mut seen) = (vec![], HashMap::new(), HashSet::new());
     let mut stack: Vec<(usize, usize)> = vec![];
     let mut enter = |call: usize, stack: &mut Vec<(usize, usize)>| {

@@ -7,6 +7,7 @@
 
 use super::call::{Call, Reference};
 use super::masks::{Entry, Masks};
+use crate::keras::order;
 use crate::layers::MaskRule;
 use crate::{Error, Result};
 use serde_json::Value;
@@ -71,31 +72,6 @@ impl<'a> Nodes<'a> {
         all.into_iter().filter_map(|(_, tensor)| self.of(tensor)).collect()
     }
 
-    /// The nodes that the outputs need, each after those it takes from.
-    fn walked(&self, outputs: &[usize]) -> Vec<usize> {
-        let mut seen = HashSet::new();
-        let mut walked = vec![];
-        for &output in outputs {
-            if !seen.insert(output) {
-                continue;
-            }
-            let mut stack = vec![(output, self.parents(output).into_iter())];
-            while let Some((node, parents)) = stack.last_mut() {
-                match parents.find(|parent| seen.insert(*parent)) {
-                    Some(parent) => {
-                        let next = self.parents(parent).into_iter();
-                        stack.push((parent, next));
-                    }
-                    None => {
-                        walked.push(*node);
-                        stack.pop();
-                    }
-                }
-            }
-        }
-        walked
-    }
-
     /// The calls in the order in which Keras runs them.
     pub fn order(&self, outputs: &[Reference]) -> Vec<(usize, usize)> {
         let outputs: Vec<usize> = outputs.iter().filter_map(|output| self.of(output)).collect();
@@ -103,8 +79,11 @@ impl<'a> Nodes<'a> {
         let mut depths: HashMap<usize, usize> = HashMap::new();
         let mut of_layers: HashMap<usize, usize> = HashMap::new();
         let mut met = vec![];
-        for node in self.walked(&outputs).into_iter().rev() {
-            let layer = self.layer(node).0;
+        let nodes = self.first.last().copied().unwrap_or(0);
+        let parents: Vec<Vec<usize>> = (0..nodes).map(|node| self.parents(node)).collect();
+        let owner: Vec<usize> = (0..nodes).map(|node| self.layer(node).0).collect();
+        for node in order::walk(&parents, &owner, &outputs).0.into_iter().rev() {
+            let layer = owner[node];
             let depth = *depths.entry(node).or_insert_with(|| {
                 met.push(node);
                 0
@@ -112,7 +91,7 @@ impl<'a> Nodes<'a> {
             let depth = depth.max(of_layers.get(&layer).copied().unwrap_or(0));
             of_layers.insert(layer, depth);
             depths.insert(node, depth);
-            for parent in self.parents(node) {
+            for &parent in &parents[node] {
                 let before = depths.entry(parent).or_insert_with(|| {
                     met.push(parent);
                     0
