@@ -11,12 +11,14 @@
 
 use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use candle_recurrent::data::{Dataset, RandomState};
+use candle_recurrent::data::{Dataset, Examples, RandomState};
 use candle_recurrent::layers::{
     Call, Gru, GruConfig, Lstm, LstmConfig, Mode, SimpleRnn, SimpleRnnConfig, Variable,
 };
 use candle_recurrent::model::{Model, Weights};
-use candle_recurrent::train::{FitConfig, RmsProp, RmsPropConfig, Shuffle, Silent, evaluate, fit};
+use candle_recurrent::train::{
+    FitConfig, Objective, Optimizer, RmsProp, Shuffle, Silent, Training, evaluate, fit,
+};
 use candle_recurrent::zoo;
 use criterion::{Criterion, SamplingMode};
 use std::collections::BTreeMap;
@@ -192,7 +194,7 @@ fn optimizer(criterion: &mut Criterion) -> Result<()> {
         }
         let grads = loss.backward()?;
         let count: usize = variables.iter().map(|(_, var)| var.elem_count()).sum();
-        let mut rmsprop = RmsProp::named(variables, RmsPropConfig::default())?;
+        let mut rmsprop = Optimizer::new(variables, RmsProp::default())?;
         time(criterion, "rmsprop step", format!("{count} parameters"), || Ok(rmsprop.step(&grads)?));
     }
     Ok(())
@@ -204,9 +206,10 @@ fn epochs(criterion: &mut Criterion) -> Result<()> {
     let mut rows = |count: usize| {
         let ids = (0..count * 100).map(|_| random.permutation(500)[0]).collect();
         let labels = (0..count).map(|row| (row % 2) as u8).collect();
-        Dataset::new(ids, labels, 100)
+        Ok::<_, Box<dyn Error>>(Examples::from(&Dataset::new(ids, labels, 100)?))
     };
     let (train, validation) = (rows(20_000)?, rows(64)?);
+    let objective = Objective::named("binary_crossentropy", &["accuracy"])?;
     let config = FitConfig { epochs: 1, shuffle: Shuffle::Never, ..FitConfig::default() };
     for name in zoo::names() {
         let model = zoo::get(name)?.config()?.model;
@@ -214,19 +217,20 @@ fn epochs(criterion: &mut Criterion) -> Result<()> {
         let (tracked, frozen) =
             (Model::new(&model, weights.var_builder())?, Model::new(&model, weights.detached())?);
         let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
-        let mut rmsprop =
-            RmsProp::named(variables, RmsPropConfig { learning_rate: 1e-4, ..Default::default() })?;
+        let mut rmsprop = Optimizer::new(variables, RmsProp::default().with_learning_rate(1e-4))?;
         time(criterion, "epoch of 20000 x 100", name.into(), || {
-            fit(&tracked, &frozen, &mut rmsprop, &train, &validation, &config, &mut Silent)?;
+            let (optimizer, objective) = (&mut rmsprop, &objective);
+            let training = Training { model: &tracked, detached: &frozen, optimizer, objective };
+            fit(training, &train, Some(&validation), &config, &mut Silent)?;
             Ok(())
         });
         time(criterion, "evaluate 20000 x 100", name.into(), || {
-            evaluate(&frozen, &train, 1024, &CPU)?;
+            evaluate(&frozen, &objective, &train, 1024, &CPU)?;
             Ok(())
         });
     }
     let lstm = zoo::get("lstm")?.load(&CPU)?.model;
-    let ids = Tensor::from_slice(train.row(0), (1, 100), &CPU)?;
+    let ids = train.inputs()[0].slice(0, 1, &CPU)?;
     time(criterion, "one review", "lstm".into(), || {
         lstm.logits(&ids, Mode::Inference)?;
         Ok(())

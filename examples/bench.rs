@@ -8,11 +8,11 @@
 
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ops::sigmoid;
-use candle_recurrent::data::{self, Dataset, Options, Source};
+use candle_recurrent::data::{self, Dataset, Examples, Options, Source};
 use candle_recurrent::layers::{Call, Gru, GruConfig, Lstm, LstmConfig, Mode};
 use candle_recurrent::model::{Model, ModelConfig, Weights};
 use candle_recurrent::train::{
-    self, Batch, FitConfig, Observer, RmsProp, RmsPropConfig, Shuffle, batch_loss, fit,
+    self, FitConfig, Objective, Observer, Optimizer, RmsProp, Shuffle, Step, batch_loss, fit,
 };
 use candle_recurrent::zoo;
 use serde_json::{Value, json};
@@ -31,17 +31,17 @@ const BATCH: usize = 64;
 struct Training {
     model: Model,
     detached: Model,
-    optimizer: RmsProp,
+    optimizer: Optimizer,
 }
 
 impl Training {
     fn new(config: &ModelConfig, weights: &Weights, learning_rate: f64) -> Result<Self> {
         let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
-        let rmsprop = RmsPropConfig { learning_rate, ..RmsPropConfig::default() };
+        let rmsprop = RmsProp::default().with_learning_rate(learning_rate);
         Ok(Self {
             model: Model::new(config, weights.var_builder())?,
             detached: Model::new(config, weights.detached())?,
-            optimizer: RmsProp::named(variables, rmsprop)?,
+            optimizer: Optimizer::new(variables, rmsprop)?,
         })
     }
 
@@ -49,13 +49,15 @@ impl Training {
     fn epoch(&mut self, rows: &Dataset) -> Result<(f64, f64)> {
         let config =
             FitConfig { epochs: 1, batch_size: BATCH, shuffle: Shuffle::Never, ..FitConfig::default() };
-        let one = Dataset::new(rows.row(0).to_vec(), rows.labels()[..1].to_vec(), rows.max_len())?;
+        let (rows, objective) = (Examples::from(rows), objective()?);
         let mut clock = Clock { start: Instant::now(), seconds: 0.0 };
         // As in the program.
         let outcome = candle_recurrent::awake(|| {
-            fit(&self.model, &self.detached, &mut self.optimizer, rows, &one, &config, &mut clock)
+            let (model, detached, optimizer) = (&self.model, &self.detached, &mut self.optimizer);
+            let training = train::Training { model, detached, optimizer, objective: &objective };
+            fit(training, &rows, None, &config, &mut clock)
         })?;
-        Ok((clock.seconds, outcome.history.epochs.last().map_or(f64::NAN, |epoch| epoch.loss)))
+        Ok((clock.seconds, outcome.history.epochs.last().map_or(f64::NAN, train::Epoch::loss)))
     }
 
     /// The same pass with a clock around each of its parts.
@@ -86,6 +88,11 @@ impl Training {
     }
 }
 
+/// What the zoo's models are to reach.
+fn objective() -> Result<Objective> {
+    Ok(Objective::named("binary_crossentropy", &["accuracy"])?)
+}
+
 /// Times an epoch from its begin to its last step; validation is not in it.
 struct Clock {
     start: Instant,
@@ -98,8 +105,8 @@ impl Observer for Clock {
         Ok(())
     }
 
-    fn on_batch(&mut self, batch: &Batch) -> candle_recurrent::Result<ControlFlow<()>> {
-        if batch.batch == batch.batches {
+    fn on_step(&mut self, step: &Step) -> candle_recurrent::Result<ControlFlow<()>> {
+        if step.batch == step.batches {
             self.seconds = self.start.elapsed().as_secs_f64();
         }
         Ok(ControlFlow::Continue(()))
@@ -115,7 +122,7 @@ enum Layer {
 struct Stepper {
     layer: Layer,
     xs: Var,
-    optimizer: RmsProp,
+    optimizer: Optimizer,
 }
 
 impl Stepper {
@@ -225,17 +232,20 @@ impl Worker {
             }
             "validate" => {
                 let training = self.trainings.get(text("model")?).ok_or(lost)?;
-                let result = train::evaluate(&training.detached, &self.validation, 1000, &CPU)?;
-                Ok(json!({"loss": result.loss, "accuracy": result.accuracy}))
+                let rows = Examples::from(&self.validation);
+                let result = train::evaluate(&training.detached, &objective()?, &rows, 1000, &CPU)?;
+                Ok(json!({"loss": result.loss(), "accuracy": result.get("accuracy")}))
             }
             "evaluate" => {
                 let model = zoo::get("lstm")?.load(&CPU)?.model;
                 let batch = needed("batch")?;
-                train::evaluate(&model, &self.validation, batch, &CPU)?;
+                let (validation, test, objective) =
+                    (Examples::from(&self.validation), Examples::from(&self.test), objective()?);
+                train::evaluate(&model, &objective, &validation, batch, &CPU)?;
                 let start = Instant::now();
-                let result = train::evaluate(&model, &self.test, batch, &CPU)?;
+                let result = train::evaluate(&model, &objective, &test, batch, &CPU)?;
                 let seconds = start.elapsed().as_secs_f64();
-                Ok(json!({"seconds": seconds, "loss": result.loss, "accuracy": result.accuracy}))
+                Ok(json!({"seconds": seconds, "loss": result.loss(), "accuracy": result.get("accuracy")}))
             }
             "review" => {
                 let model = zoo::get("lstm")?.load(&CPU)?.model;
@@ -296,9 +306,9 @@ impl Worker {
             _ => Layer::Gru(Gru::new(units, GruConfig::new(units), vb)?),
         };
         let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
-        let config = RmsPropConfig { learning_rate: 1e-3, ..RmsPropConfig::default() };
+        let config = RmsProp::default().with_learning_rate(1e-3);
         let xs = self.weights.get(&format!("step/x/{units}")).ok_or("weights.safetensors lacks the input")?;
-        Ok(Stepper { layer, xs: Var::from_tensor(xs)?, optimizer: RmsProp::named(variables, config)? })
+        Ok(Stepper { layer, xs: Var::from_tensor(xs)?, optimizer: Optimizer::new(variables, config)? })
     }
 }
 

@@ -5,41 +5,47 @@
 //! cargo run --release --example parity -- CONFIG.json START.safetensors END.safetensors
 //! ```
 //!
-//! START holds `ids` (rows, time) and `labels` (rows), unsigned 32-bit, and the initial weights by their names; END gets
-//! `losses` (batches), f64, and the trained weights. Rows come in the file's order; rate and batch size are the recipe's.
+//! START holds the inputs `x0`, `x1`, … and the targets `y0`, `y1`, …, rows first, unsigned 32-bit or 32-bit floats, and the
+//! initial weights by their names; END gets `losses` (batches), the figures of the epoch as `figures.NAME` (1), all f64,
+//! and the trained weights. Rows come in the file's order; loss, metrics, optimiser and batch size are the recipe's.
 
-use candle_core::{DType, Device, Tensor, safetensors};
+use candle_core::{Device, Tensor, safetensors};
 use candle_recurrent::checkpoint::Config;
-use candle_recurrent::data::Dataset;
-use candle_recurrent::model::{Model, Weights};
-use candle_recurrent::train::{Batch, FitConfig, Observer, RmsProp, Shuffle, fit};
+use candle_recurrent::data::{Array, Examples};
+use candle_recurrent::model::Weights;
+use candle_recurrent::train::{FitConfig, Objective, Observer, Shuffle, Step, Trainer, heads};
 use candle_recurrent::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// Takes the loss of each batch out of the mean so far.
 #[derive(Default)]
 struct Losses {
-    rows: usize,
-    batch_size: usize,
     sum: f64,
-    seen: usize,
+    rows: usize,
     losses: Vec<f64>,
 }
 
 impl Observer for Losses {
-    fn on_batch(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
-        let rows = self.batch_size.min(self.rows - self.seen);
-        self.seen += rows;
-        let sum = batch.loss * self.seen as f64;
-        self.losses.push((sum - self.sum) / rows as f64);
-        self.sum = sum;
+    fn on_step(&mut self, step: &Step) -> Result<ControlFlow<()>> {
+        let rows = step.meters.samples();
+        let sum = step.meters.loss() * rows as f64;
+        self.losses.push((sum - self.sum) / (rows - self.rows) as f64);
+        (self.sum, self.rows) = (sum, rows);
         Ok(ControlFlow::Continue(()))
     }
 }
 
-fn take(tensors: &mut HashMap<String, Tensor>, name: &str) -> Result<Tensor> {
-    tensors.remove(name).ok_or_else(|| Error::argument("START", format!("holds no `{name}`")))
+/// The arrays `x0`, `x1`, … or `y0`, `y1`, ….
+fn take(tensors: &mut BTreeMap<String, Tensor>, letter: &str) -> Result<Vec<Array>> {
+    let mut arrays = vec![];
+    while let Some(tensor) = tensors.remove(&format!("{letter}{}", arrays.len())) {
+        arrays.push(Array::from_tensor(&tensor)?);
+    }
+    match arrays.is_empty() {
+        true => Err(Error::argument("START", format!("holds no `{letter}0`"))),
+        false => Ok(arrays),
+    }
 }
 
 fn main() -> Result<()> {
@@ -49,28 +55,29 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let device = Device::Cpu;
-    let config = Config::load(config)?;
-    let mut tensors = safetensors::load(start, &device)?;
-    let (ids, labels) = (take(&mut tensors, "ids")?, take(&mut tensors, "labels")?);
-    let (rows, max_len) = ids.dims2()?;
-    let labels = labels.to_dtype(DType::U8)?.to_vec1()?;
-    let dataset = Dataset::new(ids.flatten_all()?.to_vec1()?, labels, max_len)?;
-    let weights = Weights::init(&config.model, 0, &device)?;
-    weights.restore(&tensors.into_iter().collect::<BTreeMap<_, _>>())?;
+    let Config { model, recipe, .. } = Config::load(config)?;
+    let mut tensors: BTreeMap<String, Tensor> = safetensors::load(start, &device)?.into_iter().collect();
+    let examples = Examples::new(take(&mut tensors, "x")?, take(&mut tensors, "y")?)?;
+    let weights = Weights::from_tensors(&model, tensors, &device)?;
 
-    let model = Model::new(&config.model, weights.var_builder())?;
-    let detached = Model::new(&config.model, weights.detached())?;
-    let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
-    let mut optimizer = RmsProp::named(variables, config.recipe.optimizer.clone())?;
-    let batch_size = config.recipe.batch_size;
-    let fit_config = FitConfig { epochs: 1, batch_size, shuffle: Shuffle::Never, ..FitConfig::default() };
-    let mut losses = Losses { rows, batch_size, ..Losses::default() };
-    fit(&model, &detached, &mut optimizer, &dataset, &dataset, &fit_config, &mut losses)?;
+    let objective = Objective::of_compile(&recipe.compile(), &heads(&model)?)?;
+    let mut trainer = Trainer::new(&model, &weights, recipe.optimizer, objective)?;
+    let fit = FitConfig {
+        epochs: 1,
+        batch_size: recipe.batch_size,
+        shuffle: Shuffle::Never,
+        ..FitConfig::default()
+    };
+    let mut losses = Losses::default();
+    let outcome = trainer.fit_watched(&examples, None, &fit, &mut losses)?;
 
     let mut trained = weights.snapshot()?;
+    for (name, figure) in outcome.history.epochs.iter().flat_map(|epoch| epoch.figures.iter()) {
+        trained.insert(format!("figures.{name}"), Tensor::new(&[figure], &device)?);
+    }
     let batches = losses.losses.len();
     trained.insert("losses".into(), Tensor::from_vec(losses.losses, batches, &device)?);
     safetensors::save(&trained.into_iter().collect(), end)?;
-    println!("{batches} batches of {rows} rows");
+    println!("{batches} batches of {} rows", examples.rows());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Trains a model of one's own with `RmsProp` in a loop of one's own: which of two marks stood first in a sequence?
+//! Trains a model of one's own with `Optimizer` in a loop of one's own: which of two marks stood first in a sequence?
 //!
 //! ```sh
 //! cargo run --release --example train_custom
@@ -9,7 +9,7 @@ use candle_recurrent::Result;
 use candle_recurrent::data::RandomState;
 use candle_recurrent::layers::{Dense, DenseConfig, Gru, GruConfig};
 use candle_recurrent::model::Weights;
-use candle_recurrent::train::{RmsProp, RmsPropConfig, binary_crossentropy};
+use candle_recurrent::train::{Optimizer, RmsProp, binary_crossentropy};
 
 const TIME: usize = 30;
 
@@ -37,8 +37,8 @@ fn main() -> Result<()> {
     let head = Dense::new(8, head, vb.pp("head"))?;
 
     let variables = weights.iter().map(|(name, var)| (name.to_string(), var.clone())).collect();
-    let config = RmsPropConfig { learning_rate: 0.01, ..RmsPropConfig::default() };
-    let mut optimizer = RmsProp::named(variables, config)?;
+    let config = RmsProp::default().with_learning_rate(0.01);
+    let mut optimizer = Optimizer::new(variables, config)?;
     let mut random = RandomState::new(7);
     for step in 1..=300 {
         let (xs, ys) = batch(64, &mut random)?;

@@ -16,6 +16,8 @@ what else the case needs. Tensors:
     dy, dstate_0, dstate_1                           a gradient from above, for y and for the final states
     dx, d_kernel, ..., d_initial_state_0, ...        gradients of sum(y * dy) [+ sum(state_i * dstate_i)]
 
+A file of losses holds many cases one after another, flat: `x` is the last layer's pre-activation, `dx` the gradient there.
+
 Keras is given the dropout masks that the crate's own generator draws for a layer `layer` and the seed in `seed`, once
 its own masks were seen to have that shape and those factors. For the Dropout layer the mask is Keras's own.
 
@@ -30,10 +32,12 @@ import sys
 from golden_cases import CELLS, OUT, keras, np, tf
 from golden_cases.graphs import graph_cases
 from golden_cases.layers import activations_elementwise, activations_rowwise, binary_crossentropy, other_cases
+from golden_cases.losses import all_losses
+from golden_cases.metrics import metric_cases
 from golden_cases.models import model_cases, summaries
 from golden_cases.operations import operation_cases
+from golden_cases.optimizers import optimizer_cases
 from golden_cases.recurrent import recurrent_cases
-from golden_cases.rmsprop import rmsprop_cases
 
 
 def initialisers():
@@ -75,7 +79,12 @@ name, so a case stays the same when others are added.
   zoo's name; the layers have Keras's automatic names: `embedding`, `simple_rnn`, `lstm`, `lstm_1`, `gru`, `dense`.
 - `train_*` are what `fit` without shuffling gives as well. TensorFlow keeps the gradient of an Embedding as one slice a
   token, and Keras squares slice by slice: RMSprop's mean square of a row gathers the sum of the squares of its slices,
-  not the square of their sum. `rmsprop_slices_*` shows it alone.
+  not the square of their sum. `optimizers` shows it alone.
+- `optimizers` holds 100 steps of every optimizer with every option, from given gradients in a `tf.function` (`.after`,
+  `.state`), and of an Embedding under `fit` (`.table`); `schedules` the rates of steps 0 to 500.
+- `metrics_*` hold batches (`values_0`, `targets_0`, `sample_0`, `mask_0`, …), where `values` are logits if the case has
+  an `activation`, and for each metric its figure after all of them: `plain`, `masked` by the mask, `weighted` by mask and
+  sample weights. `metrics_compiled_*` are what `evaluate` gives of a model whose Embedding makes the mask.
 - A slope where an activation has a kink is TensorFlow's choice: 0 for relu at 0, 0.2 for leaky_relu at 0, 0 for
   relu6 at 0 and 6 and for hard_sigmoid at -3 and 3.
 
@@ -96,7 +105,8 @@ def main():
     keras.utils.set_random_seed(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     cases = [case for family in CELLS for case in recurrent_cases(family)]
-    cases += other_cases() + rmsprop_cases() + model_cases() + graph_cases() + operation_cases()
+    cases += other_cases() + optimizer_cases() + model_cases() + graph_cases() + operation_cases() + all_losses()
+    cases += metric_cases()
     cases += [
         ("activations_elementwise", activations_elementwise),
         ("activations_rowwise", activations_rowwise),

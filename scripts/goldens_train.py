@@ -1,9 +1,9 @@
-"""Golden numbers of Keras 3.15 (TensorFlow backend) for tests/train.rs and tests/rmsprop.rs.
+"""Golden numbers of Keras 3.15 (TensorFlow backend) for tests/train.rs.
 
     pip install keras==3.15.1 tensorflow-cpu safetensors
     python scripts/goldens_train.py
 
-Writes rmsprop.safetensors, train.safetensors and callbacks.json to tests/goldens/train.
+Writes train.safetensors and callbacks.json to tests/goldens/train.
 """
 
 import itertools
@@ -18,76 +18,10 @@ import tensorflow as tf
 from safetensors.numpy import save
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "goldens" / "train"
-STEPS = 10
-
-OPTIONS = {
-    "default": {},
-    "learning_rate": {"learning_rate": 0.05},
-    "rho": {"rho": 0.5},
-    "rho_zero": {"rho": 0.0},
-    "epsilon": {"epsilon": 0.01},
-    "momentum": {"momentum": 0.9},
-    "centered": {"centered": True},
-    "centered_momentum": {"centered": True, "momentum": 0.7},
-    "weight_decay": {"weight_decay": 0.1, "learning_rate": 0.02},
-    "clipnorm": {"clipnorm": 0.8},
-    "clipnorm_loose": {"clipnorm": 1000.0},
-    "clipvalue": {"clipvalue": 0.3},
-    "global_clipnorm": {"global_clipnorm": 0.9},
-    "global_clipnorm_loose": {"global_clipnorm": 1000.0},
-    "momentum_decay_clipnorm": {"momentum": 0.5, "weight_decay": 0.05, "clipnorm": 0.4},
-    "centered_decay_clipvalue": {"centered": True, "weight_decay": 0.05, "clipvalue": 0.2, "epsilon": 1e-3},
-    "everything": {"learning_rate": 0.01, "rho": 0.8, "momentum": 0.6, "epsilon": 1e-4, "centered": True,
-                   "weight_decay": 0.02, "global_clipnorm": 1.5},
-}
-# With the gradient of an Embedding, kept as one slice a token.
-SLICE_OPTIONS = ["default", "momentum", "weight_decay", "clipnorm", "global_clipnorm", "momentum_decay_clipnorm"]
-
 
 def write(arrays, name):
     arrays = {key: np.ascontiguousarray(array, dtype=np.float32) for key, array in arrays.items()}
     (OUT / name).write_bytes(save(arrays))
-
-
-def rmsprop():
-    rng = np.random.default_rng(1)
-    start = {"a": rng.normal(size=7), "b": rng.normal(size=(3, 5))}
-    start = {name: value.astype(np.float32) for name, value in start.items()}
-    gradients = {name: rng.normal(size=(STEPS, *value.shape)).astype(np.float32) for name, value in start.items()}
-    gradients["b"] *= np.float32(0.3)
-    gradients["a"][:, 0] = 0.0
-    arrays = {f"start/{name}": value for name, value in start.items()}
-    arrays |= {f"gradient/{name}": value for name, value in gradients.items()}
-    for case, options in OPTIONS.items():
-        optimizer = keras.optimizers.RMSprop(**options)
-        variables = {name: keras.Variable(value) for name, value in start.items()}
-        path = {name: [] for name in start}
-        for step in range(STEPS):
-            pairs = [(tf.constant(gradients[name][step]), variables[name]) for name in start]
-            optimizer.apply_gradients(pairs)
-            for name in start:
-                path[name].append(variables[name].numpy())
-        arrays |= {f"{case}/{name}": np.stack(values) for name, values in path.items()}
-
-    rows, tokens = 6, 9
-    table = rng.normal(size=(rows, 2)).astype(np.float32)
-    indices = rng.integers(0, rows - 1, size=(STEPS, tokens))
-    slices = rng.normal(size=(STEPS, tokens, 2)).astype(np.float32)
-    dense, squares = np.zeros((2, STEPS, rows, 2), dtype=np.float32)
-    for step in range(STEPS):
-        np.add.at(dense[step], indices[step], slices[step])
-        np.add.at(squares[step], indices[step], slices[step] ** 2)
-    arrays |= {"slices/start": table, "slices/gradient": dense, "slices/squares": squares}
-    for case in SLICE_OPTIONS:
-        optimizer = keras.optimizers.RMSprop(**OPTIONS[case])
-        variable = keras.Variable(table)
-        path = []
-        for step in range(STEPS):
-            gradient = tf.IndexedSlices(tf.constant(slices[step]), tf.constant(indices[step]), tf.constant([rows, 2]))
-            optimizer.apply_gradients([(gradient, variable)])
-            path.append(variable.numpy())
-        arrays[f"slices/{case}"] = np.stack(path)
-    write(arrays, "rmsprop.safetensors")
 
 
 def train():
@@ -172,6 +106,5 @@ def callbacks():
 
 
 OUT.mkdir(parents=True, exist_ok=True)
-rmsprop()
 train()
 callbacks()

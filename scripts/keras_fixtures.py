@@ -346,6 +346,19 @@ def heads(k, rng):
     return k.Model([words, query], ys), [padded(ids(rng, 3, 6)), padded(features(rng, 3, 4, 5))]
 
 
+def bias_axes(k, rng):
+    """Biases along an axis that is as long as the last or the second: Keras 3 on TensorFlow adds them along that one."""
+    L = k.layers
+    x, z = k.Input((3, 4)), k.Input((3, 3))
+    constant = np.arange(3, dtype="float32").reshape(3, 1)
+    ys = [
+        L.MultiHeadAttention(3, 1, name="heads")(x, x),
+        L.EinsumDense("abc,cd->abd", output_shape=(3, 3), bias_axes="b", name="einsum")(x),
+        z + constant,
+    ]
+    return k.Model([x, z], ys), [features(rng, 2, 3, 4), features(rng, 2, 3, 3)]
+
+
 def operators(k, rng):
     """What Python's operators between layers become, in either Keras."""
     L = k.layers
@@ -813,7 +826,7 @@ if __name__ == "__main__":
         write("keras", "k3")
         write_types(importlib.import_module("keras"))
     elif part == "k2":
-        write("tf_keras", "k2")
+        write("tf_keras", "k2", [*MODELS, bias_axes])
     elif part == "k33":
         write("keras", "k33", [merged_masks])
     elif part == "old":

@@ -179,7 +179,7 @@ def old_files(program, files, folder):
 def fixtures(program, folder):
     for path in sorted((ROOT / "tests" / "fixtures").iterdir()):
         name, kind = path.name.split(".", 1)
-        if kind in ("golden.npz", "json") or name.startswith(("refused", "texts_")):
+        if kind in ("golden.npz", "json") or name.startswith(("refused", "texts_", "compiled_")):
             continue
         converted = folder / "converted.keras"
         config = ["--config", path.with_name(f"{name}.json")] if kind == "weights.h5" else []

@@ -29,19 +29,21 @@
 //!
 //! ```no_run
 //! use candle_core::Device;
-//! use candle_recurrent::data::{self, Options, Source};
+//! use candle_recurrent::data::{self, Examples, Options, Source};
 //! use candle_recurrent::model::Weights;
-//! use candle_recurrent::train::{EarlyStopping, FitConfig, RmsPropConfig, Trainer};
+//! use candle_recurrent::train::{EarlyStopping, FitConfig, Objective, RmsProp, Trainer};
 //! use candle_recurrent::zoo;
 //!
 //! # fn main() -> candle_recurrent::Result<()> {
 //! let config = zoo::get("lstm")?.config()?.model; // or ModelConfig::from_json
 //! let splits = data::load(&Source::Builtin, &Options::default(), None, &mut |_| ())?;
 //! let weights = Weights::init(&config, 42, &Device::Cpu)?;
-//! let mut trainer = Trainer::new(&config, &weights, RmsPropConfig::default())?;
-//! let fit = FitConfig { early_stopping: Some(EarlyStopping::patience(3)), ..FitConfig::default() };
-//! trainer.fit(&splits.train, &splits.validation, &fit)?;
-//! println!("test accuracy {:.4}", trainer.evaluate(&splits.test)?.accuracy);
+//! let objective = Objective::named("binary_crossentropy", &["accuracy"])?;
+//! let mut trainer = Trainer::new(&config, &weights, RmsProp::default(), objective)?;
+//! let fit = FitConfig { callbacks: vec![EarlyStopping::patience(3).into()], ..FitConfig::default() };
+//! let [train, validation, test] = [&splits.train, &splits.validation, &splits.test].map(Examples::from);
+//! trainer.fit(&train, Some(&validation), &fit)?;
+//! println!("test: {:?}", trainer.evaluate(&test, 64)?.figures);
 //! weights.save("lstm.safetensors")?;
 //! # Ok(())
 //! # }
@@ -73,7 +75,7 @@
 //! | [`train`] | training and evaluation, RMSprop, early stopping |
 //! | [`checkpoint`] | the folder that a run leaves behind |
 //! | [`keras`] | Keras's files, read and written; PyTorch's and candle-nn's layouts |
-//! | [`zoo`] | five models trained on IMDB, built in |
+//! | [`zoo`] | nine models trained on IMDB, built in |
 //! | [`formats`] | files of arrays: `.npz`, `.npy`, `.safetensors`, tables of numbers |
 //! | [`data`], [`text`] | reviews as token ids; cleaning, vocabulary, padding |
 //! | `plot`, `hub` | loss curves; the Hugging Face Hub (each with the feature of its name) |
@@ -121,6 +123,8 @@ mod documented {
     struct Readme;
     #[doc = include_str!("../docs/rust.md")]
     struct Rust;
+    #[doc = include_str!("../docs/training.md")]
+    struct Training;
     #[doc = include_str!("../docs/keras-files.md")]
     struct KerasFiles;
 }

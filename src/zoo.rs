@@ -1,4 +1,5 @@
-//! The named models of the Keras chapter, built into the program: their architectures and recipes
+//! The named models of the Keras chapter, built into the program, those of its first edition and those of its second,
+//! which trains with Adam (`NAME-adam`): their architectures and recipes
 //! (`models/NAME/config.json`), and the weights and vocabularies they were trained to.
 
 use crate::checkpoint::{Checkpoint, Config};
@@ -39,8 +40,17 @@ macro_rules! entry {
     };
 }
 
-static ENTRIES: &[Entry] =
-    &[entry!("simple-rnn"), entry!("lstm"), entry!("dropout-lstm"), entry!("stacked-lstm"), entry!("gru")];
+static ENTRIES: &[Entry] = &[
+    entry!("simple-rnn"),
+    entry!("lstm"),
+    entry!("dropout-lstm"),
+    entry!("stacked-lstm"),
+    entry!("gru"),
+    entry!("lstm-adam"),
+    entry!("dropout-lstm-adam"),
+    entry!("stacked-lstm-adam"),
+    entry!("gru-adam"),
+];
 
 /// All models, in the chapter's order.
 pub fn entries() -> &'static [Entry] {

@@ -2,11 +2,11 @@
 
 use candle_core::{D, DType, Device, Module, Result, Tensor};
 use candle_nn::rnn::{GRUConfig, LSTMConfig, RNN, gru, lstm};
-use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
+use candle_nn::{ModuleT, Optimizer as _, VarBuilder, VarMap};
 use candle_recurrent::layers::{
     Call, Dense, DenseConfig, Gru, GruConfig, Lstm, LstmConfig, Rnn, SimpleRnn, SimpleRnnConfig,
 };
-use candle_recurrent::train::{RmsProp, RmsPropConfig};
+use candle_recurrent::train::{Optimizer, RmsProp};
 
 const CPU: Device = Device::Cpu;
 
@@ -81,7 +81,7 @@ fn a_checkpoint_that_does_not_fit_says_how() -> Result<()> {
     Ok(())
 }
 
-/// `RmsProp` where `AdamW` would stand; dropout comes with `forward_t`.
+/// `Optimizer` where candle-nn's `AdamW` would stand; dropout comes with `forward_t`.
 #[test]
 fn a_training_loop_of_candle_s() -> Result<()> {
     let variables = VarMap::new();
@@ -89,8 +89,10 @@ fn a_training_loop_of_candle_s() -> Result<()> {
     let config = LstmConfig { dropout: 0.1, ..LstmConfig::new(8) };
     let lstm = Lstm::new(2, config, vb.pp("lstm"))?;
     let head = Dense::new(8, DenseConfig::new(1), vb.pp("head"))?;
-    let mut optimizer =
-        RmsProp::new(variables.all_vars(), RmsPropConfig { learning_rate: 0.01, ..Default::default() })?;
+    let mut optimizer = <Optimizer as candle_nn::Optimizer>::new(
+        variables.all_vars(),
+        RmsProp::default().with_learning_rate(0.01),
+    )?;
     let xs = waves(&[16, 5, 2])?;
     let ys = xs.sum(D::Minus1)?.sum_keepdim(1)?;
     let loss = |train: bool| (head.forward(&lstm.forward_t(&xs, train)?)? - &ys)?.sqr()?.mean_all();
@@ -102,7 +104,7 @@ fn a_training_loop_of_candle_s() -> Result<()> {
     assert!(after < 0.2 * before, "{before} to {after}");
     // Its state is kept by name, and these have none.
     assert!(optimizer.state().unwrap_err().to_string().contains("of_varmap"));
-    let mut named = RmsProp::of_varmap(&variables, RmsPropConfig::default())?;
+    let mut named = Optimizer::of_varmap(&variables, RmsProp::default())?;
     named.backward_step(&loss(true)?)?;
     let names: Vec<String> = named.state()?.into_keys().collect();
     assert_eq!(names[0], "head.bias/velocity");

@@ -17,7 +17,8 @@ fn error<T>(result: Result<T>) -> String {
 }
 
 fn epoch(epoch: usize, val_loss: f64) -> Epoch {
-    Epoch { epoch, loss: 0.5, accuracy: 0.7, val_loss, val_accuracy: 0.75, seconds: 0.25 }
+    let figures = [("loss", 0.5), ("accuracy", 0.7), ("val_loss", val_loss), ("val_accuracy", 0.75)];
+    Epoch::new(epoch, &figures, 0.25)
 }
 
 fn results() -> Results {
@@ -26,10 +27,14 @@ fn results() -> Results {
         seed: 42,
         epochs: 5,
         best_epoch: 2,
-        val_loss: 0.4368,
-        val_accuracy: 0.7944,
-        test_loss: Some(0.4401),
-        test_accuracy: Some(0.7931),
+        figures: [
+            ("val_loss", 0.4368),
+            ("val_accuracy", 0.7944),
+            ("test_loss", 0.4401),
+            ("test_accuracy", 0.7931),
+        ]
+        .into_iter()
+        .collect(),
         seconds: 12.5,
     }
 }
@@ -37,12 +42,16 @@ fn results() -> Results {
 /// Names, all parameters, and those of the recurrent layers (the chapter's table).
 #[test]
 fn the_zoo_counts_its_parameters_as_keras_does() -> Result<()> {
-    let expected: [(&str, usize, &[usize]); 5] = [
+    let expected: [(&str, usize, &[usize]); 9] = [
         ("simple-rnn", 8209, &[200]),
         ("lstm", 8809, &[800]),
         ("dropout-lstm", 8809, &[800]),
         ("stacked-lstm", 9353, &[800, 544]),
         ("gru", 8633, &[624]),
+        ("lstm-adam", 8809, &[800]),
+        ("dropout-lstm-adam", 8809, &[800]),
+        ("stacked-lstm-adam", 9353, &[800, 544]),
+        ("gru-adam", 8633, &[624]),
     ];
     assert_eq!(zoo::names().collect::<Vec<_>>(), expected.map(|(name, ..)| name));
     for (name, total, recurrent) in expected {
@@ -54,7 +63,9 @@ fn the_zoo_counts_its_parameters_as_keras_does() -> Result<()> {
         assert_eq!(layers.map(|layer| layer.params).collect::<Vec<_>>(), recurrent, "{name}");
         let recipe = config.recipe;
         assert_eq!((recipe.vocab_size, recipe.max_len, recipe.batch_size), (500, 100, 64));
-        assert_eq!((recipe.epochs, recipe.patience, recipe.optimizer.learning_rate), (100, 3, 1e-4));
+        let rate = if name.ends_with("-adam") { 1e-3 } else { 1e-4 };
+        let patience = recipe.patience();
+        assert_eq!((recipe.epochs, patience, recipe.optimizer.learning_rate.at(0)), (100, Some(3), rate));
     }
     Ok(())
 }
@@ -88,7 +99,7 @@ fn a_folder_gives_back_what_was_written() -> Result<()> {
     let weights = Weights::init(&config.model, 3, &Device::Cpu)?;
     let history = History { epochs: vec![epoch(1, 0.6), epoch(2, 0.4368)] };
     let tokenizer = Tokenizer::from_words(["film", "good", "bad"], 7)?;
-    folder.save(&config, &history.epochs[1], &weights.snapshot()?, Some(&tokenizer), &history)?;
+    folder.save(&config, &history.epochs[1], &weights.snapshot()?, None, Some(&tokenizer), &history)?;
 
     let folder = ModelFolder::open(folder.path())?;
     assert_eq!(folder.config()?, config);

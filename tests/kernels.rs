@@ -6,7 +6,7 @@ use candle_recurrent::layers::{
     Activation, Call, Embedding, EmbeddingConfig, Gru, GruConfig, Lstm, LstmConfig, Mode, RnnOutput,
     SimpleRnn, SimpleRnnConfig, Variable,
 };
-use candle_recurrent::train::{RmsProp, RmsPropConfig};
+use candle_recurrent::train::{Adamax, Optimizer, RmsProp};
 use std::collections::HashMap;
 
 const CPU: Device = Device::Cpu;
@@ -437,17 +437,25 @@ fn read_in_place(vocabulary: usize, case: &Case) {
         let worst = difference(&d(&in_place, var), &d(&looked_up, var));
         assert!(worst < 1e-5, "{case:?}: the gradients of {name} differ by {worst}");
     }
-    // An optimiser that squares gradients sees the sum of the squares of the tokens' gradients, on either way.
+    // An optimiser that squares gradients sees the sum of the squares of the tokens' gradients, on either way, and one that
+    // takes their sizes the sum of those.
     let rows = Var::from_tensor(&embedding.forward(&ids).unwrap().detach()).unwrap();
     let tokens = d(&layer.call(&rows, call).unwrap().hidden, &rows).reshape((19 * 7, 3)).unwrap();
     let zeros = Tensor::zeros((vocabulary, 3), DType::F32, &CPU).unwrap();
-    let expected = zeros.index_add(&ids.flatten_all().unwrap(), &tokens.sqr().unwrap(), 0).unwrap();
-    for output in [&in_place, &looked_up] {
-        let config = RmsPropConfig { learning_rate: 0.0, rho: 0.0, ..RmsPropConfig::default() };
-        let mut optimizer = RmsProp::named(vec![("table".into(), table.clone())], config).unwrap();
-        optimizer.step(&output.sqr().unwrap().sum_all().unwrap().backward().unwrap()).unwrap();
-        let worst = difference(&optimizer.state().unwrap()["table/velocity"], &expected);
-        assert!(worst < 1e-5, "{case:?}: the squares differ by {worst}");
+    let of_words = |of: Tensor| zeros.index_add(&ids.flatten_all().unwrap(), &of, 0).unwrap();
+    let squares = RmsProp { rho: 0.0, ..RmsProp::default() }.with_learning_rate(0.0);
+    let sizes = Adamax::default().with_learning_rate(0.0);
+    for (config, slot, expected) in [
+        (squares, "table/velocity", of_words(tokens.sqr().unwrap())),
+        (sizes, "table/norm", of_words(tokens.abs().unwrap())),
+    ] {
+        for output in [&in_place, &looked_up] {
+            let mut optimizer =
+                Optimizer::new(vec![("table".into(), table.clone())], config.clone()).unwrap();
+            optimizer.step(&output.sqr().unwrap().sum_all().unwrap().backward().unwrap()).unwrap();
+            let worst = difference(&optimizer.state().unwrap()[slot], &expected);
+            assert!(worst < 1e-5, "{case:?}: {slot} differs by {worst}");
+        }
     }
 }
 

@@ -5,13 +5,8 @@ use candle_recurrent::plot::{comparison, loss};
 use candle_recurrent::train::{Epoch, History};
 
 fn history(val_losses: &[f64]) -> History {
-    let epoch = |(index, &val_loss): (usize, &f64)| Epoch {
-        epoch: index + 1,
-        loss: val_loss - 0.01,
-        accuracy: 0.7,
-        val_loss,
-        val_accuracy: 0.7,
-        seconds: 1.0,
+    let epoch = |(index, &val_loss): (usize, &f64)| {
+        Epoch::new(index + 1, &[("loss", val_loss - 0.01), ("val_loss", val_loss)], 1.0)
     };
     History { epochs: val_losses.iter().enumerate().map(epoch).collect() }
 }

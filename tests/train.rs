@@ -1,8 +1,8 @@
 //! The loss, `fit`, `evaluate` and the callbacks, against Keras 3.15 (`scripts/goldens_train.py` made the numbers).
 
 use candle_core::{D, DType, Device, Tensor, Var};
-use candle_recurrent::data::Dataset;
-use candle_recurrent::layers::Mode;
+use candle_recurrent::data::{Dataset, Examples};
+use candle_recurrent::layers::{Activation, Mode};
 use candle_recurrent::train::*;
 use candle_recurrent::{Error, Result as CrateResult};
 use std::collections::HashMap;
@@ -39,7 +39,6 @@ fn the_loss_is_kerass_at_any_logit() -> Result<()> {
             assert!((batch.value as f32 - loss[0]).abs() <= 1e-6 * loss[0]);
             let (gradient, expected) = (numbers(&gradient)?, numbers(golden("gradient"))?);
             assert!(close(&gradient, &expected, 1e-7), "{case}: {gradient:?}, not {expected:?}");
-            assert_eq!(batch.correct, (numbers(golden("accuracy"))?[0] * 22.0).round() as usize, "{case}");
         }
     }
     Ok(())
@@ -91,8 +90,8 @@ impl Logistic {
         Ok([numbers(&self.variables[0].1)?, numbers(&self.variables[1].1)?].concat())
     }
 
-    fn optimizer(&self, learning_rate: f64) -> CrateResult<RmsProp> {
-        RmsProp::named(self.variables.clone(), RmsPropConfig { learning_rate, ..Default::default() })
+    fn optimizer(&self, learning_rate: f64) -> CrateResult<Optimizer> {
+        Optimizer::new(self.variables.clone(), RmsProp::default().with_learning_rate(learning_rate))
     }
 
     /// The same model without a graph.
@@ -107,25 +106,68 @@ impl Logistic {
     }
 }
 
-impl Trainable for Logistic {
+impl Logistic {
     fn logits(&self, xs: &Tensor, _: Mode) -> CrateResult<Tensor> {
         let xs = (xs.to_dtype(DType::F32)? / 10.0)?;
         Ok(xs.matmul(self.variables[0].1.as_tensor())?.broadcast_add(self.variables[1].1.as_tensor())?)
     }
 }
 
+impl Trainable for Logistic {
+    fn call(&self, inputs: &[Tensor], mode: Mode) -> CrateResult<Called> {
+        let output =
+            Output { activation: Some(Activation::Sigmoid), ..self.logits(&inputs[0], mode)?.into() };
+        Ok(Called { outputs: vec![output], penalty: None })
+    }
+}
+
+/// Binary cross-entropy of logits, and accuracy of them: for closures that give logits.
+fn of_logits() -> Objective {
+    let loss = BinaryCrossentropy { from_logits: true, ..Default::default() };
+    let accuracy =
+        metrics::BinaryAccuracy { threshold: 0.0, name: Some("accuracy".into()), ..Default::default() };
+    Objective::new(loss, [accuracy.into()])
+}
+
+/// The same for a model that says that it ends in a sigmoid.
+fn objective() -> Objective {
+    Objective::named("binary_crossentropy", &["accuracy"]).expect("an objective")
+}
+
+/// Trains a logistic regression.
+fn course(
+    model: &Logistic,
+    optimizer: &mut Optimizer,
+    data: (&Examples, &Examples),
+    config: &FitConfig,
+    observer: &mut dyn Observer,
+) -> CrateResult<Outcome> {
+    run((model, model, &objective()), optimizer, data, config, observer)
+}
+
+/// Trains as the parts say.
+fn run<T: Trainable + ?Sized, F: Trainable + ?Sized>(
+    (model, detached, objective): (&T, &F, &Objective),
+    optimizer: &mut Optimizer,
+    (train, validation): (&Examples, &Examples),
+    config: &FitConfig,
+    observer: &mut dyn Observer,
+) -> CrateResult<Outcome> {
+    fit(Training { model, detached, optimizer, objective }, train, Some(validation), config, observer)
+}
+
 struct Case {
     model: Logistic,
-    train: Dataset,
-    validation: Dataset,
+    train: Examples,
+    validation: Examples,
 }
 
 fn case() -> Result<Case> {
     let goldens = goldens()?;
-    let dataset = |x: &str, y: &str| -> Result<Dataset> {
+    let dataset = |x: &str, y: &str| -> Result<Examples> {
         let ids = numbers(&goldens[x])?.into_iter().map(|id| id as u32).collect();
         let labels = numbers(&goldens[y])?.into_iter().map(|label| label as u8).collect();
-        Ok(Dataset::new(ids, labels, goldens[x].dim(D::Minus1)?)?)
+        Ok(Examples::from(&Dataset::new(ids, labels, goldens[x].dim(D::Minus1)?)?))
     };
     Ok(Case {
         model: Logistic::new(&goldens["fit/kernel"], &goldens["fit/bias"])?,
@@ -138,16 +180,16 @@ fn case() -> Result<Case> {
 #[derive(Default)]
 struct Log {
     batches: usize,
-    last: Option<Batch>,
+    last: Option<(usize, usize, usize, Figures)>,
     epochs: usize,
     best: Vec<(usize, Vec<f32>)>,
     break_after: Option<usize>,
 }
 
 impl Observer for Log {
-    fn on_batch(&mut self, batch: &Batch) -> CrateResult<ControlFlow<()>> {
+    fn on_step(&mut self, step: &Step) -> CrateResult<ControlFlow<()>> {
         self.batches += 1;
-        self.last = Some(*batch);
+        self.last = Some((step.epoch, step.batch, step.batches, step.meters.figures()));
         Ok(if self.break_after == Some(self.batches) {
             ControlFlow::Break(())
         } else {
@@ -160,7 +202,7 @@ impl Observer for Log {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot) -> CrateResult<()> {
+    fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot, _: &Optimizer) -> CrateResult<()> {
         let values = |name: &str| weights[name].flatten_all()?.to_vec1::<f32>();
         self.best.push((epoch.epoch, [values("dense.kernel")?, values("dense.bias")?].concat()));
         Ok(())
@@ -173,22 +215,16 @@ fn fit_takes_kerass_course() -> Result<()> {
     let config = FitConfig {
         epochs: 5,
         batch_size: 8,
-        validation_batch_size: 5,
+        callbacks: vec![ModelCheckpoint::default().into()],
         shuffle: Shuffle::Never,
         ..Default::default()
     };
     let mut log = Log::default();
     let mut optimizer = model.optimizer(0.02)?;
-    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log)?;
-    let column = |figure: fn(&Epoch) -> f64| {
-        outcome.history.epochs.iter().map(|e| figure(e) as f32).collect::<Vec<_>>()
-    };
-    for (name, found) in [
-        ("loss", column(|epoch| epoch.loss)),
-        ("accuracy", column(|epoch| epoch.accuracy)),
-        ("val_loss", column(|epoch| epoch.val_loss)),
-        ("val_accuracy", column(|epoch| epoch.val_accuracy)),
-    ] {
+    let outcome = course(&model, &mut optimizer, (&train, &validation), &config, &mut log)?;
+    for name in ["loss", "accuracy", "val_loss", "val_accuracy"] {
+        let epochs = outcome.history.epochs.iter();
+        let found: Vec<f32> = epochs.map(|epoch| epoch.get(name).unwrap_or(f64::NAN) as f32).collect();
         let expected = numbers(&goldens[&format!("fit/{name}")])?;
         assert!(close(&found, &expected, 2e-6), "{name}: {found:?}, not {expected:?}");
     }
@@ -196,13 +232,13 @@ fn fit_takes_kerass_course() -> Result<()> {
     assert!(close(&model.weights()?, &expected, 2e-6), "{:?}, not {expected:?}", model.weights()?);
     assert_eq!((outcome.stop, outcome.restored_epoch), (Stop::Finished, None));
     assert_eq!((log.batches, log.epochs, log.best.len()), (15, 5, 5));
-    let (last, epoch) = (log.last.ok_or("no batch")?, outcome.history.epochs[4]);
-    assert_eq!((last.epoch, last.batch, last.batches), (5, 3, 3));
-    assert_eq!((last.loss, last.accuracy), (epoch.loss, epoch.accuracy));
+    let (last, epoch) = (log.last.ok_or("no batch")?, &outcome.history.epochs[4]);
+    assert_eq!((last.0, last.1, last.2), (5, 3, 3));
+    assert_eq!([last.3.get("loss"), last.3.get("accuracy")], [epoch.get("loss"), epoch.get("accuracy")]);
 
-    let evaluation = evaluate(&model.detached(), &validation, 1024, &Device::Cpu)?;
-    assert!((evaluation.loss - epoch.val_loss).abs() < 1e-7);
-    assert_eq!((evaluation.accuracy, evaluation.samples), (epoch.val_accuracy, 13));
+    let evaluation = evaluate(&model.detached(), &of_logits(), &validation, 1024, &Device::Cpu)?;
+    assert!((evaluation.loss() - epoch.val_loss().ok_or("no validation")?).abs() < 1e-7);
+    assert_eq!((evaluation.get("accuracy"), evaluation.samples), (epoch.get("val_accuracy"), 13));
     Ok(())
 }
 
@@ -219,7 +255,13 @@ fn one_seed_gives_one_course() -> Result<()> {
         };
         let config = FitConfig { epochs: 3, batch_size: 8, shuffle, seed, ..Default::default() };
         let mut optimizer = model.optimizer(0.02)?;
-        fit(&tracked, &model.detached(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
+        run(
+            (&tracked, &model.detached(), &of_logits()),
+            &mut optimizer,
+            (&train, &validation),
+            &config,
+            &mut Silent,
+        )?;
         Ok((model.weights()?, seeds.into_inner()))
     };
     let (weights, seeds) = run(1, Shuffle::EveryEpoch)?;
@@ -238,8 +280,8 @@ fn one_seed_gives_one_course() -> Result<()> {
 fn epochs_are_shuffled() -> Result<()> {
     let Case { model, .. } = case()?;
     let rows = 50u32;
-    let train =
-        Dataset::new((0..rows).flat_map(|row| [row; 4]).collect(), (0..50).map(|row| row % 2).collect(), 4)?;
+    let ids = (0..rows).flat_map(|row| [row; 4]).collect();
+    let train = Examples::from(&Dataset::new(ids, (0..50).map(|row| row % 2).collect(), 4)?);
     let seen = std::cell::RefCell::new(Vec::new());
     let tracked = |xs: &Tensor, mode: Mode| {
         seen.borrow_mut().extend(xs.i_first_column()?);
@@ -247,7 +289,13 @@ fn epochs_are_shuffled() -> Result<()> {
     };
     for shuffle in [Shuffle::Once, Shuffle::EveryEpoch] {
         let config = FitConfig { epochs: 2, batch_size: 8, shuffle, ..Default::default() };
-        fit(&tracked, &model.detached(), &mut model.optimizer(1e-4)?, &train, &train, &config, &mut Silent)?;
+        run(
+            (&tracked, &model.detached(), &of_logits()),
+            &mut model.optimizer(1e-4)?,
+            (&train, &train),
+            &config,
+            &mut Silent,
+        )?;
         let seen = seen.take();
         let (first, second) = seen.split_at(50);
         assert_eq!(first == second, shuffle == Shuffle::Once);
@@ -279,31 +327,30 @@ fn early_stopping_brings_the_best_weights_back() -> Result<()> {
     let config = FitConfig {
         epochs: 30,
         batch_size: 8,
-        early_stopping: Some(early_stopping.clone()),
-        checkpoint: ModelCheckpoint { save_best_only: true, ..Default::default() },
+        callbacks: vec![early_stopping.clone().into(), ModelCheckpoint::best().into()],
         ..Default::default()
     };
     let mut log = Log::default();
     let mut optimizer = model.optimizer(3.0)?;
-    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log)?;
+    let outcome = course(&model, &mut optimizer, (&train, &validation), &config, &mut log)?;
     let best = outcome.history.best().ok_or("no best epoch")?;
     assert_eq!(outcome.stop, Stop::EarlyStopping);
     assert_eq!((outcome.best_epoch, outcome.restored_epoch), (Some(best.epoch), Some(best.epoch)));
     assert_eq!(outcome.history.epochs.len(), best.epoch + 2);
     let (saved, weights) = log.best.last().ok_or("nothing saved")?;
     assert_eq!((*saved, weights), (best.epoch, &model.weights()?));
-    let after = evaluate(&model.detached(), &validation, 1024, &Device::Cpu)?;
-    assert_eq!(after.loss, best.val_loss);
+    let after = evaluate(&model.detached(), &of_logits(), &validation, 8, &Device::Cpu)?;
+    assert_eq!(Some(after.loss()), best.val_loss());
 
     // Without it, the last epoch's weights stay.
     let Case { model, .. } = case()?;
     let keep = EarlyStopping { restore_best_weights: false, ..early_stopping };
-    let config = FitConfig { early_stopping: Some(keep), ..config };
+    let config = FitConfig { callbacks: vec![keep.into()], ..config };
     let mut optimizer = model.optimizer(3.0)?;
-    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut Silent)?;
-    let after = evaluate(&model.detached(), &validation, 1024, &Device::Cpu)?;
+    let outcome = course(&model, &mut optimizer, (&train, &validation), &config, &mut Silent)?;
+    let after = evaluate(&model.detached(), &of_logits(), &validation, 8, &Device::Cpu)?;
     assert_eq!(outcome.restored_epoch, None);
-    assert_eq!(outcome.history.epochs.last().map(|epoch| epoch.val_loss), Some(after.loss));
+    assert_eq!(outcome.history.epochs.last().and_then(Epoch::val_loss), Some(after.loss()));
     Ok(())
 }
 
@@ -319,16 +366,17 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best() -> Result<()> {
             Ok(if calls.get() == bad_batch { (logits.abs()? * bad)? } else { logits })
         };
         let early_stopping = EarlyStopping { patience: 9, restore_best_weights: true, ..Default::default() };
-        let checkpoint = ModelCheckpoint { save_best_only: true, ..Default::default() };
-        let config = FitConfig {
-            batch_size: 8,
-            early_stopping: Some(early_stopping),
-            checkpoint,
-            ..Default::default()
-        };
+        let callbacks = vec![early_stopping.into(), ModelCheckpoint::best().into()];
+        let config = FitConfig { batch_size: 8, callbacks, ..Default::default() };
         let mut log = Log::default();
         let mut optimizer = model.optimizer(0.02)?;
-        let result = fit(&tracked, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log);
+        let result = run(
+            (&tracked, &model.detached(), &of_logits()),
+            &mut optimizer,
+            (&train, &validation),
+            &config,
+            &mut log,
+        );
         match result {
             Err(Error::Diverged { loss, epoch }) => {
                 assert!(!loss.is_finite() && epoch == 3, "{loss}, {epoch}")
@@ -341,17 +389,15 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best() -> Result<()> {
     // Validation that is not finite is no epoch either.
     let Case { model, train, validation } = case()?;
     let frozen = |xs: &Tensor, mode: Mode| Ok((model.logits(xs, mode)? * f64::NAN)?);
-    let result = fit(
-        &model,
-        &frozen,
+    let result = run(
+        (&|xs: &Tensor, mode: Mode| model.logits(xs, mode), &frozen, &of_logits()),
         &mut model.optimizer(0.02)?,
-        &train,
-        &validation,
+        (&train, &validation),
         &Default::default(),
         &mut Silent,
     );
     assert!(matches!(result, Err(Error::Diverged { epoch: 1, .. })), "{result:?}");
-    assert!(evaluate(&frozen, &validation, 64, &Device::Cpu).is_err());
+    assert!(evaluate(&frozen, &of_logits(), &validation, 64, &Device::Cpu).is_err());
     Ok(())
 }
 
@@ -359,12 +405,11 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best() -> Result<()> {
 fn an_interrupted_run_keeps_its_history_and_best_weights() -> Result<()> {
     let Case { model, train, validation } = case()?;
     let early_stopping = EarlyStopping { patience: 9, restore_best_weights: true, ..Default::default() };
-    let checkpoint = ModelCheckpoint { save_best_only: true, ..Default::default() };
-    let config =
-        FitConfig { batch_size: 8, early_stopping: Some(early_stopping), checkpoint, ..Default::default() };
+    let callbacks = vec![early_stopping.into(), ModelCheckpoint::best().into()];
+    let config = FitConfig { batch_size: 8, callbacks, ..Default::default() };
     let mut log = Log { break_after: Some(8), ..Default::default() };
     let mut optimizer = model.optimizer(0.02)?;
-    let outcome = fit(&model, &model.detached(), &mut optimizer, &train, &validation, &config, &mut log)?;
+    let outcome = course(&model, &mut optimizer, (&train, &validation), &config, &mut log)?;
     assert_eq!((outcome.stop, outcome.history.epochs.len(), log.batches), (Stop::Interrupted, 2, 8));
     assert_eq!(outcome.restored_epoch, outcome.best_epoch);
     assert_eq!(log.best.last().map(|(_, weights)| weights.clone()), Some(model.weights()?));
@@ -376,29 +421,30 @@ fn what_cannot_be_trained_is_refused_before_any_work() -> Result<()> {
     let Case { model, train, validation } = case()?;
     let untouchable = |_: &Tensor, _: Mode| -> CrateResult<Tensor> { panic!("the model was run") };
     let base = FitConfig::default;
-    let dataset = |labels: &[u8]| Dataset::new(vec![1; labels.len() * 4], labels.to_vec(), 4);
     let nan = EarlyStopping { min_delta: f64::NAN, ..Default::default() };
-    let (empty, ones, zeros) = (dataset(&[])?, dataset(&[1, 1])?, dataset(&[0, 0, 0])?);
+    let factor = ReduceLROnPlateau { factor: 1.0, ..Default::default() };
+    let empty = Examples::from(&Dataset::new(vec![], vec![], 4)?);
     let cases = [
         (&train, &validation, FitConfig { epochs: 0, ..base() }, "epochs: "),
         (&train, &validation, FitConfig { batch_size: 0, ..base() }, "batch_size: "),
-        (&train, &validation, FitConfig { validation_batch_size: 0, ..base() }, "validation_batch_size: "),
-        (&train, &validation, FitConfig { early_stopping: Some(nan), ..base() }, "min_delta: "),
+        (&train, &validation, FitConfig { callbacks: vec![nan.into()], ..base() }, "min_delta: "),
+        (&train, &validation, FitConfig { callbacks: vec![factor.into()], ..base() }, "factor: 1, expected"),
+        (&train, &validation, FitConfig { class_weight: [(0, -1.0)].into(), ..base() }, "class_weight: "),
         (&empty, &validation, base(), "data: there are no training rows"),
         (&train, &empty, base(), "data: there are no validation rows"),
-        (&ones, &validation, base(), "data: all 2 training rows have label 1"),
-        (&zeros, &validation, base(), "data: all 3 training rows have label 0"),
     ];
     for (train, validation, config, expected) in cases {
         let mut optimizer = model.optimizer(0.1)?;
-        let result = fit(&untouchable, &untouchable, &mut optimizer, train, validation, &config, &mut Silent);
+        let parts = (&untouchable, &untouchable, &of_logits());
+        let result = run(parts, &mut optimizer, (train, validation), &config, &mut Silent);
         let message = result.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.starts_with(expected), "{message:?}, not {expected:?}");
     }
-    let mut bare = RmsProp::named(Vec::new(), RmsPropConfig::default())?;
-    assert!(fit(&untouchable, &untouchable, &mut bare, &train, &validation, &base(), &mut Silent).is_err());
-    assert!(evaluate(&untouchable, &empty, 64, &Device::Cpu).is_err());
-    assert!(evaluate(&untouchable, &validation, 0, &Device::Cpu).is_err());
+    let mut bare = Optimizer::new(Vec::new(), RmsProp::default())?;
+    let parts = (&untouchable, &untouchable, &of_logits());
+    assert!(run(parts, &mut bare, (&train, &validation), &base(), &mut Silent).is_err());
+    assert!(evaluate(&untouchable, &of_logits(), &empty, 64, &Device::Cpu).is_err());
+    assert!(evaluate(&untouchable, &of_logits(), &validation, 0, &Device::Cpu).is_err());
     Ok(())
 }
 
@@ -408,7 +454,7 @@ fn callbacks_decide_as_keras_does() -> Result<()> {
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/train/callbacks.json"))?;
     type Row =
-        (String, Monitor, usize, f64, Option<f64>, usize, usize, usize, bool, Option<usize>, Vec<usize>);
+        (String, String, usize, f64, Option<f64>, usize, usize, usize, bool, Option<usize>, Vec<usize>);
     #[derive(serde::Deserialize)]
     struct Table {
         sequences: HashMap<String, Vec<f64>>,
@@ -419,61 +465,55 @@ fn callbacks_decide_as_keras_does() -> Result<()> {
     for case in table.cases {
         let (name, monitor, patience, min_delta, baseline, start_from_epoch, ..) = case.clone();
         let early_stopping = EarlyStopping {
-            monitor,
+            monitor: monitor.clone(),
             patience,
             min_delta,
             baseline,
             start_from_epoch,
             restore_best_weights: true,
+            ..Default::default()
         };
-        let checkpoint = ModelCheckpoint { monitor, save_best_only: true };
-        let (mut epochs, mut saved, mut verdict) = (Vec::new(), Vec::new(), Verdict::default());
+        let checkpoint = ModelCheckpoint { monitor, save_best_only: true, ..Default::default() };
+        let (mut epochs, mut saved, mut stop, mut restores) = (Vec::new(), Vec::new(), false, None);
         for (index, &value) in table.sequences[&name].iter().enumerate() {
             let epoch = index + 1;
-            let (loss, accuracy) = (0.1 * epoch as f64, 0.5);
-            epochs.push(Epoch { epoch, loss, accuracy, val_loss: value, val_accuracy: value, seconds: 1.0 });
-            verdict = early_stopping.judge(&epochs);
-            if checkpoint.saves(&epochs) {
+            let figures = [("loss", 0.1 * epoch as f64), ("val_loss", value), ("val_accuracy", value)];
+            epochs.push(Epoch::new(epoch, &figures, 1.0));
+            let verdict = early_stopping.judge(&epochs);
+            (stop, restores) = (verdict.stop, verdict.restores);
+            if checkpoint.judge(&epochs).saves {
                 saved.push(epoch);
             }
-            if verdict.stop {
+            if stop {
                 break;
             }
         }
-        let (.., expected_epochs, wait, stop, best_epoch, expected_saved) = case.clone();
+        let (.., expected_epochs, _wait, expected_stop, best_epoch, expected_saved) = case.clone();
         assert_eq!((epochs.len(), saved), (expected_epochs, expected_saved), "{case:?}");
-        assert_eq!(verdict, Verdict { best_epoch, wait, stop }, "{case:?}");
+        assert_eq!((stop, restores), (expected_stop, best_epoch), "{case:?}");
     }
     Ok(())
 }
 
 #[test]
 fn a_value_that_is_no_number_is_no_improvement() {
-    let epoch = |epoch, val_loss| Epoch {
-        epoch,
-        loss: 1.0,
-        accuracy: 0.5,
-        val_loss,
-        val_accuracy: 0.5,
-        seconds: 1.0,
-    };
+    let epoch = |epoch, val_loss| Epoch::new(epoch, &[("loss", 1.0), ("val_loss", val_loss)], 1.0);
     let epochs = [epoch(1, f64::NAN), epoch(2, 0.7), epoch(3, f64::NAN), epoch(4, 0.7)];
-    let early_stopping = EarlyStopping { patience: 2, ..Default::default() };
-    assert_eq!(early_stopping.judge(&epochs), Verdict { best_epoch: Some(2), wait: 2, stop: true });
-    let checkpoint = ModelCheckpoint { save_best_only: true, ..Default::default() };
-    let saves = (1..=4).map(|count| checkpoint.saves(&epochs[..count])).collect::<Vec<_>>();
+    let early_stopping = EarlyStopping::patience(2);
+    let verdict = early_stopping.judge(&epochs);
+    assert_eq!((verdict.stop, verdict.restores), (true, Some(2)));
+    let saves =
+        (1..=4).map(|count| ModelCheckpoint::best().judge(&epochs[..count]).saves).collect::<Vec<_>>();
     assert_eq!(saves, [false, true, false, false]);
 }
 
 #[test]
 fn a_history_reads_back_bit_for_bit() -> Result<()> {
-    let epoch = |epoch: usize, loss: f64| Epoch {
-        epoch,
-        loss,
-        accuracy: 1.0 / 3.0,
-        val_loss: loss / 7.0,
-        val_accuracy: 0.1 + 0.2,
-        seconds: 1e-9,
+    let epoch = |epoch: usize, loss: f64| {
+        let (accuracy, val_loss, val_accuracy) = (1.0 / 3.0, loss / 7.0, 0.1 + 0.2);
+        let figures =
+            [("loss", loss), ("accuracy", accuracy), ("val_loss", val_loss), ("val_accuracy", val_accuracy)];
+        Epoch::new(epoch, &figures, 1e-9)
     };
     let history = History { epochs: vec![epoch(1, 0.7), epoch(2, 1e-300), epoch(3, 123_456_789.123)] };
     let text = history.to_csv();
@@ -495,10 +535,10 @@ fn a_broken_history_is_refused_with_its_place() {
     let header = "epoch,loss,accuracy,val_loss,val_accuracy,seconds\n";
     let cases = [
         ("".to_string(), "no column epoch"),
-        ("epoch,loss\n1,0.5\n".to_string(), "no column accuracy"),
+        ("epoch,loss\n1,0.5\n".to_string(), "no column seconds"),
         (format!("{header}1,0.5,0.5,0.5,0.5\n"), "line 2: does not have as many figures"),
         (format!("{header}1,0.5,0.5,0.5,0.5,x\n"), "line 2: seconds is \"x\", expected a number"),
-        (format!("{header}1,0.5,0.5,NaN,0.5,1\n"), "line 2: a figure is not a finite number"),
+        (format!("{header}1,0.5,0.5,NaN,0.5,1\n"), "line 2: val_loss is \"NaN\", expected a finite number"),
         (format!("{header}1,0.5,0.5,0.5,0.5,1\n3,0.5,0.5,0.5,0.5,1\n"), "line 3: epoch 3 where 2 is due"),
     ];
     for (text, expected) in cases {
@@ -510,11 +550,11 @@ fn a_broken_history_is_refused_with_its_place() {
 
 #[test]
 fn options_read_back_from_json() -> Result<()> {
-    let config: RmsPropConfig = serde_json::from_str(r#"{"learning_rate": 0.0001}"#)?;
-    assert_eq!(config, RmsPropConfig { learning_rate: 1e-4, ..Default::default() });
-    assert_eq!(serde_json::from_str::<RmsPropConfig>(&serde_json::to_string(&config)?)?, config);
+    let config: OptimizerConfig = serde_json::from_str(r#"{"learning_rate": 0.0001}"#)?;
+    assert_eq!(config, RmsProp::default().with_learning_rate(1e-4));
+    assert_eq!(serde_json::from_str::<OptimizerConfig>(&serde_json::to_string(&config)?)?, config);
     let early: EarlyStopping = serde_json::from_str(r#"{"monitor": "val_accuracy", "patience": 3}"#)?;
-    assert_eq!(early, EarlyStopping { monitor: Monitor::ValAccuracy, patience: 3, ..Default::default() });
-    assert!(serde_json::from_str::<RmsPropConfig>(r#"{"lr": 0.1}"#).is_err());
+    assert_eq!(early, EarlyStopping { monitor: "val_accuracy".into(), patience: 3, ..Default::default() });
+    assert!(serde_json::from_str::<OptimizerConfig>(r#"{"lr": 0.1}"#).is_err());
     Ok(())
 }

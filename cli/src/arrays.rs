@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use candle_core::Tensor;
-use candle_recurrent::formats::{self, Array, Arrays, read_suffixes, write_suffixes};
+use candle_recurrent::formats::{self, Arrays, InputArray, read_suffixes, write_suffixes};
 use std::path::{Path, PathBuf};
 
 /// Parses the path of a file of arrays.
@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path, inputs: &[String]) -> anyhow::Result<Arrays> {
 }
 
 /// Reads the arrays for a model of which some inputs are of texts.
-pub(super) fn read_mixed(path: &Path, inputs: &[String], texts: &[bool]) -> anyhow::Result<Vec<Array>> {
+pub(super) fn read_mixed(path: &Path, inputs: &[String], texts: &[bool]) -> anyhow::Result<Vec<InputArray>> {
     if !path.try_exists().unwrap_or(true) {
         bail!("--input {}: there is no such file", path.display());
     }

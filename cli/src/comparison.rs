@@ -12,16 +12,17 @@ pub(super) fn comparison_table(reports: &[Report]) -> String {
     let header = ["name", "params", "best epoch", "val_loss", "val_acc", "test_loss", "test_acc", "seconds"];
     let mut rows = vec![header.map(String::from).to_vec()];
     rows.extend(reports.iter().map(|report| {
-        let figure = |value: f64| format!("{value:.4}");
+        let figure =
+            |name: &str| report.results.get(name).map_or_else(|| "-".into(), |value| format!("{value:.4}"));
         vec![
             report.model.clone(),
             report.params.to_string(),
-            format!("{} of {}", report.best_epoch, report.epochs),
-            figure(report.best_val_loss),
-            figure(report.best_val_accuracy),
-            report.test_loss.map_or_else(|| "-".into(), figure),
-            report.test_accuracy.map_or_else(|| "-".into(), figure),
-            format!("{:.1}", report.seconds),
+            format!("{} of {}", report.results.best_epoch, report.results.epochs),
+            figure("val_loss"),
+            figure("val_accuracy"),
+            figure("test_loss"),
+            figure("test_accuracy"),
+            format!("{:.1}", report.results.seconds),
         ]
     }));
     table(&rows)

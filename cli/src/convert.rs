@@ -8,11 +8,11 @@ use super::{Outcome, Output};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{
-    Config, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
+    Config, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
 };
-use candle_recurrent::keras::{self, Layout};
+use candle_recurrent::keras::{self, Layout, Training};
 use candle_recurrent::text::Tokenizer;
-use candle_recurrent::train::History;
+use candle_recurrent::train::{History, heads};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -30,9 +30,10 @@ Examples:
   candle-recurrent convert best-gru-model.keras my-gru
   candle-recurrent convert runs/lstm lstm.safetensors --layout pytorch
   candle-recurrent convert lstm.safetensors lstm.keras --config runs/lstm/config.json
+  candle-recurrent convert model.pt my-model --config config.json
   candle-recurrent convert tagger.h5 tagger.keras --until bidirectional")]
 pub(super) struct Args {
-    /// A .keras, .h5, .weights.h5 or .safetensors file, a model folder, or a name of the zoo (see `list`)
+    /// A .keras, .h5, .weights.h5, .safetensors or PyTorch file (.pt), a model folder, or a name of the zoo (see `list`)
     #[arg(value_name = "IN")]
     input: String,
     /// NAME.keras, NAME.weights.h5, NAME.safetensors, or a folder
@@ -150,6 +151,8 @@ impl Args {
 struct Source {
     config: Config,
     weights: BTreeMap<String, Tensor>,
+    /// What it was compiled with, and the optimiser's state.
+    training: Option<Training>,
     tokenizer: Option<Tokenizer>,
     history: Option<History>,
     warnings: Vec<String>,
@@ -167,6 +170,7 @@ impl Source {
             ModelSource::Zoo(entry) => {
                 let config = entry.config()?;
                 Self {
+                    training: Some(Training::of(&config.recipe, None)?),
                     weights: entry.weights(&config.model, &device)?.snapshot()?,
                     tokenizer: Some(entry.tokenizer()?),
                     history: Some(entry.history()?),
@@ -177,7 +181,11 @@ impl Source {
             ModelSource::Folder(folder) => {
                 let config = folder.config()?;
                 let has_history = folder.path().join(HISTORY_FILE).is_file();
+                let state = folder.optimizer_state()?;
+                let training = Training::of(&config.recipe, state.as_ref())?;
                 Self {
+                    // A folder without a recipe of its own says nothing of how it was trained.
+                    training: Some(training).filter(|training| !training.loss.is_null()),
                     weights: folder.weights(&config.model, &device)?.snapshot()?,
                     tokenizer: folder.tokenizer()?,
                     history: has_history.then(|| folder.history()).transpose()?,
@@ -197,11 +205,18 @@ impl Source {
                     device,
                     until: until.map(String::from),
                     lambdas,
+                    ..keras::Options::default()
                 };
                 let loaded = keras::load_with(&path, &options)?;
+                let mut config = Config::of_model(loaded.config);
+                if let Some(training) = &loaded.training {
+                    // A folder keeps what it can of it.
+                    training.put_into(&mut config.recipe, &heads(&config.model)?);
+                }
                 return Ok(Self {
                     weights: loaded.weights.snapshot()?,
-                    config: Config::of_model(loaded.config),
+                    training: loaded.training.filter(|_| until.is_none()),
+                    config,
                     tokenizer: None,
                     history: None,
                     warnings: loaded.warnings,
@@ -223,7 +238,7 @@ impl Source {
         let kept: BTreeSet<String> = part.variables()?.into_iter().map(|(name, _)| name).collect();
         self.weights.retain(|name, _| kept.contains(name));
         self.config.model = part;
-        self.config.results = None;
+        (self.config.results, self.training) = (None, None);
         self.history = None;
         Ok(())
     }
@@ -251,7 +266,8 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let mut notes = source.warnings.clone();
     match format {
         Format::Keras => {
-            let written = keras::to_keras(model, &source.weights).with_context(|| args.input.clone())?;
+            let written = keras::to_keras_with(model, &source.weights, source.training.as_ref())
+                .with_context(|| args.input.clone())?;
             written.save(out)?;
             notes.extend(written.notes);
         }
@@ -294,7 +310,15 @@ fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
     let folder = ModelFolder::create(out)?;
     let best = source.history.as_ref().and_then(|history| history.best());
     if let (Some(history), Some(best)) = (&source.history, best) {
-        folder.save(&source.config, best, &source.weights, source.tokenizer.as_ref(), history)?;
+        let state = source.training.as_ref().map(|training| training.state.by_name()).transpose()?.flatten();
+        folder.save(
+            &source.config,
+            best,
+            &source.weights,
+            state.as_ref(),
+            source.tokenizer.as_ref(),
+            history,
+        )?;
         folder.save_pictures(&source.config.model.name, history)?;
         return Ok(());
     }
@@ -307,6 +331,10 @@ fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
     match &source.tokenizer {
         Some(tokenizer) => folder.write(TOKENIZER_FILE, tokenizer.to_json()?)?,
         None => folder.remove(TOKENIZER_FILE)?,
+    }
+    match source.training.as_ref().map(|training| training.state.by_name()).transpose()?.flatten() {
+        Some(state) => folder.save_optimizer(&state)?,
+        None => folder.remove(OPTIMIZER_FILE)?,
     }
     folder.save_config(&source.config)?;
     weights.save(out.join(WEIGHTS_FILE), &Layout::Keras.metadata(model))?;

@@ -1,71 +1,123 @@
-//! `evaluate`: loss and accuracy on the test reviews.
+//! `evaluate`: loss and metrics on test data.
 
+use super::output::message;
 use super::reading::Reading;
-use super::{Outcome, Output, values};
+use super::{Outcome, Output, dataset, values, words};
 use anyhow::Context;
-use candle_recurrent::data;
-use candle_recurrent::train;
+use candle_recurrent::data::{self, Examples};
+use candle_recurrent::train::{self, Evaluation, heads};
+use serde_json::Value;
 
-/// Measure a trained model on a data set's test reviews
+/// Measure a trained model on test data
 ///
 /// Text is turned into ids by the model's own vocabulary. An imdb.npz holds ids already: evaluate models on it that
-/// were trained on IMDB.
+/// were trained on IMDB. Arrays are those under x_test and y_test, or x and y. Loss and metrics are those of the model's
+/// recipe, else they are taken from its last activation and the labels.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   candle-recurrent evaluate runs/lstm
   candle-recurrent evaluate lstm --data imdb
   candle-recurrent evaluate runs/gru --data imdb.npz --json
+  candle-recurrent evaluate forecaster.keras --data test.npz --metrics mae,rmse
   candle-recurrent evaluate best-lstm-model.h5 --data imdb.npz")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, or a file of Keras's (.keras, .h5)
+    /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), or of PyTorch's
+    /// (.pt) with --config
     model: String,
-    /// Reviews at a time; changes speed and memory, not the result
-    #[arg(long, default_value_t = 1024, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
+    /// Rows in a batch of Keras's: where masks or weights say how much a row counts, the loss is a mean of batches
+    #[arg(long, default_value_t = 32, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     batch_size: usize,
+    /// The loss, in place of the recipe's: mse, huber(delta=2)
+    #[arg(long, value_name = "LOSS", value_parser = words::class_per_output)]
+    loss: Option<Value>,
+    /// The metrics, in place of the recipe's: accuracy,auc(curve=PR)
+    #[arg(long, value_name = "METRICS", value_parser = words::classes)]
+    metrics: Option<Value>,
     #[command(flatten)]
     reading: Reading,
-    /// Print one JSON value: loss, accuracy, samples
+    /// Print one JSON value: loss, the metrics by their names (accuracy), samples
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
-    let (reading, data) = (&args.reading, &args.reading.data);
+    let reading = &args.reading;
     let device = reading.device()?;
-    let mut checkpoint = reading.model(&args.model)?.load(&device, None)?;
-    let model = &checkpoint.config.model;
-    if model.reads_text() {
+    let source = reading.model(&args.model)?;
+    let mut checkpoint = source.load(&device, None)?;
+    source.recipe(&mut checkpoint.config)?;
+    if checkpoint.config.model.reads_text() {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }
-    if model.vocab_size().is_none() {
+    let arrays = reading.arrays()?;
+    let model = &checkpoint.config.model;
+    let (examples, name, rows): (Examples, String, &str) = match &arrays {
+        Some(source) => {
+            reading.set_threads()?;
+            (dataset::test_arrays(source, model)?, source.name(), "rows")
+        }
+        None => {
+            if model.vocab_size().is_none() {
+                anyhow::bail!(
+                    "{}: does not read text, having no Embedding, and {} are reviews; give arrays: a .npz with x and y",
+                    args.model,
+                    reading.data
+                );
+            }
+            model.check_binary_classifier().with_context(|| args.model.clone())?;
+            if model.is_stateful() {
+                anyhow::bail!(
+                    "{}: is stateful, so each answer would hang on the reviews before it; set `stateful` to false in its \
+                     configuration",
+                    args.model
+                );
+            }
+            reading.encoding.set(&mut checkpoint.config.recipe);
+            if let Some(named) = reading.encoding.tokenizer(checkpoint.config.recipe.vocab_size)? {
+                checkpoint.tokenizer = Some(named);
+            }
+            reading.set_threads()?;
+            let options = checkpoint.config.recipe.data_options();
+            let tokenizer = checkpoint.tokenizer.as_ref();
+            let test = data::load_test(&reading.data, &options, tokenizer, &mut reading.status())?;
+            (Examples::from(&test), reading.data.to_string(), "test reviews")
+        }
+    };
+    let config = &mut checkpoint.config;
+    if let Some(loss) = &args.loss {
+        (config.recipe.loss, config.recipe.metrics) = (loss.clone(), Value::Null);
+    }
+    config.recipe.metrics = args.metrics.clone().unwrap_or_else(|| config.recipe.metrics.clone());
+    let guessed = config.guess_objective(examples.targets())?;
+    if let (Some(guessed), Some(_), false) = (guessed, &arrays, reading.quiet) {
+        message(&format!("note: {guessed}"));
+    }
+    let objective = config.objective()?;
+    objective.check_targets("test", &examples, &heads(&config.model)?)?;
+    let model = &checkpoint.model;
+    if model.config().is_stateful() && !examples.rows().is_multiple_of(args.batch_size) {
         anyhow::bail!(
-            "{}: does not read text, having no Embedding, and the data sets are reviews; for arrays there is predict --input",
-            args.model
+            "{} rows do not make whole batches of {}, which a stateful model needs; see --batch-size",
+            examples.rows(),
+            args.batch_size
         );
     }
-    model.check_binary_classifier().with_context(|| args.model.clone())?;
-    if model.is_stateful() {
-        anyhow::bail!(
-            "{}: is stateful, so each answer would hang on the reviews before it; set `stateful` to false in its \
-             configuration",
-            args.model
-        );
-    }
-    reading.encoding.set(&mut checkpoint.config.recipe);
-    if let Some(named) = reading.encoding.tokenizer(checkpoint.config.recipe.vocab_size)? {
-        checkpoint.tokenizer = Some(named);
-    }
-    reading.set_threads()?;
-    let options = checkpoint.config.recipe.data_options();
-    let test = data::load_test(data, &options, checkpoint.tokenizer.as_ref(), &mut reading.status())?;
-    let evaluation = train::evaluate(&checkpoint.model, &test, args.batch_size, &device)?;
+    let evaluation = train::evaluate(model, &objective, &examples, args.batch_size, &device)?;
     match args.json {
         true => output.json(&evaluation)?,
         false => output.line(format_args!(
-            "{} on {}: loss {:.4}, accuracy {:.4} ({} test reviews)",
-            args.model, data, evaluation.loss, evaluation.accuracy, evaluation.samples
+            "{} on {name}: {} ({} {rows})",
+            args.model,
+            in_words(&evaluation),
+            evaluation.samples
         ))?,
     }
     Ok(Outcome::Done)
+}
+
+/// `loss 0.4266, accuracy 0.8003`.
+pub(super) fn in_words(evaluation: &Evaluation) -> String {
+    let figures = evaluation.figures.iter().map(|(name, value)| format!("{name} {value:.4}"));
+    figures.collect::<Vec<_>>().join(", ")
 }

@@ -50,8 +50,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             row.name.into(),
             row.layers.join(", "),
             row.params.to_string(),
-            figure(results.as_ref().map(|results| results.val_loss)),
-            figure(results.as_ref().and_then(|results| results.test_accuracy)),
+            figure(results.as_ref().and_then(|results| results.get("val_loss"))),
+            figure(results.as_ref().and_then(|results| results.get("test_accuracy"))),
             results.as_ref().map_or_else(|| "-".into(), |results| results.data.clone()),
         ]);
     }

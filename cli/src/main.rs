@@ -7,6 +7,7 @@
 mod arrays;
 mod comparison;
 mod convert;
+mod dataset;
 mod device;
 mod evaluate;
 mod flags;
@@ -22,6 +23,7 @@ mod predict_texts;
 mod prediction;
 mod progress;
 mod reading;
+mod recipe;
 mod recorder;
 mod report;
 mod run_folder;
@@ -29,6 +31,7 @@ mod summary;
 mod tokenizer;
 mod train;
 mod values;
+mod words;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -112,7 +115,7 @@ fn main() -> ExitCode {
 impl Command {
     fn run(self, output: &mut Output) -> anyhow::Result<Outcome> {
         match self {
-            Self::Train(args) => train::run(&args.settings()?, output),
+            Self::Train(args) => train::run(args.settings()?, output),
             Self::Evaluate(args) => evaluate::run(&args, output),
             Self::Predict(args) => predict::run(&args, output),
             Self::Summary(args) => summary::run(&args, output),

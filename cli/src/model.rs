@@ -3,14 +3,14 @@
 use super::lambdas::Lambdas;
 use super::output::message;
 use super::tokenizer::is_vocabulary;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
 use candle_recurrent::formats::read_text;
 use candle_recurrent::keras::{self, Kind, Loaded};
 use candle_recurrent::layers::OperationConfig;
 use candle_recurrent::model::{Model, ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
-use candle_recurrent::train::History;
+use candle_recurrent::train::{History, heads};
 use candle_recurrent::zoo;
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, HashMap};
@@ -106,7 +106,7 @@ impl ModelSource {
     pub(super) fn model_and_fault(&self) -> anyhow::Result<(ModelConfig, Option<anyhow::Error>)> {
         Ok(match self {
             Self::Keras { path, config, lambdas } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
-                match load(path, config.as_deref(), lambdas, &Device::Cpu, None) {
+                match load(path, config.as_deref(), lambdas, &Device::Cpu, None, false) {
                     Ok(loaded) => (loaded.config, None),
                     Err(fault) => (self.model()?, Some(fault)),
                 }
@@ -130,15 +130,33 @@ impl ModelSource {
         })
     }
 
-    /// What a training starts from: layers and recipe, and of a file of Keras's the weights.
-    pub(super) fn start(&self, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
+    /// What a training starts from: layers and recipe, and of a file of Keras's the weights and the optimiser's state.
+    pub(super) fn start(&self, device: &Device) -> anyhow::Result<Start> {
         match self {
             Self::Keras { path, config, lambdas } if !matches!(keras::kind(path), Ok(Kind::Json)) => {
-                let loaded = load(path, config.as_deref(), lambdas, device, None)?;
-                Ok((Config::of_model(loaded.config), Some(loaded.weights)))
+                let loaded = load(path, config.as_deref(), lambdas, device, None, true)?;
+                let (mut config, mut notes) = (Config::of_model(loaded.config), vec![]);
+                let mut state = None;
+                if let Some(training) = &loaded.training {
+                    notes = training.put_into(&mut config.recipe, &heads(&config.model)?);
+                    notes.extend(training.differs.iter().cloned());
+                    state = training.state.by_name()?;
+                }
+                Ok(Start { config, weights: Some(loaded.weights), state, notes })
             }
-            _ => Ok((self.config()?, None)),
+            _ => Ok(Start { config: self.config()?, weights: None, state: None, notes: vec![] }),
         }
+    }
+
+    /// Layers and recipe for a measurement: those of a file of Keras's say its loss and metrics.
+    pub(super) fn recipe(&self, config: &mut Config) -> anyhow::Result<()> {
+        if let Self::Keras { path, config: own, lambdas } = self {
+            let loaded = load_quietly(path, own.as_deref(), lambdas, &Device::Cpu, None, false)?;
+            if let Some(training) = loaded.training {
+                training.put_into(&mut config.recipe, &heads(&config.model)?);
+            }
+        }
+        Ok(())
     }
 
     /// Everything, ready for prediction; with `until` up to that layer.
@@ -161,7 +179,7 @@ impl ModelSource {
                 path.display()
             ),
             (Self::Keras { path, config, lambdas }, until) => {
-                let loaded = load(path, config.as_deref(), lambdas, device, until)?;
+                let loaded = load(path, config.as_deref(), lambdas, device, until, false)?;
                 let model = Model::new(&loaded.config, loaded.weights.detached())?;
                 let config = Config::of_model(loaded.config);
                 Checkpoint { config, model, tokenizer: None, device: device.clone() }
@@ -179,6 +197,16 @@ impl ModelSource {
             }
         })
     }
+}
+
+/// What a training starts from.
+pub(super) struct Start {
+    pub(super) config: Config,
+    pub(super) weights: Option<Weights>,
+    /// The optimiser's state by variable.
+    pub(super) state: Option<BTreeMap<String, Tensor>>,
+    /// What of a file's training is not taken over, or differs, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 /// A model up to a layer. The inputs that it has no more are told.
@@ -200,25 +228,40 @@ fn cut(
     Ok(Checkpoint { config, model, tokenizer, device: device.clone() })
 }
 
-/// Reads a file of Keras's, up to a layer where one is named, and passes its warnings on.
+/// Reads a file of Keras's, up to a layer where one is named, with the optimiser's state or without, and passes its warnings
+/// on.
 fn load(
     path: &Path,
     config: Option<&Path>,
     lambdas: &BTreeMap<String, OperationConfig>,
     device: &Device,
     until: Option<&str>,
+    state: bool,
+) -> anyhow::Result<Loaded> {
+    let loaded = load_quietly(path, config, lambdas, device, until, state)?;
+    for warning in &loaded.warnings {
+        message(&format!("warning: {}: {warning}", path.display()));
+    }
+    Ok(loaded)
+}
+
+/// The same without a word.
+fn load_quietly(
+    path: &Path,
+    config: Option<&Path>,
+    lambdas: &BTreeMap<String, OperationConfig>,
+    device: &Device,
+    until: Option<&str>,
+    state: bool,
 ) -> anyhow::Result<Loaded> {
     let options = keras::Options {
         config: config.map(|config| config.to_path_buf().into()),
         device: device.clone(),
         until: until.map(String::from),
         lambdas: lambdas.clone(),
+        state,
     };
-    let loaded = keras::load_with(path, &options)?;
-    for warning in &loaded.warnings {
-        message(&format!("warning: {}: {warning}", path.display()));
-    }
-    Ok(loaded)
+    Ok(keras::load_with(path, &options)?)
 }
 
 /// The text of a file of JSON; nothing where it is none, which is for others to complain of.
@@ -232,7 +275,7 @@ fn is_architecture(json: &str) -> bool {
     fields.is_ok_and(|fields| fields.contains_key("class_name"))
 }
 
-/// The weights that `--init` names: a model folder, or a safetensors file, with the vocabulary beside it.
+/// The weights that `--init` names: a model folder, a safetensors or PyTorch file, with the vocabulary beside it.
 pub(super) struct Init {
     pub(super) weights: PathBuf,
     pub(super) tokenizer: Option<Tokenizer>,
@@ -244,7 +287,7 @@ impl Init {
         let weights = if path.is_dir() { path.join(WEIGHTS_FILE) } else { path.to_path_buf() };
         if !weights.is_file() {
             anyhow::bail!(
-                "--init {}: there is no such file; give a model folder or a .safetensors",
+                "--init {}: there is no such file; give a model folder, a .safetensors or a PyTorch file (.pt)",
                 weights.display()
             );
         }
@@ -253,5 +296,21 @@ impl Init {
         let beside_model = weights.with_file_name(CONFIG_FILE).is_file() && tokenizer.is_file();
         let tokenizer = beside_model.then(|| Tokenizer::load(tokenizer)).transpose()?;
         Ok(Self { weights, tokenizer })
+    }
+
+    /// The variables of `model`, in whichever names the file has them.
+    pub(super) fn weights(&self, model: &ModelConfig, device: &Device) -> anyhow::Result<Weights> {
+        let path = &self.weights;
+        Ok(match keras::kind(path) {
+            Ok(Kind::Zip | Kind::Torch) => {
+                let bytes = std::fs::read(path)?;
+                keras::weights_from_torch(model, &bytes, path, device)?
+            }
+            Ok(Kind::Safetensors) => {
+                let bytes = std::fs::read(path)?;
+                keras::weights_from_safetensors(model, &bytes, path, device)?
+            }
+            _ => Weights::load(model, path, device)?,
+        })
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         let runs = runs.iter().filter_map(|(name, history)| {
             let best = history.best()?;
             Some(
-                serde_json::json!({ "name": name, "best_epoch": best.epoch, "best_val_loss": best.val_loss }),
+                serde_json::json!({ "name": name, "best_epoch": best.epoch, "best_val_loss": best.val_loss() }),
             )
         });
         output.json(

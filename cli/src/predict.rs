@@ -25,7 +25,8 @@ Examples:
   candle-recurrent predict forecast.keras --input x.npz --output y.npz
   candle-recurrent predict tagger.h5 --input x.npz --until bidirectional")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, or a file of Keras's (.keras, .h5)
+    /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), or of PyTorch's
+    /// (.pt) with --config
     model: String,
     /// The texts; without any, the lines of standard input
     text: Vec<String>,

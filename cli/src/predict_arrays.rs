@@ -4,10 +4,12 @@ use super::arrays;
 use super::output::message;
 use super::{Outcome, Output};
 use candle_core::{DType, Tensor};
+use candle_recurrent::Error;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::formats::{Array, Arrays};
-use candle_recurrent::layers::{Flow, Mode, Texts, Values};
-use candle_recurrent::model::{Class, LayerConfig, Model, ModelConfig, Shape, TensorRef};
+use candle_recurrent::data::{InputKind, model_inputs, shape_table};
+use candle_recurrent::formats::{Arrays, InputArray};
+use candle_recurrent::layers::{Flow, Mode, Values};
+use candle_recurrent::model::{Model, ModelConfig};
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
@@ -18,24 +20,6 @@ const BATCH: usize = 256;
 /// matter to each other.
 pub(super) const TEXTS: usize = 32;
 
-/// An input of a model.
-struct Input {
-    name: String,
-    shape: Shape,
-    kind: Kind,
-}
-
-/// What an input holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Floats,
-    /// Token ids.
-    Ids,
-    /// Whole numbers of any sign.
-    Whole,
-    Texts,
-}
-
 /// Runs the arrays in `input` through the model and writes or prints what it gives.
 pub(super) fn run(
     checkpoint: &Checkpoint,
@@ -45,26 +29,30 @@ pub(super) fn run(
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let within = |error: anyhow::Error| error.context(input.display().to_string());
-    let inputs = inputs(&checkpoint.config.model);
+    let within = |error: anyhow::Error| match error.downcast::<Error>() {
+        Ok(Error::Data(what)) => Error::file(input, what).into(),
+        Ok(other) => anyhow::Error::from(other).context(input.display().to_string()),
+        Err(error) => error.context(input.display().to_string()),
+    };
+    let inputs = model_inputs(&checkpoint.config.model);
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
-    let texts: Vec<bool> = inputs.iter().map(|input| input.kind == Kind::Texts).collect();
+    let texts: Vec<bool> = inputs.iter().map(|input| input.kind == InputKind::Texts).collect();
     let arrays = if texts.contains(&true) {
         arrays::read_mixed(input, &names, &texts)?
     } else {
         match arrays::read(input, &names)? {
-            Arrays::Tensors(tensors) => tensors.into_iter().map(Array::Numbers).collect(),
+            Arrays::Tensors(tensors) => tensors.into_iter().map(InputArray::Numbers).collect(),
             Arrays::Table { rows, note } => {
                 if let Some(note) = note {
                     message(&format!("note: {}: {note}", input.display()));
                 }
-                vec![Array::Numbers(shape_table(input, &inputs, &rows)?)]
+                vec![InputArray::Numbers(shape_table(&inputs, &rows).map_err(|error| within(error.into()))?)]
             }
         }
     };
     let flows = inputs.iter().zip(arrays).map(|(wanted, array)| match array {
-        Array::Numbers(tensor) => Ok(Flow::from(wanted.accept(tensor)?)),
-        Array::Texts(texts, shape) => wanted.accept_texts(texts, shape),
+        InputArray::Numbers(tensor) => Ok(Flow::from(wanted.accept(tensor)?)),
+        InputArray::Texts(texts, shape) => Ok(wanted.accept_texts(texts, shape)?.into()),
     });
     let flows = flows.collect::<anyhow::Result<Vec<_>>>().map_err(within)?;
     let outputs = forward(&checkpoint.model, &flows, batch_size).map_err(within)?;
@@ -95,146 +83,6 @@ pub(super) fn show(
         }
     }
     Ok(Outcome::Done)
-}
-
-/// The model's inputs in order.
-fn inputs(config: &ModelConfig) -> Vec<Input> {
-    let input = |layer: &LayerConfig| match &layer.class {
-        Class::InputLayer(input) => Some(Input {
-            name: layer.name.clone(),
-            shape: input.batch_shape.clone(),
-            kind: match input.dtype.as_str() {
-                "string" => Kind::Texts,
-                "int64" => Kind::Whole,
-                dtype if dtype.contains("int") => Kind::Ids,
-                _ => Kind::Floats,
-            },
-        }),
-        Class::Embedding(_) => {
-            Some(Input { name: layer.name.clone(), shape: vec![None, None], kind: Kind::Ids })
-        }
-        _ => None,
-    };
-    if !config.is_graph() {
-        return config.layers.first().and_then(input).into_iter().collect();
-    }
-    let layer = |reference: &TensorRef| config.layers.iter().find(|layer| layer.name == reference.0);
-    config.input_layers.iter().filter_map(|reference| input(layer(reference)?)).collect()
-}
-
-impl Input {
-    /// Texts as the model takes them: one a sample may stand without a second axis.
-    fn accept_texts(&self, texts: Vec<String>, shape: Vec<usize>) -> anyhow::Result<Flow> {
-        let axes = |axis: &Option<usize>| axis.map_or_else(|| "any".into(), |axis| axis.to_string());
-        let shape = match (self.shape.as_slice(), shape.as_slice()) {
-            ([_, Some(1)], [rows]) => vec![*rows, 1],
-            ([_], [rows, 1]) => vec![*rows],
-            _ => shape,
-        };
-        let fits = shape.len() == self.shape.len()
-            && self
-                .shape
-                .iter()
-                .zip(&shape)
-                .skip(1)
-                .all(|(axis, found)| axis.is_none_or(|axis| axis == *found));
-        if !fits {
-            let needed: Vec<String> = self.shape.iter().map(axes).collect();
-            anyhow::bail!(
-                "the input `{}` has shape {shape:?}, the model needs ({})",
-                self.name,
-                needed.join(", ")
-            );
-        }
-        Ok(Texts::new(texts, shape)?.into())
-    }
-
-    /// The array as the model takes it.
-    fn accept(&self, tensor: Tensor) -> anyhow::Result<Tensor> {
-        let fits = tensor.rank() == self.shape.len()
-            && tensor
-                .dims()
-                .iter()
-                .zip(&self.shape)
-                .skip(1)
-                .all(|(found, axis)| axis.is_none_or(|axis| axis == *found));
-        if !fits {
-            let axes =
-                self.shape.iter().map(|axis| axis.map_or_else(|| "any".into(), |axis| axis.to_string()));
-            anyhow::bail!(
-                "the input `{}` has shape {:?}, the model needs ({})",
-                self.name,
-                tensor.dims(),
-                axes.collect::<Vec<_>>().join(", ")
-            );
-        }
-        if self.kind == Kind::Floats {
-            if tensor.dtype() == DType::F64 {
-                let values = tensor.flatten_all()?.to_vec1::<f64>()?;
-                let beyond = |value: &&f64| value.is_finite() && !(**value as f32).is_finite();
-                if let Some(value) = values.iter().find(beyond) {
-                    anyhow::bail!(
-                        "the input `{}` holds {value:e}, which is beyond the range of f32",
-                        self.name
-                    );
-                }
-            }
-            return Ok(tensor.to_dtype(DType::F32)?);
-        }
-        if self.kind == Kind::Whole {
-            if tensor.dtype().is_float() {
-                let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-                let is_whole = |value: &f64| value.fract() == 0.0 && value.abs() < 2_f64.powi(53);
-                if let Some(value) = values.iter().find(|value| !is_whole(value)) {
-                    anyhow::bail!("the input `{}` is to hold whole numbers, and holds {value}", self.name);
-                }
-            }
-            return Ok(tensor.to_dtype(DType::I64)?);
-        }
-        let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-        let is_id = |value: &&f64| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(*value);
-        if let Some(value) = values.iter().find(|value| !is_id(value)) {
-            anyhow::bail!("the input `{}` is to hold token ids, and holds {value}", self.name);
-        }
-        Ok(tensor.to_dtype(DType::U32)?)
-    }
-}
-
-/// A table as the model's one input: a sample a row, or a single sequence with a step a row.
-fn shape_table(path: &Path, inputs: &[Input], table: &Tensor) -> anyhow::Result<Tensor> {
-    let (rows, columns) = table.dims2()?;
-    let [input] = inputs else {
-        anyhow::bail!(
-            "{}: the model has {} inputs; give a .npz or .safetensors with x0, x1, …",
-            path.display(),
-            inputs.len()
-        );
-    };
-    let shape: Vec<usize> = match input.shape.as_slice() {
-        [_, axis] if axis.is_none_or(|axis| axis == columns) => vec![rows, columns],
-        [_, time, Some(features)] if columns == *features && time.is_none_or(|time| time == rows) => {
-            vec![1, rows, columns]
-        }
-        [_, None, Some(features)] if columns.is_multiple_of(*features) => {
-            vec![rows, columns / features, *features]
-        }
-        [_, rest @ ..] => {
-            let axes: Option<Vec<usize>> = rest.iter().copied().collect();
-            match axes {
-                Some(axes) if axes.iter().product::<usize>() == columns => [vec![rows], axes].concat(),
-                _ => anyhow::bail!(
-                    "{}: {columns} numbers a line do not make the model's input of shape ({})",
-                    path.display(),
-                    rest.iter()
-                        .map(|axis| axis.map_or_else(|| "any".into(), |axis| axis.to_string()))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            }
-        }
-        [] => anyhow::bail!("{}: the model has no input", path.display()),
-    };
-    Ok(table.reshape(shape)?)
 }
 
 /// The number of samples of an input.

@@ -1,7 +1,7 @@
 //! Progress on standard error, in the form that people know from Keras.
 
 use candle_recurrent::Result;
-use candle_recurrent::train::{Batch, Epoch, History, Observer};
+use candle_recurrent::train::{Epoch, Figures, History, Observer, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -79,7 +79,7 @@ impl<W: Write> Observer for Progress<W> {
         Ok(())
     }
 
-    fn on_batch(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
+    fn on_step(&mut self, done: &Step) -> Result<ControlFlow<()>> {
         if let Form::Bar(bar) = &self.form {
             let now = Instant::now();
             let first = *self.after_first.get_or_insert(now);
@@ -88,11 +88,11 @@ impl<W: Write> Observer for Progress<W> {
             }
             self.drawn = Some(now);
             // As in Keras, the first step does not count: it is not like the others.
-            let step = match batch.batch {
+            let step = match done.batch {
                 0 | 1 => (now - self.start).as_secs_f64(),
                 done => (now - first).as_secs_f64() / (done - 1) as f64,
             };
-            bar.set_message(running_line(batch, step));
+            bar.set_message(running_line(done.batch, done.batches, step, &done.meters.figures()));
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -103,7 +103,7 @@ impl<W: Write> Observer for Progress<W> {
             Form::Quiet => Ok(()),
             Form::Lines => {
                 let (seconds, step) = (last.seconds, last.seconds / self.batches.max(1) as f64);
-                let (epochs, figures) = (self.epochs, figures(last));
+                let (epochs, figures) = (self.epochs, figures(&last.figures));
                 writeln!(
                     self.out,
                     "Epoch {}/{epochs} - {seconds:.0}s - {}{figures}",
@@ -129,15 +129,14 @@ impl<W> Drop for Progress<W> {
     }
 }
 
-fn running_line(batch: &Batch, step: f64) -> String {
-    let left = time_left(step * batch.batches.saturating_sub(batch.batch) as f64);
-    let figures = metric("accuracy", batch.accuracy) + &metric("loss", batch.loss);
-    format!("{} {left} {}{figures}", bar_of(batch.batch, batch.batches), per_step(step))
+fn running_line(batch: usize, batches: usize, step: f64, so_far: &Figures) -> String {
+    let left = time_left(step * batches.saturating_sub(batch) as f64);
+    format!("{} {left} {}{}", bar_of(batch, batches), per_step(step), figures(so_far))
 }
 
 fn finished_line(epoch: &Epoch, batches: usize) -> String {
     let step = per_step(epoch.seconds / batches.max(1) as f64);
-    format!("{} {:.0}s {step}{}", bar_of(batches, batches), epoch.seconds, figures(epoch))
+    format!("{} {:.0}s {step}{}", bar_of(batches, batches), epoch.seconds, figures(&epoch.figures))
 }
 
 /// `  3/313 ━━────…`
@@ -146,11 +145,11 @@ fn bar_of(done: usize, all: usize) -> String {
     format!("{done:width$}/{all} {}{}", "━".repeat(filled), "─".repeat(BAR - filled))
 }
 
-fn figures(epoch: &Epoch) -> String {
-    metric("accuracy", epoch.accuracy)
-        + &metric("loss", epoch.loss)
-        + &metric("val_accuracy", epoch.val_accuracy)
-        + &metric("val_loss", epoch.val_loss)
+/// In the order of their names, as Keras shows them.
+fn figures(figures: &Figures) -> String {
+    let mut figures: Vec<(&str, f64)> = figures.iter().collect();
+    figures.sort_by(|a, b| a.0.cmp(b.0));
+    figures.into_iter().map(|(name, value)| metric(name, value)).collect()
 }
 
 /// Four decimals; four significant ones more where those would show nothing.
@@ -184,17 +183,11 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_keras() {
-        let batch = Batch { epoch: 3, batch: 120, batches: 313, loss: 0.45011, accuracy: 0.81226 };
-        let line = running_line(&batch, 0.0031);
+        let so_far = [("loss", 0.45011), ("accuracy", 0.81226)].into_iter().collect();
+        let line = running_line(120, 313, 0.0031, &so_far);
         assert_eq!(line, "120/313 ━━━━━━━───────────── 0s 3ms/step - accuracy: 0.8123 - loss: 0.4501");
-        let epoch = Epoch {
-            epoch: 3,
-            loss: 0.45011,
-            accuracy: 0.81226,
-            val_loss: 2e-4,
-            val_accuracy: 0.79,
-            seconds: 0.94,
-        };
+        let figures = [("loss", 0.45011), ("accuracy", 0.81226), ("val_loss", 2e-4), ("val_accuracy", 0.79)];
+        let epoch = Epoch::new(3, &figures, 0.94);
         let expected = "313/313 ━━━━━━━━━━━━━━━━━━━━ 1s 3ms/step - accuracy: 0.8123 - loss: 0.4501 \
                         - val_accuracy: 0.7900 - val_loss: 2.0000e-4";
         assert_eq!(finished_line(&epoch, 313), expected);
@@ -214,11 +207,9 @@ mod tests {
     fn one_plain_line_an_epoch() -> Result<()> {
         let mut out = Vec::new();
         let mut progress = Progress::new(Form::Lines, &mut out);
-        let epoch =
-            Epoch { epoch: 1, loss: 0.7, accuracy: 0.5, val_loss: 0.69, val_accuracy: 0.51, seconds: 2.0 };
+        let figures = [("loss", 0.7), ("accuracy", 0.5), ("val_loss", 0.69), ("val_accuracy", 0.51)];
         progress.on_epoch_begin(1, 9, 4)?;
-        let _ = progress.on_batch(&Batch { epoch: 1, batch: 1, batches: 4, loss: 0.7, accuracy: 0.5 })?;
-        let _ = progress.on_epoch(&History { epochs: vec![epoch] })?;
+        let _ = progress.on_epoch(&History { epochs: vec![Epoch::new(1, &figures, 2.0)] })?;
         drop(progress);
         let expected = "Epoch 1/9 - 2s - 500ms/step - accuracy: 0.5000 - loss: 0.7000 - val_accuracy: 0.5100 \
                         - val_loss: 0.6900\n";

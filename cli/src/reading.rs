@@ -1,21 +1,29 @@
 //! What `train` and `evaluate` have in common: where reviews come from, what reads them, and where it is computed.
 
+use super::arrays;
 use super::device::{DeviceName, set_threads, status};
 use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::tokenizer::Encoding;
 use super::values;
 use candle_core::Device;
-use candle_recurrent::data::Source;
+use candle_recurrent::data::{ArraySource, Source};
 use std::path::PathBuf;
 
 /// The options that are the same for both.
 #[derive(clap::Args)]
 pub(super) struct Reading {
-    /// builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
-    /// folder, or a folder of the Hub's Parquet files
+    /// Reviews: builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
+    /// folder, or a folder of the Hub's Parquet files. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
+    /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight where they are there
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
     pub(super) data: Source,
+    /// A .npy or .csv of the input, in place of --data; goes with --y
+    #[arg(long, value_name = "FILE", requires = "y", conflicts_with = "data", value_parser = arrays::path)]
+    x: Option<PathBuf>,
+    /// A .npy or .csv of the targets; goes with --x
+    #[arg(long, value_name = "FILE", requires = "x", value_parser = arrays::path)]
+    y: Option<PathBuf>,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -48,6 +56,24 @@ impl Reading {
     /// Makes the threads, once everything else is checked.
     pub(super) fn set_threads(&self) -> anyhow::Result<()> {
         set_threads(self.threads)
+    }
+
+    /// The arrays to read, where it is arrays that the options name.
+    pub(super) fn arrays(&self) -> anyhow::Result<Option<ArraySource>> {
+        if let (Some(x), Some(y)) = (&self.x, &self.y) {
+            for (option, path) in [("--x", x), ("--y", y)] {
+                if !path.try_exists().unwrap_or(true) {
+                    anyhow::bail!("{option} {}: there is no such file", path.display());
+                }
+            }
+            return Ok(Some(ArraySource::Pair { x: x.clone(), y: y.clone() }));
+        }
+        Ok(match &self.data {
+            Source::Path(path) if path.is_file() && ArraySource::holds(path) => {
+                Some(ArraySource::File(path.clone()))
+            }
+            _ => None,
+        })
     }
 
     /// Takes the lines that say what is being read.

@@ -6,7 +6,7 @@ use candle_recurrent::Result;
 use candle_recurrent::checkpoint::{Config, ModelFolder, Results, SVG_FILE};
 use candle_recurrent::plot;
 use candle_recurrent::text::Tokenizer;
-use candle_recurrent::train::{Batch, Epoch, History, Observer, Snapshot};
+use candle_recurrent::train::{Epoch, History, Observer, Optimizer, Snapshot, Step};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -15,12 +15,14 @@ pub(super) struct Recorder<'a> {
     folder: &'a ModelFolder,
     config: Config,
     tokenizer: Option<&'a Tokenizer>,
-    data: &'a str,
+    data: String,
     seed: u64,
     progress: Progress,
     start: Instant,
     history: History,
     complete: bool,
+    /// The epoch that was kept last.
+    kept: Option<usize>,
 }
 
 impl<'a> Recorder<'a> {
@@ -28,14 +30,25 @@ impl<'a> Recorder<'a> {
         folder: &'a ModelFolder,
         config: &Config,
         tokenizer: Option<&'a Tokenizer>,
-        data: &'a str,
+        data: &str,
         seed: u64,
         quiet: bool,
     ) -> Self {
         let config = Config { results: None, ..config.clone() };
         let (progress, start) = (Progress::stderr(quiet), Instant::now());
         let history = History::default();
-        Self { folder, config, tokenizer, data, seed, progress, start, history, complete: false }
+        Self {
+            folder,
+            config,
+            tokenizer,
+            data: data.into(),
+            seed,
+            progress,
+            start,
+            history,
+            complete: false,
+            kept: None,
+        }
     }
 
     /// The run's epochs so far.
@@ -43,18 +56,19 @@ impl<'a> Recorder<'a> {
         &self.history
     }
 
-    /// The run's figures so far; none before the first epoch is done.
-    pub(super) fn results(&self, test: Option<candle_recurrent::train::Evaluation>) -> Option<Results> {
-        let best = self.history.best()?;
+    /// The run's figures so far, those of its best epoch; none before the first epoch is done.
+    pub(super) fn results(&self) -> Option<Results> {
+        let kept = self.kept.and_then(|kept| self.history.epochs.get(kept - 1));
+        let best = kept.or_else(|| self.history.best())?;
+        let has_validation = best.val_loss().is_some();
+        // The figures of the training are those of moving weights, and of less interest.
+        let counts = |(name, _): &(&str, f64)| !has_validation || name.starts_with("val_");
         Some(Results {
-            data: self.data.to_string(),
+            data: self.data.clone(),
             seed: self.seed,
             epochs: self.history.epochs.len(),
             best_epoch: best.epoch,
-            val_loss: best.val_loss,
-            val_accuracy: best.val_accuracy,
-            test_loss: test.map(|test| test.loss),
-            test_accuracy: test.map(|test| test.accuracy),
+            figures: best.figures.iter().filter(counts).collect(),
             seconds: self.start.elapsed().as_secs_f64(),
         })
     }
@@ -80,11 +94,11 @@ impl Observer for Recorder<'_> {
         self.progress.on_epoch_begin(epoch, epochs, batches)
     }
 
-    fn on_batch(&mut self, batch: &Batch) -> Result<ControlFlow<()>> {
+    fn on_step(&mut self, step: &Step) -> Result<ControlFlow<()>> {
         if interrupt::requested() {
             return Ok(ControlFlow::Break(()));
         }
-        self.progress.on_batch(batch)
+        self.progress.on_step(step)
     }
 
     fn on_epoch(&mut self, history: &History) -> Result<ControlFlow<()>> {
@@ -95,9 +109,11 @@ impl Observer for Recorder<'_> {
         self.progress.on_epoch(history)
     }
 
-    fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot) -> Result<()> {
-        self.config.results = self.results(None);
-        self.folder.save(&self.config, epoch, weights, self.tokenizer, &self.history)?;
+    fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot, optimizer: &Optimizer) -> Result<()> {
+        self.kept = Some(epoch.epoch);
+        self.config.results = self.results();
+        let state = optimizer.state()?;
+        self.folder.save(&self.config, epoch, weights, Some(&state), self.tokenizer, &self.history)?;
         if self.complete {
             // The PNG takes longer to draw than a short epoch to train: it follows at the end.
             return self.folder.write(SVG_FILE, plot::loss(&self.title(), &self.history)?.svg());

@@ -19,7 +19,8 @@ Examples:
   candle-recurrent summary best-lstm-model.h5
   candle-recurrent summary best.weights.h5 --config model.json")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, a config.json, or a file of Keras's (.keras, .h5)
+    /// A name of the zoo (see `list`), a model folder, a config.json, a file of Keras's (.keras, .h5), or
+    /// of PyTorch's (.pt) with --config
     model: String,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]

@@ -104,9 +104,9 @@ fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tokenizer> {
 
 /// The tokenizer of a file whose kind was not said.
 fn find(argument: &str, path: &Path, vocab_size: usize) -> anyhow::Result<Tokenizer> {
-    // A pickle begins so, and no text does.
+    // Pickles begin so, and no JSON does.
     let pickled = if path.is_file() { std::fs::read(path).unwrap_or_default() } else { vec![] };
-    if pickled.first() == Some(&0x80) {
+    if [&b"\x80"[..], b"ccopy", b"(d", b"(i", b"}q"].iter().any(|start| pickled.starts_with(start)) {
         if !pickled.windows(9).any(|word| word == b"Tokenizer") {
             return ask(argument);
         }

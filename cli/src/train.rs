@@ -1,28 +1,30 @@
-//! `train`: from a recipe and reviews to a model folder.
+//! `train`: from a recipe and data to a model folder.
 
 use super::comparison::{comparison_table, save_comparison};
-use super::model::Init;
+use super::dataset::{self, Parts};
+use super::model::{Init, Start};
 use super::output::message;
 use super::reading::Reading;
+use super::recipe::RecipeArgs;
 use super::recorder::Recorder;
 use super::report::Report;
 use super::run_folder::Claim;
 use super::{Outcome, Output, interrupt, run_folder, values};
 use anyhow::Context;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
-use candle_recurrent::data::{self, Source, Splits};
+use candle_recurrent::data::{self, ArraySource, Examples, Source};
 use candle_recurrent::model::{ModelConfig, Weights};
-use candle_recurrent::text::Tokenizer;
-use candle_recurrent::train::{FitConfig, History, Shuffle, Stop, Trainer};
+use candle_recurrent::train::{Figures, History, LearningRate, Shuffle, Stop, Trainer};
 use candle_recurrent::zoo;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::path::{Path, PathBuf};
 
-/// Train a model, keep its best checkpoint, and measure it on the test reviews
+/// Train a model on reviews or arrays, keep its best checkpoint, and measure it on the test data
 ///
 /// The recipe is the model's own (`models/NAME/config.json` for the zoo) unless an option says otherwise. Training
 /// stops when the validation loss has not improved for --patience epochs; the weights of the best epoch are written as
@@ -32,14 +34,16 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   candle-recurrent train                          lstm on the built-in reviews, to runs/lstm
-  candle-recurrent train all --data imdb          the chapter's five models, compared
+  candle-recurrent train all --data imdb          the chapter's nine models, compared
   candle-recurrent train gru --epochs 20 --learning-rate 1e-3 --out my-gru
   candle-recurrent train my-model/config.json --data aclImdb
   candle-recurrent train lstm --init runs/lstm
+  candle-recurrent train forecaster.json --data prices.npz --loss huber --optimizer adam
   candle-recurrent train best-lstm-model.h5 --data imdb --learning-rate 1e-5")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a config.json, a model folder (its layers and recipe, not its weights: see
-    /// --init), a file of Keras's (.keras, .h5), which is trained on from its weights, or all for the whole zoo
+    /// --init), a file of Keras's (.keras, .h5) or PyTorch's (.pt, with --config), which is trained on from its
+    /// weights, or all for the whole zoo
     #[arg(default_value = "lstm")]
     model: String,
     /// Draws initial weights, shuffles and dropout masks
@@ -48,18 +52,8 @@ pub(super) struct Args {
     /// Draws the split into training and validation reviews, as scikit-learn's random_state
     #[arg(long, default_value_t = 42, value_name = "N", allow_negative_numbers = true, value_parser = values::split_seed)]
     split_seed: u32,
-    /// The most epochs [default: the recipe's, 100 in the zoo]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
-    epochs: Option<usize>,
-    /// Reviews a step [default: the recipe's, 64 in the zoo]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
-    batch_size: Option<usize>,
-    /// RMSprop's step size [default: the recipe's, 0.0001 in the zoo]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = values::rate)]
-    learning_rate: Option<f64>,
-    /// Epochs without a better validation loss before training stops [default: the recipe's, 3 in the zoo]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
-    patience: Option<usize>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
     /// Token ids are below this: 4 fixed ones and the most frequent words [default: the recipe's, 500 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::vocab_size)]
     vocab_size: Option<usize>,
@@ -70,16 +64,16 @@ pub(super) struct Args {
     /// The part of the training reviews kept for validation [default: the recipe's, 0.2 in the zoo]
     #[arg(long, value_name = "PART", allow_negative_numbers = true, value_parser = values::fraction)]
     validation_split: Option<f64>,
-    /// The run's folder; an older model in it is replaced. With all: the folder of the five runs' folders [default:
+    /// The run's folder; an older model in it is replaced. With all: the folder of the nine runs' folders [default:
     /// runs/NAME, or runs/NAME-2 and so on, so that no run replaces another]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Start from these weights, a model folder or a .safetensors with the model's shapes; the vocabulary beside them
-    /// is used too
+    /// Start from these weights, a model folder, a .safetensors or a PyTorch file (.pt) with the model's shapes; the
+    /// vocabulary beside them is used too
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// Leave the training reviews in their own order (else one is drawn from the seed and kept for every epoch, as Keras
-    /// does after set_random_seed)
+    /// Leave the training rows in their own order [default: the recipe's, else one is drawn from the seed and kept for
+    /// every epoch, as Keras does after set_random_seed]
     #[arg(long)]
     no_shuffle: bool,
     /// Draw another order every epoch, as Keras does without a seed
@@ -87,8 +81,8 @@ pub(super) struct Args {
     reshuffle: bool,
     #[command(flatten)]
     reading: Reading,
-    /// Print one JSON value: model, data, epochs, best_epoch, best_val_loss, best_val_accuracy, test_loss,
-    /// test_accuracy, seconds, folder; with all, a list of them. After Ctrl-C it is what was reached, with interrupted
+    /// Print one JSON value: model, data, epochs, best_epoch, best_val_loss and the best epoch's other figures, test_loss
+    /// and so on, seconds, folder; with all, a list of them. After Ctrl-C it is what was reached, with interrupted
     #[arg(long)]
     json: bool,
 }
@@ -97,6 +91,8 @@ pub(super) struct Args {
 pub(super) struct Settings {
     models: Vec<String>,
     all: bool,
+    /// The arrays to train on, where it is not reviews.
+    arrays: Option<ArraySource>,
     args: Args,
 }
 
@@ -112,33 +108,63 @@ impl Args {
             true => zoo::names().map(String::from).collect(),
             false => vec![self.model.clone()],
         };
-        Ok(Settings { models, all, args: self })
+        Ok(Settings { models, all, arrays: None, args: self })
     }
 }
 
 impl Settings {
     /// The model's own configuration with the command line's changes, and the weights that it brings.
-    fn start(&self, model: &str, device: &Device) -> anyhow::Result<(Config, Option<Weights>)> {
-        let (mut config, weights) = self.args.reading.model(model)?.start(device)?;
+    fn start(&self, model: &str, device: &Device) -> anyhow::Result<Start> {
+        let mut start = self.args.reading.model(model)?.start(device)?;
+        let has_weights = start.weights.is_some();
+        let config = &mut start.config;
         if config.model.reads_text() {
             anyhow::bail!(
                 "{model}: turns text into ids itself, and train gives ids; such a model is not trained on"
             );
         }
+        let args = &self.args;
+        let optimizer = config.recipe.optimizer.clone();
+        args.recipe.apply(&mut config.recipe)?;
+        if config.recipe.optimizer.class != optimizer.class {
+            // Another optimiser begins anew.
+            start.state = None;
+        }
+        if let (Some(state), LearningRate::Constant(rate)) =
+            (&mut start.state, &config.recipe.optimizer.learning_rate)
+        {
+            state.insert("learning_rate".into(), Tensor::new(*rate, &Device::Cpu)?);
+        } else if let Some(state) = &mut start.state {
+            state.remove("learning_rate");
+        }
+        let recipe = &mut config.recipe;
+        recipe.validation_split = args.validation_split.unwrap_or(recipe.validation_split);
+        recipe.shuffle = match (args.no_shuffle, args.reshuffle) {
+            (true, _) => Shuffle::Never,
+            (_, true) => Shuffle::EveryEpoch,
+            _ => recipe.shuffle,
+        };
+        args.reading.encoding.set(recipe);
+        if self.arrays.is_none() {
+            self.shape_texts(model, config, has_weights)?;
+        }
+        config.results = None;
+        config.check()?;
+        check_size(&config.model).with_context(|| model.to_string())?;
+        Ok(start)
+    }
+
+    /// The vocabulary and the length of reviews, in recipe and model.
+    fn shape_texts(&self, model: &str, config: &mut Config, has_weights: bool) -> anyhow::Result<()> {
         if config.model.vocab_size().is_none() {
-            anyhow::bail!("{model}: has no Embedding layer, so it cannot be trained on reviews");
+            anyhow::bail!(
+                "{model}: has no Embedding layer, so it cannot be trained on reviews; give arrays: --data FILE.npz with x and y"
+            );
         }
         config.model.check_binary_classifier().with_context(|| model.to_string())?;
-        let args = &self.args;
-        let recipe = &mut config.recipe;
-        recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
-        recipe.batch_size = args.batch_size.unwrap_or(recipe.batch_size);
-        recipe.patience = args.patience.unwrap_or(recipe.patience);
-        recipe.validation_split = args.validation_split.unwrap_or(recipe.validation_split);
-        recipe.optimizer.learning_rate = args.learning_rate.unwrap_or(recipe.optimizer.learning_rate);
-        args.reading.encoding.set(recipe);
+        let (args, recipe) = (&self.args, &config.recipe);
         let vocab_size = args.vocab_size.unwrap_or(recipe.vocab_size);
-        if weights.is_some() && vocab_size != recipe.vocab_size {
+        if has_weights && vocab_size != recipe.vocab_size {
             anyhow::bail!(
                 "--vocab-size {vocab_size}: the weights of {model} are for {}; leave it out",
                 recipe.vocab_size
@@ -146,10 +172,7 @@ impl Settings {
         }
         let max_len = args.max_len.unwrap_or(recipe.max_len);
         config.set_text_shape(vocab_size, max_len);
-        config.results = None;
-        config.check()?;
-        check_size(&config.model).with_context(|| model.to_string())?;
-        Ok((config, weights))
+        Ok(())
     }
 
     fn data_options(&self, config: &Config) -> data::Options {
@@ -170,35 +193,47 @@ fn check_size(model: &ModelConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Outcome> {
+pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result<Outcome> {
+    settings.arrays = settings.args.reading.arrays()?;
+    let settings = &settings;
     let (args, reading) = (&settings.args, &settings.args.reading);
     interrupt::listen()?;
     let device = reading.device()?;
     // All configurations are read and checked before the first training begins.
-    let configs =
+    let mut configs =
         settings.models.iter().map(|model| settings.start(model, &device)).collect::<Result<Vec<_>, _>>()?;
     let init = args.init.as_deref().map(Init::find).transpose()?;
     reading.set_threads()?;
 
-    let mut loaded: Option<(data::Options, Splits)> = None;
+    let mut loaded: Option<(data::Options, Parts)> = None;
     let mut reports = Vec::new();
-    for (config, own) in &configs {
+    for (name, start) in settings.models.iter().zip(&mut configs) {
+        let Start { config, weights: own, state, notes } = start;
+        for note in notes.iter().filter(|_| !reading.quiet) {
+            message(&format!("warning: {name}: {note}"));
+        }
         let weights = match (&init, own) {
-            (Some(init), _) => Weights::load(&config.model, &init.weights, &device)?,
+            (Some(init), _) => init.weights(&config.model, &device)?,
             (None, Some(own)) => own.clone(),
             (None, None) => Weights::init(&config.model, args.seed, &device)?,
         };
         let options = settings.data_options(config);
-        let splits = match loaded.take().filter(|(of, _)| *of == options) {
-            Some((_, splits)) => splits,
-            None => {
+        let parts = match (&settings.arrays, loaded.take().filter(|(of, _)| *of == options)) {
+            (Some(source), _) => dataset::arrays(source, config)?,
+            (None, Some((_, parts))) => parts,
+            (None, None) => {
                 let named = reading.encoding.tokenizer(options.vocab_size)?;
                 let beside = init.as_ref().and_then(|init| init.tokenizer.as_ref());
-                let tokenizer = named.as_ref().or(beside);
-                data::load(&reading.data, &options, tokenizer, &mut reading.status())?
+                dataset::reviews(reading, &reading.data, &options, named.as_ref().or(beside))?
             }
         };
-        let (_, splits) = loaded.insert((options, splits));
+        let (_, parts) = loaded.insert((options, parts));
+        if let Some(guessed) = config.guess_objective(parts.train.targets())?
+            && settings.arrays.is_some()
+            && !reading.quiet
+        {
+            message(&format!("note: {guessed}"));
+        }
         let out = match (&args.out, settings.all) {
             (Some(out), true) => Some(out.join(&config.model.name)),
             (out, _) => out.clone(),
@@ -207,7 +242,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
         interrupt::defer();
         let folder = run_folder::create(out.as_deref(), &config.model.name)?;
         let _claim = Claim::on(&folder)?;
-        let run = Run { args, config, splits, folder: &folder, device: &device };
+        let run = Run { args, config, parts, state: state.as_ref(), folder: &folder, device: &device };
         match run.train(&weights) {
             Ok(Ended::Done(report)) => reports.push(report),
             Ok(Ended::Interrupted(reached)) => {
@@ -244,7 +279,9 @@ enum Ended {
 struct Run<'a> {
     args: &'a Args,
     config: &'a Config,
-    splits: &'a Splits,
+    parts: &'a Parts,
+    /// What the optimiser goes on from.
+    state: Option<&'a BTreeMap<String, Tensor>>,
     folder: &'a ModelFolder,
     device: &'a Device,
 }
@@ -252,35 +289,51 @@ struct Run<'a> {
 impl Run<'_> {
     /// Trains and writes the folder.
     fn train(&self, weights: &Weights) -> anyhow::Result<Ended> {
-        let Self { args, config, splits, folder, device } = *self;
+        let Self { args, config, parts, state, folder, device } = *self;
         let summary = config.model.summary()?;
         if !args.reading.quiet {
+            let count = |part: &Option<Examples>| part.as_ref().map_or(0, Examples::rows);
             message(&format!(
-                "{}: {} parameters; {}: {} training, {} validation and {} test reviews; seed {}; to {}",
+                "{}: {} parameters; {}: {} training, {} validation and {} test {}; seed {}; to {}",
                 config.model.name,
                 summary.total_params,
-                splits.name,
-                splits.train.len(),
-                splits.validation.len(),
-                splits.test.len(),
+                parts.name,
+                parts.train.rows(),
+                count(&parts.validation),
+                count(&parts.test),
+                parts.rows,
                 args.seed,
                 folder.path().display()
             ));
         }
-        let mut trainer = Trainer::new(&config.model, weights, config.recipe.optimizer.clone())?;
-        let shuffle = match (args.no_shuffle, args.reshuffle) {
-            (true, _) => Shuffle::Never,
-            (_, true) => Shuffle::EveryEpoch,
-            _ => Shuffle::Once,
-        };
-        let fit_config = FitConfig { shuffle, ..config.recipe.fit_config(args.seed) };
-        let data = data_name(&args.reading.data);
-        let tokenizer: Option<&Tokenizer> = splits.tokenizer.as_ref();
-        let mut recorder = Recorder::new(folder, config, tokenizer, &data, args.seed, args.reading.quiet);
-        let (train, validation) = (&splits.train, &splits.validation);
-        let mut run = || trainer.fit_watched(train, validation, &fit_config, &mut recorder);
+        let mut trainer =
+            Trainer::new(&config.model, weights, config.recipe.optimizer.clone(), config.objective()?)?;
+        if let Some(state) = state {
+            let optimizer = trainer.optimizer_mut();
+            match optimizer.load_state(state) {
+                Ok(()) if args.reading.quiet => {}
+                Ok(()) => {
+                    let (class, steps) = (optimizer.config().class.name(), optimizer.iterations());
+                    message(&format!("{class} goes on from the file's state, after {steps} steps"));
+                }
+                Err(error) => {
+                    message(&format!("warning: the optimizer begins anew: its state does not fit: {error}"))
+                }
+            }
+        }
+        let fit_config = config.recipe.fit_config(args.seed);
+        let mut recorder = Recorder::new(
+            folder,
+            config,
+            parts.tokenizer.as_ref(),
+            &self.data(),
+            args.seed,
+            args.reading.quiet,
+        );
+        let mut run =
+            || trainer.fit_watched(&parts.train, parts.validation.as_ref(), &fit_config, &mut recorder);
         let outcome = if device.is_cpu() { candle_recurrent::awake(run) } else { run() };
-        let results = recorder.results(None);
+        let results = recorder.results();
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -289,52 +342,57 @@ impl Run<'_> {
                 return Err(error.into());
             }
         };
-        let Some(results) = results else {
+        let Some(mut results) = results else {
             run_folder::remove_if_empty(folder);
             message("interrupted before the first epoch was done: nothing is kept");
-            let (model, data) = (&config.model.name, &splits.name);
+            let (model, data) = (&config.model.name, &parts.name);
             let reached = json!({ "model": model, "data": data, "epochs": 0, "interrupted": true });
             return Ok(Ended::Interrupted(reached));
         };
-        let report = |results: &Results, test_samples: usize, history: &History| Report {
+        let report = |results: &Results, interrupted: bool, history: &History| Report {
             model: config.model.name.clone(),
-            data: splits.name.clone(),
-            epochs: results.epochs,
-            best_epoch: results.best_epoch,
-            best_val_loss: results.val_loss,
-            best_val_accuracy: results.val_accuracy,
-            test_loss: results.test_loss,
-            test_accuracy: results.test_accuracy,
-            seconds: results.seconds,
+            data: parts.name.clone(),
+            interrupted,
             folder: folder.path().display().to_string(),
-            interrupted: results.test_loss.is_none(),
             params: summary.total_params,
-            test_samples,
+            test_samples: parts.test.as_ref().map_or(0, Examples::rows),
+            rows: parts.rows,
             history: history.clone(),
+            results: results.clone(),
         };
         if outcome.stop == Stop::Interrupted {
             recorder.finish(Some(results.clone()))?;
             message(&format!(
-                "interrupted: the best epoch so far ({} of {}, val_loss {:.4}) is kept in {}",
+                "interrupted: the best epoch so far ({} of {}, loss {:.4}) is kept in {}",
                 results.best_epoch,
                 results.epochs,
-                results.val_loss,
+                results.judged_loss(),
                 folder.path().display()
             ));
-            let reached = serde_json::to_value(report(&results, 0, recorder.history()))?;
+            let reached = serde_json::to_value(report(&results, true, recorder.history()))?;
             return Ok(Ended::Interrupted(reached));
         }
-        // The best weights are back in the model.
-        let test = trainer.evaluate(&splits.test)?;
-        let results = Results { test_loss: Some(test.loss), test_accuracy: Some(test.accuracy), ..results };
+        if let Some(test) = &parts.test {
+            // The best weights are back in the model.
+            let test = trainer.evaluate(test, config.recipe.batch_size)?;
+            test.figures.prefixed("test_").iter().for_each(|(name, value)| results.figures.set(name, value));
+        }
         recorder.finish(Some(results.clone()))?;
-        if results.val_loss > GUESSING {
+        if config.recipe.loss == "binary_crossentropy" && results.judged_loss() > GUESSING {
             message(&format!(
                 "warning: the best val_loss, {:.4}, is worse than that of guessing, {LN_2:.4}; try another --learning-rate",
-                results.val_loss
+                results.judged_loss()
             ));
         }
-        Ok(Ended::Done(report(&results, test.samples, recorder.history())))
+        Ok(Ended::Done(report(&results, false, recorder.history())))
+    }
+
+    /// What the model card calls the data.
+    fn data(&self) -> String {
+        match self.parts.tokenizer.is_some() || self.parts.rows == "reviews" {
+            true => data_name(&self.args.reading.data),
+            false => self.parts.name.clone(),
+        }
     }
 }
 
@@ -365,21 +423,22 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
         (false, ..) => {}
     }
     if let (false, [report]) = (settings.all, reports) {
+        let results = &report.results;
+        let words = |figures: Figures| {
+            figures.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join(", ")
+        };
         output.line(format_args!(
-            "{} on {}: best epoch {} of {}, val_loss {:.4}, val_accuracy {:.4}, {:.1} s",
+            "{} on {}: best epoch {} of {}, {}, {:.1} s",
             report.model,
             report.data,
-            report.best_epoch,
-            report.epochs,
-            report.best_val_loss,
-            report.best_val_accuracy,
-            report.seconds
+            results.best_epoch,
+            results.epochs,
+            words(report.own_figures()),
+            results.seconds
         ))?;
-        if let (Some(loss), Some(accuracy)) = (report.test_loss, report.test_accuracy) {
-            output.line(format_args!(
-                "test: loss {loss:.4}, accuracy {accuracy:.4} ({} reviews)",
-                report.test_samples
-            ))?;
+        let test = report.test_figures();
+        if !test.is_empty() {
+            output.line(format_args!("test: {} ({} {})", words(test), report.test_samples, report.rows))?;
         }
         output.line(format_args!("folder: {}", report.folder))?;
     }
@@ -388,19 +447,22 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
         output.line(format_args!("folders: {}", folders.join(", ")))?;
         output.line(format_args!("picture: {}", picture.display()))?;
     }
-    let best = reports.iter().min_by(|a, b| a.best_val_loss.total_cmp(&b.best_val_loss));
+    let best = reports.iter().min_by(|a, b| a.results.judged_loss().total_cmp(&b.results.judged_loss()));
     if let Some(best) = best {
-        output.line(format_args!("next: {}", next_command(Path::new(&best.folder))))?;
+        output.line(format_args!("next: {}", next_command(Path::new(&best.folder), settings)))?;
     }
     Ok(())
 }
 
 /// What to type next.
-fn next_command(folder: &Path) -> String {
+fn next_command(folder: &Path, settings: &Settings) -> String {
     let reads_text = folder.join(TOKENIZER_FILE).is_file();
     let folder = folder.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '\\' | ':');
     let folder = if folder.chars().all(plain) { folder } else { format!("'{folder}'") };
+    if settings.arrays.is_some() {
+        return format!("candle-recurrent predict {folder} --input x.npz");
+    }
     if !reads_text {
         return format!(
             "candle-recurrent evaluate {folder} (it has no tokenizer.json, so it cannot read text: Keras's \

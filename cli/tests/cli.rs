@@ -103,7 +103,9 @@ fn list_names_the_zoo() {
     let list = json(run(Path::new("."), &["list", "--json"]));
     let names: Vec<&str> =
         list.as_array().expect("a list").iter().filter_map(|row| row["name"].as_str()).collect();
-    assert_eq!(names, ["simple-rnn", "lstm", "dropout-lstm", "stacked-lstm", "gru"]);
+    let first = ["simple-rnn", "lstm", "dropout-lstm", "stacked-lstm", "gru"];
+    let second = ["lstm-adam", "dropout-lstm-adam", "stacked-lstm-adam", "gru-adam"];
+    assert_eq!(names, [&first[..], &second[..]].concat());
 }
 
 #[test]
@@ -133,6 +135,7 @@ fn a_run_is_a_whole_model_folder() {
         "loss.png",
         "loss.svg",
         "model.safetensors",
+        "optimizer.safetensors",
         "tokenizer.json",
     ];
     assert_eq!(names(&here.join("runs/lstm")), files);
@@ -173,16 +176,27 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
-fn train_all_compares_five_models() {
+fn train_all_compares_nine_models() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     reviews(here);
     train(here, &["all"]).success().stdout(contains("val_acc").and(contains("picture: runs/comparison.png")));
-    let expected =
-        ["comparison.png", "comparison.svg", "dropout-lstm", "gru", "lstm", "simple-rnn", "stacked-lstm"];
+    let expected = [
+        "comparison.png",
+        "comparison.svg",
+        "dropout-lstm",
+        "dropout-lstm-adam",
+        "gru",
+        "gru-adam",
+        "lstm",
+        "lstm-adam",
+        "simple-rnn",
+        "stacked-lstm",
+        "stacked-lstm-adam",
+    ];
     assert_eq!(names(&here.join("runs")), expected);
     let reports = json(train(here, &["all", "--json", "--out", "compared"]));
-    assert_eq!(reports.as_array().map(Vec::len), Some(5));
+    assert_eq!(reports.as_array().map(Vec::len), Some(9));
     assert_eq!(reports[0]["folder"], "compared/simple-rnn");
     assert!(here.join("compared/comparison.svg").is_file());
 }
@@ -264,7 +278,7 @@ fn plot_draws_one_run_or_several() {
     fails(run(here, &["plot", "model", "--out", "one.jpg"]), 2, ".svg or .png");
     fails(run(here, &["plot", "model", "--out", "nowhere/one.svg"]), 1, "nowhere/one.svg: cannot be written");
     fs::write(here.join("model/history.csv"), "epoch,loss\n").expect("written");
-    fails(run(here, &["plot", "model", "--out", "one.svg"]), 1, "history.csv: no column accuracy");
+    fails(run(here, &["plot", "model", "--out", "one.svg"]), 1, "history.csv: no column seconds");
 }
 
 #[test]
@@ -421,7 +435,7 @@ mod unix {
     }
 
     fn run_is_whole(here: &Path, run: &Path) {
-        assert_eq!(names(run).len(), 7, "{:?}", names(run));
+        assert_eq!(names(run).len(), 8, "{:?}", names(run));
         let path = run.to_string_lossy();
         super::run(here, &["predict", &path, "good"]).success();
         super::run(here, &["plot", &path, "--out", "again.svg"]).success();

@@ -248,7 +248,11 @@ fn a_model_that_is_no_classifier_is_named() {
     for command in ["train", "evaluate", "predict"] {
         let args =
             if command == "predict" { vec![command, "linear", "good"] } else { vec![command, "linear"] };
-        fails(run(here, &args), 1, "linear: layer dense: a binary classifier must end with");
+        fails(
+            run(here, &args),
+            1,
+            "binary_crossentropy: it takes probabilities, and the model ends in linear",
+        );
     }
 }
 

@@ -38,9 +38,9 @@ fn the_zoo_goes_round() {
     convert(path, &["a.weights.h5", "c.keras", "--config", "model/config.json"]).success();
     convert(path, &["t.safetensors", "d.keras", "--config", "a.keras"]).success();
     let bytes = |name: &str| fs::read(path.join(name)).expect("a file");
-    for other in ["b.keras", "c.keras", "d.keras"] {
-        assert!(bytes("a.keras") == bytes(other), "{other} has other bytes");
-    }
+    assert!(bytes("a.keras") == bytes("b.keras"), "b.keras has other bytes");
+    // Weights alone say nothing of how they were trained, so these are not compiled.
+    assert!(bytes("c.keras") == bytes("d.keras") && bytes("a.keras") != bytes("c.keras"));
 }
 
 #[test]

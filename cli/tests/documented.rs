@@ -96,6 +96,17 @@ fn prepare(folder: &Path) {
     fs::copy(fixture("old_keras_2_1.h5"), folder.join("best-lstm-model.h5")).unwrap();
     fs::copy(fixture("k3_recurrent.keras"), folder.join("forecast.keras")).unwrap();
     fs::copy(fixture("k3_recurrent.golden.npz"), folder.join("x.npz")).unwrap();
+    fs::copy(fixture("goes_on_forecast.keras"), folder.join("best.keras")).unwrap();
+    for name in ["arrays.npz", "prices.npz", "more.npz", "test.npz"] {
+        fs::copy(fixture("goes_on_forecast.npz"), folder.join(name)).unwrap();
+    }
+    let forecaster = r#"{"model": {"name": "forecaster", "layers": [
+        {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 8, 3]}},
+        {"class_name": "LSTM", "config": {"name": "lstm", "units": 4}},
+        {"class_name": "Dense", "config": {"name": "dense", "units": 1}}]}}"#;
+    for name in ["model.json", "forecaster.json"] {
+        fs::write(folder.join(name), forecaster).unwrap();
+    }
 }
 
 /// Runs a page's commands, and gives how many there were.

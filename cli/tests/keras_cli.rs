@@ -419,3 +419,42 @@ fn inputs_that_a_layer_does_not_need_are_left_out() {
         .success()
         .stdout(contains("(8800 parameters)"));
 }
+
+/// A file of `torch.save`, with the architecture from `--config`.
+#[test]
+fn pytorch_files_go_where_weights_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let torch = |name: &str| format!("{FIXTURES}/torch/{name}");
+    let cases: Value = serde_json::from_str(&std::fs::read_to_string(torch("cases.json")).unwrap()).unwrap();
+    std::fs::write(here.join("config.json"), cases["reader"]["config"].to_string()).unwrap();
+    std::fs::copy(torch("reader.pt"), here.join("reader.pt")).unwrap();
+    let golden =
+        candle_core::safetensors::load(torch("golden.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let ids = golden["reader.x"].to_dtype(DType::F32).unwrap();
+    Tensor::write_npz(&[("x", &ids)], here.join("x.npz")).unwrap();
+    let expected = golden["reader.y"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+
+    let config = ["--config", "config.json"];
+    run(here, &[&["summary", "reader.pt"][..], &config].concat()).success().stdout(contains("gru (GRU)"));
+    run(here, &[&["convert", "reader.pt", "reader"][..], &config].concat()).success();
+    for model in [&["reader.pt", "--config", "config.json"][..], &["reader"]] {
+        let answer = json(run(here, &[&["predict"], model, &["--input", "x.npz", "--json"]].concat()));
+        let found = answer["y"].as_array().unwrap().iter().map(|row| row[0].as_f64().unwrap() as f32);
+        near(&found.collect::<Vec<_>>(), &expected);
+    }
+    let builtin = ["--max-len", "5", "--vocab-size", "12", "--epochs", "1", "--learning-rate", "1e-30", "-q"];
+    for init in ["reader.pt", "reader"] {
+        let out = format!("tuned-{init}");
+        let train = ["train", "config.json", "--init", init, "--out", &out];
+        run(here, &[&train[..], &builtin].concat()).success();
+        let answer = json(run(here, &["predict", &out, "--input", "x.npz", "--json"]));
+        let found = answer["y"].as_array().unwrap().iter().map(|row| row[0].as_f64().unwrap() as f32);
+        near(&found.collect::<Vec<_>>(), &expected);
+    }
+    fails(run(here, &["predict", "reader.pt", "--input", "x.npz"]), "give one with --config FILE");
+    fails(
+        run(here, &[&["predict", &torch("refused_call.pt"), "--input", "x.npz"][..], &config].concat()),
+        "would have Python call posix.system when it is opened there, as no file of weights does; nothing of it was run",
+    );
+}

@@ -193,6 +193,16 @@ fn what_is_no_tokenizer_of_keras_is_refused() {
         "t: holds a os.system, expected Keras's Tokenizer; nothing of it was run",
     );
     refused(b"\x80\x04\x95", "t: the pickle ends too early");
+    for old in [
+        &b"ccopy_reg\n_reconstructor\np0\n(ckeras_preprocessing.text\nTokenizer\n"[..],
+        b"(dp0\nVfilm\n",
+        b"}q\0(",
+    ] {
+        refused(
+            old,
+            "t: a pickle of protocol 0 or 1 (or none at all), expected 2 to 5; load it in Python and dump it again",
+        );
+    }
     refused(b"[1]", "t: neither what Keras's Tokenizer.to_json() writes nor its word_index");
     refused(br#"{"The": 2}"#, "the word \"The\" does not come from a Tokenizer with Keras's defaults");
     refused(br#"{"a": 2, "b": 1}"#, "its words are single characters");

@@ -4,6 +4,7 @@
 use crate::buffer::Buffer;
 use crate::grid::deinterleave;
 use crate::layer::Rows;
+use crate::math;
 use crate::plan::Walk;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -40,7 +41,7 @@ pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> Vec<f32> 
         }
         if let Some(squares) = squares.get_mut(at..at + features) {
             for (sum, &d) in squares.iter_mut().zip(row) {
-                *sum += d * d;
+                *sum += if rows.sizes { d.abs() } else { d * d };
             }
         }
     }
@@ -112,8 +113,10 @@ impl<const M: usize> AddRows<'_, M> {
             if !self.squares.is_empty() {
                 let mut sums = two_rows(self.squares, ids, features * width);
                 for v in 0..features {
+                    let d = dx[v][m];
+                    let term = if self.rows.sizes { math::abs(simd, d) } else { simd.mul_f32s(d, d) };
                     // SAFETY: as above.
-                    sums = unsafe { add_vector(simd, shared, simd.mul_f32s(dx[v][m], dx[v][m]), sums) };
+                    sums = unsafe { add_vector(simd, shared, term, sums) };
                 }
             }
             row += shared;

@@ -117,6 +117,8 @@ pub struct Rows<'a> {
     pub vocabulary: usize,
     /// Whether the gradient of the table is followed by the sums of the squares of what was added up.
     pub squares: bool,
+    /// Whether it is their sizes instead of their squares.
+    pub sizes: bool,
 }
 
 /// What a layer is given.

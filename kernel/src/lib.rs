@@ -29,6 +29,7 @@
 //! | `projection` | input that is projected before the time loop |
 //! | `gradients` | the sums of the backward pass, and the gradients that come of them |
 //! | `forward`, `backward` | the time loops |
+//! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
 //!
 //! Blocks depend on the batch and the layer alone, and what they add up (weight gradients) is added in their order, so
@@ -49,6 +50,7 @@ mod buffer;
 mod cell;
 mod cells;
 mod dropout;
+mod exponential;
 mod forward;
 mod gate_product;
 mod gradients;
@@ -72,6 +74,7 @@ pub use activation::Activation;
 pub use awake::awake;
 pub use backward::backward;
 pub use cell::Kind;
+pub use exponential::exp;
 pub use forward::forward;
 pub use isa::instruction_set;
 pub use layer::{Dropout, Input, Layer, Rows};

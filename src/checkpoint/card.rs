@@ -18,9 +18,10 @@ pub fn card(config: &Config) -> Result<String> {
     let out = &mut text;
     // Writing to a String cannot fail.
     let _ = writeln!(out, "\n# {}\n", model.name);
+    let kind = if reads_text(config) { "text classifier" } else { "model" };
     let _ = writeln!(
         out,
-        "A text classifier ({}) of {} parameters, in Keras's layers and names, made and run by \
+        "A {kind} ({}) of {} parameters, in Keras's layers and names, made and run by \
          [candle-recurrent](https://crates.io/crates/candle-recurrent) without Python.\n",
         layers_in_words(model),
         summary.total_params
@@ -34,11 +35,12 @@ pub fn card(config: &Config) -> Result<String> {
         out.push('\n');
     }
     let _ = writeln!(out, "## Use\n\n```sh");
-    let _ = writeln!(
-        out,
-        "candle-recurrent predict PATH/TO/THIS/FOLDER \"I expected to hate it, but it is lovely\""
-    );
-    let _ = writeln!(out, "candle-recurrent evaluate PATH/TO/THIS/FOLDER --data imdb\n```\n");
+    let (what, data) = match reads_text(config) {
+        true => ("\"I expected to hate it, but it is lovely\"", "imdb"),
+        false => ("--input x.npz", "test.npz"),
+    };
+    let _ = writeln!(out, "candle-recurrent predict PATH/TO/THIS/FOLDER {what}");
+    let _ = writeln!(out, "candle-recurrent evaluate PATH/TO/THIS/FOLDER --data {data}\n```\n");
     let _ = writeln!(out, "```rust");
     let _ = writeln!(
         out,
@@ -47,20 +49,22 @@ pub fn card(config: &Config) -> Result<String> {
     let _ = writeln!(out, "let checkpoint = folder.load(&candle_core::Device::Cpu)?;\n```\n");
     let _ = writeln!(out, "## Layers\n\n```text\n{summary}```\n");
     let _ = writeln!(out, "## Recipe\n");
-    let _ = writeln!(
-        out,
-        "The {} most frequent words (ids below {}), reviews {} to {} ids; RMSprop with learning \
-         rate {}, batches of {}, at most {} epochs, stopped after {} without a better validation loss; the weights are \
-         those of the best epoch.",
-        recipe.vocab_size.saturating_sub(4),
-        recipe.vocab_size,
-        padding_in_words(recipe.padding()),
-        recipe.max_len,
-        recipe.optimizer.learning_rate,
-        recipe.batch_size,
-        recipe.epochs,
-        recipe.patience
-    );
+    if reads_text(config) {
+        let _ = write!(
+            out,
+            "The {} most frequent words (ids below {}), reviews {} to {} ids; ",
+            recipe.vocab_size.saturating_sub(4),
+            recipe.vocab_size,
+            padding_in_words(recipe.padding()),
+            recipe.max_len,
+        );
+    }
+    let (optimizer, batch_size, epochs) = (recipe.optimizer.in_words(), recipe.batch_size, recipe.epochs);
+    let _ = write!(out, "{optimizer}, batches of {batch_size}, at most {epochs} epochs");
+    if let Some(patience) = recipe.patience() {
+        let _ = write!(out, ", stopped after {patience} without a better validation loss");
+    }
+    let _ = writeln!(out, "; the weights are those of the best epoch.");
     Ok(text)
 }
 
@@ -98,19 +102,21 @@ pub fn recurrent_in_words(class: &Class) -> Option<String> {
     Some(text)
 }
 
-fn rows(results: &Results) -> Vec<(&'static str, String)> {
-    let mut rows = vec![
-        ("data", results.data.clone()),
-        ("validation loss", format!("{:.4}", results.val_loss)),
-        ("validation accuracy", format!("{:.4}", results.val_accuracy)),
-    ];
-    for (name, value) in [("test loss", results.test_loss), ("test accuracy", results.test_accuracy)] {
-        rows.extend(value.map(|value| (name, format!("{value:.4}"))));
-    }
-    rows.push(("best epoch", format!("{} of {}", results.best_epoch, results.epochs)));
-    rows.push(("seconds of training", format!("{:.1}", results.seconds)));
-    rows.push(("seed", results.seed.to_string()));
+fn rows(results: &Results) -> Vec<(String, String)> {
+    let mut rows = vec![("data".to_string(), results.data.clone())];
+    rows.extend(results.figures.iter().map(|(name, value)| (figure_in_words(name), format!("{value:.4}"))));
+    rows.push(("best epoch".into(), format!("{} of {}", results.best_epoch, results.epochs)));
+    rows.push(("seconds of training".into(), format!("{:.1}", results.seconds)));
+    rows.push(("seed".into(), results.seed.to_string()));
     rows
+}
+
+/// `val_accuracy` is the validation accuracy.
+fn figure_in_words(name: &str) -> String {
+    match name.strip_prefix("val_") {
+        Some(name) => format!("validation {name}").replace('_', " "),
+        None => name.replace('_', " "),
+    }
 }
 
 /// The Hub's name for the data, and whether it is a data set of the Hub.
@@ -123,7 +129,10 @@ fn data_set(data: &str) -> (&str, bool) {
 
 fn front_matter(config: &Config) -> String {
     let mut text = String::from("---\nlicense:\n- mit\n- apache-2.0\nlibrary_name: candle\n");
-    text.push_str("pipeline_tag: text-classification\ntags:\n- candle\n- keras\n- safetensors\n");
+    if reads_text(config) {
+        text.push_str("pipeline_tag: text-classification\n");
+    }
+    text.push_str("tags:\n- candle\n- keras\n- safetensors\n");
     let mut classes: Vec<String> = Vec::new();
     for layer in &config.model.layers {
         if recurrent_in_words(&layer.class).is_some() {
@@ -139,19 +148,48 @@ fn front_matter(config: &Config) -> String {
         if on_hub {
             let _ = writeln!(text, "language:\n- en\ndatasets:\n- {data}");
         }
-        text.push_str("metrics:\n- accuracy\n");
-        if let (Some(loss), Some(accuracy)) = (results.test_loss, results.test_accuracy) {
+        let metrics: Vec<(&str, f64)> = results
+            .figures
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("test_")?, value)))
+            .collect();
+        let mut named: Vec<&str> = results.figures.names().map(bare).filter(|name| *name != "loss").collect();
+        named.sort_unstable();
+        named.dedup();
+        if !named.is_empty() {
+            let _ = writeln!(text, "metrics:\n- {}", named.join("\n- "));
+        }
+        if !metrics.is_empty() {
             let (name, data) = (quoted(&config.model.name), quoted(data));
+            let (task, words) = match reads_text(config) {
+                true => ("text-classification", "Text Classification"),
+                false => ("other", "Other"),
+            };
             let _ = write!(
                 text,
-                "model-index:\n- name: {name}\n  results:\n  - task:\n      type: text-classification\n      \
-                 name: Text Classification\n    dataset:\n      name: {data}\n      type: {data}\n      split: test\n    \
-                 metrics:\n    - type: accuracy\n      value: {accuracy}\n    - type: loss\n      value: {loss}\n"
+                "model-index:\n- name: {name}\n  results:\n  - task:\n      type: {task}\n      \
+                 name: {words}\n    dataset:\n      name: {data}\n      type: {data}\n      split: test\n    \
+                 metrics:\n"
             );
+            let (losses, others): (Vec<_>, Vec<_>) =
+                metrics.into_iter().partition(|(name, _)| *name == "loss");
+            for (name, value) in others.into_iter().chain(losses) {
+                let _ = writeln!(text, "    - type: {name}\n      value: {value}");
+            }
         }
     }
     text.push_str("---\n");
     text
+}
+
+/// A figure's name without whose it is.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("val_").or_else(|| name.strip_prefix("test_")).unwrap_or(name)
+}
+
+/// Whether the model is one of texts: it reads ids and ends in one probability.
+fn reads_text(config: &Config) -> bool {
+    config.model.vocab_size().is_some() && config.model.check_binary_classifier().is_ok()
 }
 
 /// A text as YAML: JSON's strings are YAML's too.

@@ -1,14 +1,18 @@
 //! `config.json`: a model and how it is trained.
 
-use crate::data;
+use crate::data::{self, Array};
 use crate::formats::read_text;
 use crate::json;
 use crate::model::ModelConfig;
 use crate::text::{Padding, Side};
-use crate::train::{EarlyStopping, FitConfig, ModelCheckpoint, RmsPropConfig};
+use crate::train::{
+    Callback, CallbackConfig, Compile, EarlyStopping, Figures, FitConfig, Head, ModelCheckpoint, Objective,
+    OptimizerConfig, RmsProp, Shuffle, heads,
+};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What `config.json` says: the layers, the recipe of their training and, once trained, what it came to.
@@ -24,7 +28,7 @@ pub struct Config {
     pub results: Option<Results>,
 }
 
-/// How a model is trained. The default is the zoo's recipe.
+/// How a model is trained. The default is the zoo's recipe, the loss left open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -38,21 +42,40 @@ pub struct Recipe {
     /// Where long reviews are cut: `pre` or `post`.
     #[serde(skip_serializing_if = "Side::is_default")]
     pub truncating: Side,
-    /// The part of the training reviews that is kept for validation; 0.2.
+    /// The part of the training rows that is kept for validation; 0.2.
     pub validation_split: f64,
-    /// RMSprop's options; a learning rate of 1e-4, else Keras's defaults.
-    pub optimizer: RmsPropConfig,
-    /// Reviews a step; 64.
+    /// The optimiser in Keras's words; RMSprop with a learning rate of 1e-4, else Keras's defaults.
+    pub optimizer: OptimizerConfig,
+    /// The loss, or one for each output, as in Keras's `compile`; nothing where head and labels are to tell.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub loss: Value,
+    /// What the outputs' losses are multiplied by in the sum.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub loss_weights: Value,
+    /// The metrics, or those of each output.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub metrics: Value,
+    /// The metrics that sample weights matter to.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub weighted_metrics: Value,
+    /// By class, how much its rows count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "class_weight")]
+    pub class_weight: BTreeMap<u32, f64>,
+    /// Rows a step; 64.
     pub batch_size: usize,
     /// The most epochs; 100.
     pub epochs: usize,
-    /// Epochs without a better validation loss before training stops; 3.
-    pub patience: usize,
+    /// The order of the training rows: `once` drawn for all epochs, `every_epoch` anew, or `never`.
+    #[serde(skip_serializing_if = "Shuffle::is_default")]
+    pub shuffle: Shuffle,
+    /// What ends the run, keeps epochs and changes the learning rate, in Keras's words. By default the run stops after 3
+    /// epochs without a better validation loss, and the best epoch is kept.
+    pub callbacks: Vec<CallbackConfig>,
 }
 
 /// The figures of a trained model, those of its best epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct Results {
     /// What it was trained on: `builtin`, `imdb`, or a file's or folder's name.
     pub data: String,
@@ -62,18 +85,45 @@ pub struct Results {
     pub epochs: usize,
     /// The epoch, counted from 1, whose weights were kept.
     pub best_epoch: usize,
-    /// Validation loss after that epoch.
-    pub val_loss: f64,
-    /// Validation accuracy after that epoch.
-    pub val_accuracy: f64,
-    /// Loss on the test reviews; none for a run that was interrupted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_loss: Option<f64>,
-    /// Accuracy on the test reviews.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_accuracy: Option<f64>,
+    /// The figures of that epoch: `val_loss`, `val_accuracy`, …, without a validation `loss`, …; then those of the test data,
+    /// `test_loss`, …; none of these for a run that was interrupted.
+    #[serde(flatten)]
+    pub figures: Figures,
     /// Seconds that the training took.
     pub seconds: f64,
+}
+
+impl Results {
+    /// The figure of this name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.figures.get(name)
+    }
+
+    /// The loss that the run was judged by: of the validation, or without one of the training.
+    pub fn judged_loss(&self) -> f64 {
+        self.get("val_loss").or_else(|| self.get("loss")).unwrap_or(f64::NAN)
+    }
+}
+
+impl TryFrom<Map<String, Value>> for Results {
+    type Error = String;
+
+    fn try_from(mut fields: Map<String, Value>) -> std::result::Result<Self, String> {
+        fn take<T: serde::de::DeserializeOwned>(
+            fields: &mut Map<String, Value>,
+            name: &str,
+        ) -> std::result::Result<T, String> {
+            let value = fields.shift_remove(name).ok_or_else(|| format!("the field `{name}` is missing"))?;
+            json::from_value(&value).map_err(|wrong| format!("{name}: {wrong}"))
+        }
+        let (data, seed) = (take(&mut fields, "data")?, take(&mut fields, "seed")?);
+        let (epochs, best_epoch) = (take(&mut fields, "epochs")?, take(&mut fields, "best_epoch")?);
+        let seconds = take(&mut fields, "seconds")?;
+        if let Some((name, value)) = fields.iter().find(|(_, value)| !value.is_number()) {
+            return Err(format!("{name}: {value}, expected a number"));
+        }
+        Ok(Self { data, seed, epochs, best_epoch, figures: fields.into(), seconds })
+    }
 }
 
 impl Default for Recipe {
@@ -84,12 +134,35 @@ impl Default for Recipe {
             padding: Side::Pre,
             truncating: Side::Pre,
             validation_split: 0.2,
-            optimizer: RmsPropConfig { learning_rate: 1e-4, ..RmsPropConfig::default() },
+            optimizer: OptimizerConfig::from(RmsProp::default()).with_learning_rate(1e-4),
+            loss: Value::Null,
+            loss_weights: Value::Null,
+            metrics: Value::Null,
+            weighted_metrics: Value::Null,
+            class_weight: BTreeMap::new(),
             batch_size: 64,
             epochs: 100,
-            patience: 3,
+            shuffle: Shuffle::default(),
+            callbacks: callbacks(3),
         }
     }
+}
+
+/// The names of an object are the numbers of classes.
+fn class_weight<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<u32, f64>, D::Error> {
+    let named = BTreeMap::<String, f64>::deserialize(deserializer)?;
+    let number = |(class, weight): (String, f64)| match class.parse() {
+        Ok(class) => Ok((class, weight)),
+        Err(_) => Err(serde::de::Error::custom(format!("{class:?} is no class's number"))),
+    };
+    named.into_iter().map(number).collect()
+}
+
+/// Early stopping after so many epochs without a better validation loss, the best epoch kept.
+fn callbacks(patience: usize) -> Vec<CallbackConfig> {
+    vec![EarlyStopping::patience(patience).into(), ModelCheckpoint::best().into()]
 }
 
 /// The file as it stands: what the recipe leaves out of the text's shape, the model says.
@@ -112,11 +185,31 @@ impl TryFrom<RawConfig> for Config {
                 recipe.insert(field.into(), value.into());
             }
         }
+        // What `callbacks` says today, older files said in a word.
+        if let Some(patience) = recipe.shift_remove("patience") {
+            if recipe.contains_key("callbacks") {
+                return Err(Error::argument(
+                    "recipe.patience",
+                    "stands beside `callbacks`; leave one of them out",
+                ));
+            }
+            let patience: usize =
+                json::from_value(&patience).map_err(|wrong| Error::argument("recipe.patience", wrong))?;
+            recipe.insert("callbacks".into(), serde_json::to_value(callbacks(patience)).unwrap_or_default());
+        }
         let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
         let config = Self { model, recipe, results };
         config.check()?;
         Ok(config)
     }
+}
+
+/// A part of a recipe from JSON that stands elsewhere, such as on a command line.
+///
+/// # Errors
+/// [`Error::Argument`] with what is wrong.
+pub fn from_value<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
+    json::from_value(value).map_err(|wrong| Error::argument("JSON", wrong))
 }
 
 impl Config {
@@ -155,8 +248,12 @@ impl Config {
     /// # Errors
     /// None that a checked configuration can cause; [`Error::Argument`] otherwise.
     pub fn to_json(&self) -> Result<String> {
-        let mut json =
-            serde_json::to_string_pretty(self).map_err(|error| Error::argument("config.json", error))?;
+        let wrong = |error| Error::argument("config.json", error);
+        let mut value = serde_json::to_value(self).map_err(wrong)?;
+        if let (None, Some(recipe)) = (self.model.vocab_size(), value["recipe"].as_object_mut()) {
+            recipe.retain(|field, _| !matches!(field.as_str(), "vocab_size" | "max_len"));
+        }
+        let mut json = serde_json::to_string_pretty(&value).map_err(wrong)?;
         json.push('\n');
         Ok(json)
     }
@@ -174,6 +271,9 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.model.variables()?;
         self.recipe.check()?;
+        if !self.recipe.loss.is_null() {
+            self.objective()?;
+        }
         let reads_text = self.model.vocab_size().is_some();
         let stateful = self.model.layers.iter().find(|layer| layer.class.config().is_stateful());
         if let Some(layer) = stateful.filter(|_| reads_text) {
@@ -202,7 +302,90 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What the recipe is to reach with the model's outputs.
+    ///
+    /// # Errors
+    /// As [`Objective::of_compile`].
+    pub fn objective(&self) -> Result<Objective> {
+        Objective::of_compile(&self.recipe.compile(), &heads(&self.model)?)
+    }
+}
+
+impl Config {
+    /// Takes a loss, where the recipe has none, from the outputs' last activations and the targets; and the metrics that go
+    /// with it, where it has none either. Gives in words what was taken; nothing where the recipe says all.
+    ///
+    /// # Errors
+    /// If the layers do not fit each other, or there are fewer targets than outputs.
+    pub fn guess_objective(&mut self, targets: &[Array]) -> Result<Option<String>> {
+        let heads = heads(&self.model)?;
+        if !self.recipe.loss.is_null() {
+            if self.recipe.metrics.is_null() && self.recipe.weighted_metrics.is_null() {
+                self.recipe.metrics = Value::Array(vec![]);
+            }
+            return Ok(None);
+        }
+        if heads.len() != targets.len() {
+            let what = format!("{} arrays of targets for {} outputs", targets.len(), heads.len());
+            return Err(Error::Data(what));
+        }
+        let guess = |(head, targets): (&Head, &Array)| Objective::guess_loss(head, targets);
+        let losses: Vec<&str> = heads.iter().zip(targets).map(guess).collect();
+        let metrics: Vec<[&str; 1]> = losses.iter().map(|loss| [Objective::guess_metric(loss)]).collect();
+        let mut words = format!("loss {}", losses.join(", "));
+        let several = losses.len() > 1;
+        self.recipe.loss =
+            if several { json!(losses) } else { losses.first().copied().unwrap_or_default().into() };
+        if self.recipe.metrics.is_null() && self.recipe.weighted_metrics.is_null() {
+            words.push_str(&format!(", metrics {}", metrics.concat().join(", ")));
+            self.recipe.metrics = if several { json!(metrics) } else { json!(metrics.concat()) };
+        }
+        Ok(Some(format!(
+            "{words}: taken from the last activation and the targets; say --loss, --metrics for others"
+        )))
+    }
+}
+
 impl Recipe {
+    /// Loss and metrics, as in Keras's `compile`.
+    pub fn compile(&self) -> Compile {
+        Compile {
+            loss: self.loss.clone(),
+            loss_weights: self.loss_weights.clone(),
+            metrics: self.metrics.clone(),
+            weighted_metrics: self.weighted_metrics.clone(),
+        }
+    }
+
+    /// The patience of early stopping, where there is such a callback.
+    pub fn patience(&self) -> Option<usize> {
+        self.callbacks.iter().find_map(|callback| match callback {
+            CallbackConfig::EarlyStopping(rule) => Some(rule.patience),
+            _ => None,
+        })
+    }
+
+    /// Sets it, or adds the callback.
+    pub fn set_patience(&mut self, patience: usize) {
+        let rule = self.callbacks.iter_mut().find_map(|callback| match callback {
+            CallbackConfig::EarlyStopping(rule) => Some(rule),
+            _ => None,
+        });
+        match rule {
+            Some(rule) => rule.patience = patience,
+            None => self.callbacks.push(EarlyStopping::patience(patience).into()),
+        }
+    }
+
+    /// Lets every callback watch this figure, whichever way it is better.
+    pub fn set_monitor(&mut self, figure: &str) {
+        for callback in &mut self.callbacks {
+            let (monitor, mode) = callback.watched();
+            (*monitor, *mode) = (figure.into(), Default::default());
+        }
+    }
+
     /// Checks every figure's range.
     ///
     /// # Errors
@@ -226,6 +409,7 @@ impl Recipe {
             let what = format!("{}, expected a number between 0 and 1", self.validation_split);
             return Err(Error::argument("recipe.validation_split", what));
         }
+        self.callbacks.iter().try_for_each(Callback::check)?;
         self.optimizer.check()
     }
 
@@ -245,19 +429,15 @@ impl Recipe {
         }
     }
 
-    /// The recipe as the training loop takes it: early stopping on the validation loss with the best weights restored,
-    /// and every better epoch handed to the observer.
+    /// The recipe as the training loop takes it.
     pub fn fit_config(&self, seed: u64) -> FitConfig {
         FitConfig {
             epochs: self.epochs,
             batch_size: self.batch_size,
+            shuffle: self.shuffle,
             seed,
-            early_stopping: Some(EarlyStopping {
-                patience: self.patience,
-                restore_best_weights: true,
-                ..EarlyStopping::default()
-            }),
-            checkpoint: ModelCheckpoint { save_best_only: true, ..ModelCheckpoint::default() },
+            callbacks: self.callbacks.clone(),
+            class_weight: self.class_weight.clone(),
             ..FitConfig::default()
         }
     }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub const CONFIG_FILE: &str = "config.json";
 /// The weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The optimiser's state, by variable, where training is to go on.
+pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The vocabulary.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// The figures of every epoch.
@@ -152,6 +154,21 @@ impl ModelFolder {
         Weights::load(config, path, device)
     }
 
+    /// The optimiser's state by variable ([`Optimizer::state`](crate::train::Optimizer::state)); none where the folder has no
+    /// `optimizer.safetensors`.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be read.
+    pub fn optimizer_state(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
+        let path = self.path.join(OPTIMIZER_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let state = candle_core::safetensors::load(&path, &Device::Cpu)
+            .map_err(|error| Error::file(&path, format!("is no optimiser's state: {error}")))?;
+        Ok(Some(state.into_iter().collect()))
+    }
+
     /// The vocabulary; none where the folder has no `tokenizer.json`.
     ///
     /// # Errors
@@ -197,6 +214,7 @@ impl ModelFolder {
         config: &Config,
         epoch: &Epoch,
         weights: &BTreeMap<String, Tensor>,
+        optimizer: Option<&BTreeMap<String, Tensor>>,
         tokenizer: Option<&Tokenizer>,
         history: &History,
     ) -> Result<()> {
@@ -210,10 +228,16 @@ impl ModelFolder {
             files.push((TOKENIZER_FILE, tokenizer.to_json()?.into_bytes()));
         }
         files.push((WEIGHTS_FILE, weights_file(&config.model.name, epoch, weights)?));
+        if let Some(state) = optimizer {
+            files.push((OPTIMIZER_FILE, state_file(state)?));
+        }
         let staged = files.into_iter().map(|(name, bytes)| stage(&self.path.join(name), &bytes));
         let staged = staged.collect::<Result<Vec<_>>>()?;
         if tokenizer.is_none() {
             self.remove(TOKENIZER_FILE)?;
+        }
+        if optimizer.is_none() {
+            self.remove(OPTIMIZER_FILE)?;
         }
         staged.into_iter().try_for_each(Staged::rename)
     }
@@ -239,6 +263,14 @@ impl ModelFolder {
         self.write(CARD_FILE, card(config)?)
     }
 
+    /// Writes `optimizer.safetensors`.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::write`].
+    pub fn save_optimizer(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.write(OPTIMIZER_FILE, state_file(state)?)
+    }
+
     /// Writes `history.csv`.
     ///
     /// # Errors
@@ -259,14 +291,18 @@ impl ModelFolder {
     }
 }
 
+fn state_file(state: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    to_safetensors(state, &BTreeMap::from([("format", "candle-recurrent".to_string())]))
+}
+
 /// `model.safetensors` with its metadata: format, model, epoch and val_loss. The same weights of the same epoch give the
 /// same bytes.
 fn weights_file(model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
-    let metadata = BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         ("format", "candle-recurrent".to_string()),
         ("model", model.to_string()),
         ("epoch", epoch.epoch.to_string()),
-        ("val_loss", epoch.val_loss.to_string()),
     ]);
+    metadata.extend(epoch.val_loss().map(|loss| ("val_loss", loss.to_string())));
     to_safetensors(weights, &metadata)
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config.json` | the layers, the training recipe, and what the run came to ([`Config`]) |
 //! | `model.safetensors` | the best epoch's weights, by Keras's names; metadata: format, model, epoch, val_loss |
+//! | `optimizer.safetensors` | the optimiser's state of that epoch, by variable (`lstm.kernel/velocity`) |
 //! | `tokenizer.json` | the vocabulary, in the Hugging Face format; of Keras's `Tokenizer` in Keras's |
 //! | `history.csv` | the figures of every epoch |
 //! | `loss.svg`, `loss.png` | the loss curves |
@@ -16,8 +17,8 @@ mod config;
 mod folder;
 
 pub use card::{card, recurrent_in_words};
-pub use config::{Config, Recipe, Results};
+pub use config::{Config, Recipe, Results, from_value};
 pub use folder::{
-    CARD_FILE, CONFIG_FILE, Checkpoint, HISTORY_FILE, ModelFolder, PNG_FILE, SVG_FILE, TOKENIZER_FILE,
-    WEIGHTS_FILE,
+    CARD_FILE, CONFIG_FILE, Checkpoint, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, PNG_FILE, SVG_FILE,
+    TOKENIZER_FILE, WEIGHTS_FILE,
 };

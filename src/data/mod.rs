@@ -1,17 +1,25 @@
-//! Data sets as token ids and labels: the built-in corpus, IMDB in the forms people have it, NumPy's shuffling and
-//! scikit-learn's split.
+//! What models are trained on: [`Examples`] of arrays, from files of arrays or from reviews (the built-in corpus, IMDB in the
+//! forms people have it); NumPy's shuffling and scikit-learn's split.
 
 mod acl_imdb;
+mod array;
+mod array_data;
 mod builtin;
 mod dataset;
+mod examples;
 mod grammar;
 mod imdb;
+mod inputs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod random_state;
 mod source;
 mod texts;
 
+pub use array::Array;
+pub use array_data::{ArraySource, ArraySplits, load_arrays};
 pub use dataset::Dataset;
+pub use examples::Examples;
+pub use inputs::{InputKind, ModelInput, model_inputs, shape_table};
 pub use random_state::{RandomState, train_test_split};
 pub use source::{MAX_LEN, Options, Source, Splits, imdb_tokenizer, load, load_test};

@@ -1,9 +1,16 @@
-//! A zip of stored members with no time in them: what is around a `.keras` and a `.npz`.
+//! Zip archives: how they are made (stored members with no time in them, around a `.keras` and a `.npz`), and what one may
+//! unpack to.
 
 use crate::{Error, Result};
 use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
+
+/// The bytes that the parts of a file of `length` bytes may take in memory together: a small multiple, and more only
+/// where the file is small.
+pub(crate) fn limit(length: usize) -> usize {
+    length.saturating_mul(16).saturating_add(16 << 20)
+}
 
 /// A zip of these members, in this order.
 pub(crate) fn archive<N: AsRef<str>>(members: &[(N, Vec<u8>)]) -> Result<Vec<u8>> {

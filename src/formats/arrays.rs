@@ -84,9 +84,63 @@ pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
     names.iter().map(read).collect::<Result<_>>().map(Arrays::Tensors)
 }
 
+/// An open file of arrays by name, of which only those are read that are asked for. A `.npy` or a table is one array, `x`.
+pub struct ArrayFile<'a> {
+    names: Vec<String>,
+    read: Box<dyn Fn(&str) -> Result<Tensor> + 'a>,
+    is_table: bool,
+}
+
+impl ArrayFile<'_> {
+    /// The arrays' names.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether it is a table, rows of numbers whose shape the model decides.
+    pub fn is_table(&self) -> bool {
+        self.is_table
+    }
+
+    /// The array of this name.
+    ///
+    /// # Errors
+    /// [`Error::File`] where there is none, or it cannot be read.
+    pub fn array(&self, name: &str) -> Result<Tensor> {
+        (self.read)(name)
+    }
+}
+
+/// Opens a file of arrays.
+///
+/// # Errors
+/// [`Error::File`] where it cannot be read, or is of no known kind; [`Error::Cell`] for what is no number in a table.
+pub fn open(path: &Path) -> Result<ArrayFile<'_>> {
+    let format = find(path, |format| format.suffixes())?;
+    check_regular(path)?;
+    if format.holds() == Holds::Table {
+        let (rows, _) = table::read(path)?;
+        return Ok(ArrayFile {
+            names: vec!["x".into()],
+            read: Box::new(move |_| Ok(rows.clone())),
+            is_table: true,
+        });
+    }
+    let Opened { names, array, .. } = format.open(path)?;
+    if format.holds() == Holds::One {
+        let own = names.first().cloned().unwrap_or_default();
+        return Ok(ArrayFile {
+            names: vec!["x".into()],
+            read: Box::new(move |_| array(&own)),
+            is_table: false,
+        });
+    }
+    Ok(ArrayFile { names, read: array, is_table: false })
+}
+
 /// One of a model's inputs.
 #[derive(Clone, Debug)]
-pub enum Array {
+pub enum InputArray {
     /// Numbers.
     Numbers(Tensor),
     /// Texts one after the other, and the shape that they fill.
@@ -98,7 +152,7 @@ pub enum Array {
 ///
 /// # Errors
 /// As [`read`], and where an array is of another kind than its input.
-pub fn read_mixed(path: impl AsRef<Path>, inputs: &[String], texts: &[bool]) -> Result<Vec<Array>> {
+pub fn read_mixed(path: impl AsRef<Path>, inputs: &[String], texts: &[bool]) -> Result<Vec<InputArray>> {
     let path = path.as_ref();
     let format = find(path, |format| format.suffixes())?;
     check_regular(path)?;
@@ -110,9 +164,9 @@ pub fn read_mixed(path: impl AsRef<Path>, inputs: &[String], texts: &[bool]) -> 
     }
     let names = choose(&file, inputs).map_err(|what| Error::file(path, what))?;
     let read = |(name, is_text): (&String, &bool)| match (&file.texts, is_text) {
-        (Some(texts), true) => (texts)(name).map(|(texts, shape)| Array::Texts(texts, shape)),
+        (Some(texts), true) => (texts)(name).map(|(texts, shape)| InputArray::Texts(texts, shape)),
         (None, true) => Err(Error::file(path, "cannot hold texts; give a .npz, a .npy or a .csv")),
-        (_, false) => (file.array)(name).map(Array::Numbers),
+        (_, false) => (file.array)(name).map(InputArray::Numbers),
     };
     names.iter().zip(texts).map(read).collect()
 }

@@ -10,9 +10,11 @@ mod format;
 mod npy;
 pub(crate) mod npz;
 pub(crate) mod pickle;
-pub(crate) mod python;
 pub(crate) mod safetensors;
 mod table;
+pub(crate) mod torch;
 
-pub use arrays::{Array, Arrays, read, read_mixed, read_suffixes, write, write_suffixes};
+pub use arrays::{
+    ArrayFile, Arrays, InputArray, open, read, read_mixed, read_suffixes, write, write_suffixes,
+};
 pub use file::read_text;

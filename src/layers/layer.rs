@@ -86,6 +86,12 @@ pub trait Config: Debug + Send + Sync {
     /// If a variable is missing or has another shape.
     fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>>;
 
+    /// Refuses inputs of these shapes if Keras 3 on TensorFlow gives other numbers for them than any other Keras, so that
+    /// its files do not say what the layer gives. They fit it.
+    fn check_keras3(&self, _inputs: &[Shape]) -> Checked<()> {
+        Ok(())
+    }
+
     /// The layers within it.
     fn layers(&self) -> Vec<&dyn Config> {
         vec![]

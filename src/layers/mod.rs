@@ -84,6 +84,7 @@ pub use conv::{
     SeparableConv, SeparableConvConfig, Sizes, UpSampling, UpSamplingConfig, ZeroPadding, ZeroPaddingConfig,
 };
 pub use core::*;
+pub(crate) use cpu::{suits_kernels, with_floats};
 pub use flow::{Flow, Values};
 pub use graph::GraphConfig;
 pub(crate) use graph::{Graph, PlacedLayer, Placement};

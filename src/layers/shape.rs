@@ -108,6 +108,25 @@ pub fn check_rate(name: &str, rate: f64) -> Checked<()> {
     }
 }
 
+/// Refuses a bias along one axis alone that has the length of the output's last axis, or else of its second: Keras 3.10 and
+/// later on TensorFlow take it for `tf.nn.bias_add`'s and add it along that one (`add` in
+/// `keras/src/backend/tensorflow/numpy.py`), every other Keras along its own. The axes of `bias` are the output's last.
+pub fn check_bias_axis(name: &str, bias: &[usize], output: &[Option<usize>]) -> Checked<()> {
+    let Some(before) = output.len().checked_sub(bias.len()) else { return Ok(()) };
+    let mut wide = bias.iter().enumerate().filter(|(_, length)| **length > 1);
+    let (Some((at, length)), None) = (wide.next(), wide.next()) else { return Ok(()) };
+    let has_length = |axis: &usize| output.get(*axis).copied().flatten() == Some(*length);
+    match [output.len() - 1, 1].into_iter().find(has_length) {
+        Some(taken) if taken != before + at => Err(format!(
+            "its {name} lies along axis {} of {}: Keras 3 on TensorFlow adds it along axis {taken}, which is as long, every \
+             other Keras along its own, so a file of Keras 3 does not say what the layer gives",
+            before + at,
+            show(output)
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The number of elements, if every axis is known and the product no overflow.
 pub fn product(axes: &[Option<usize>]) -> Option<usize> {
     axes.iter().try_fold(1usize, |product, axis| product.checked_mul((*axis)?))

@@ -49,7 +49,8 @@ impl Table {
 
     /// How the kernels look `ids` up in the table.
     pub(crate) fn rows<'a>(&self, ids: &'a [u32]) -> kernel::Rows<'a> {
-        kernel::Rows { ids, vocabulary: self.vocabulary(), squares: self.squares.is_some() }
+        let sizes = self.squares.as_ref().is_some_and(TokenSquares::gathers_sizes);
+        kernel::Rows { ids, vocabulary: self.vocabulary(), squares: self.squares.is_some(), sizes }
     }
 
     /// `ids` as contiguous u32, each checked to be in the table.

@@ -2,8 +2,8 @@
 //!
 //! Keras on TensorFlow keeps the gradient of an embedding table as one slice a token, and an optimiser that squares it
 //! does so slice by slice: RMSprop's mean square of a word gathers `Σ g_t²` over the word's places in the batch, not
-//! `(Σ g_t)²`. So a table that is being trained has a companion variable of its shape, whose gradient is `Σ g_t²`. The
-//! table looks it up when it is read, an optimiser when it takes a step; nobody in between needs to know.
+//! `(Σ g_t)²`. So a table that is being trained has a companion variable of its shape, whose gradient is `Σ g_t²`, or
+//! `Σ |g_t|` for Adamax. The table looks it up when it is read, an optimiser when it takes a step; nobody in between needs to know.
 
 use super::cpu::suits_kernels;
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
@@ -23,6 +23,8 @@ struct Companion {
     variable: Var,
     /// Whether the table's gradient has another part than those of its tokens.
     is_dense: AtomicBool,
+    /// Whether the companion's gradient is of sizes instead of squares.
+    of_sizes: AtomicBool,
 }
 
 impl TokenSquares {
@@ -38,7 +40,8 @@ impl TokenSquares {
         }
         companions.retain(|_, companion| companion.strong_count() > 0);
         let variable = Var::zeros(table.shape(), DType::F32, &Device::Cpu)?;
-        let companion = Arc::new(Companion { variable, is_dense: AtomicBool::new(false) });
+        let (is_dense, of_sizes) = (AtomicBool::new(false), AtomicBool::new(false));
+        let companion = Arc::new(Companion { variable, is_dense, of_sizes });
         companions.insert(table.id(), Arc::downgrade(&companion));
         Ok(Some(Self(companion)))
     }
@@ -54,6 +57,17 @@ impl TokenSquares {
         if let Some(found) = Self::of_table(table) {
             found.0.is_dense.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Says whether the optimiser of the table goes by `Σ |g_t|` instead of `Σ g_t²`: backward passes from here on give
+    /// that to the companion.
+    pub fn gather_sizes(&self, sizes: bool) {
+        self.0.of_sizes.store(sizes, Ordering::Relaxed);
+    }
+
+    /// Whether the companion's gradient is `Σ |g_t|`.
+    pub fn gathers_sizes(&self) -> bool {
+        self.0.of_sizes.load(Ordering::Relaxed)
     }
 
     fn of_table(table: &Tensor) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! What can be asked of a model as data.
 
 use crate::json;
-use crate::layers::{Activation, Config, LayerConfig, ModelConfig, Named, PlacedLayer};
+use crate::layers::{Activation, Config, LayerConfig, ModelConfig, Named, PlacedLayer, Shape};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -55,6 +55,24 @@ impl ModelConfig {
             }
         }
         Ok((untrained, frozen))
+    }
+
+    /// The outputs in order: the name of the layer that each comes from, its shape, and the activation that it went through
+    /// last, where that is known.
+    ///
+    /// # Errors
+    /// If the layers do not fit each other.
+    pub fn outputs(&self) -> Result<Vec<(String, Shape, Option<Activation>)>> {
+        let placement = self.place()?;
+        let output = |&(call, tensor): &(usize, usize)| {
+            let call = &placement.calls[call];
+            let layer = call.layer.map(|layer| placement.layers[layer].layer);
+            let name = layer.map_or_else(|| self.name.clone(), |layer| layer.name.clone());
+            let activation =
+                layer.filter(|_| tensor == 0).and_then(|it| it.class.config().output_activation());
+            (name, call.outputs[tensor].clone(), activation)
+        };
+        Ok(placement.outputs.iter().map(output).collect())
     }
 
     /// Whether a layer carries its states on from batch to batch.

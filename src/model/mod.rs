@@ -12,7 +12,9 @@ pub use summary::{Summary, SummaryLayer};
 pub(crate) use until::{IS_INPUT, left_out, no_such_layer};
 pub use weights::Weights;
 
-use crate::layers::{Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares, Values};
+use crate::layers::{
+    Activation, Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares, Values,
+};
 use crate::{Error, Result};
 use candle_core::{DType, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -31,6 +33,8 @@ pub struct Model {
     inputs: Vec<Option<Shape>>,
     /// Whether it ends as a binary classifier does.
     binary: bool,
+    /// Of each output, the activation that a pass for logits leaves out.
+    activations: Vec<Option<Activation>>,
     /// Variables with what they add to the loss.
     regularized: Vec<(Tensor, Regularizer)>,
     /// Variables with what is done to them after each step.
@@ -69,9 +73,25 @@ impl Model {
                 }
             }
         }
+        let ends: Vec<_> = placement.outputs.iter().map(|&(call, _)| placement.calls[call].layer).collect();
+        let ends: Vec<Option<Activation>> = ends
+            .into_iter()
+            .map(|layer| placement.layers[layer?].layer.class.config().output_activation())
+            .collect();
         let graph = Graph::new(config, placement, vb)?;
+        let left_out = |(activation, ends): (Option<Activation>, bool)| activation.filter(|_| ends);
+        let activations = ends.into_iter().zip(graph.ends_of_outputs()).map(left_out).collect();
         regularized.iter().for_each(|(tensor, _)| TokenSquares::set_dense(tensor));
-        Ok(Self { config: config.clone(), graph, inputs, binary, regularized, constrained, frozen })
+        Ok(Self {
+            config: config.clone(),
+            graph,
+            inputs,
+            binary,
+            activations,
+            regularized,
+            constrained,
+            frozen,
+        })
     }
 
     /// The configuration.
@@ -124,22 +144,26 @@ impl Model {
         self.first(xs, Pass { mode, logits: true, ..Pass::default() })
     }
 
-    /// As [`logits`](Self::logits), with what is added to the loss: the regularisers' penalties of variables and of what
-    /// layers give. None where the model has no regulariser.
+    /// Runs the model as training needs it: the outputs in order, up to the activations that their layers end in (see
+    /// [`end_activations`](Self::end_activations)), and what is added to the loss.
     ///
     /// # Errors
-    /// As [`logits`](Self::logits).
-    pub fn logits_with_penalty(&self, xs: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
-        if !self.binary {
-            self.config.check_binary_classifier()?;
-        }
+    /// As [`forward_all`](Self::forward_all).
+    pub fn call_for_loss(&self, xs: &[Tensor], mode: Mode) -> Result<(Vec<Flow>, Option<Tensor>)> {
         let losses = Losses::default();
         let pass = Pass { mode, logits: true, losses: Some(&losses), ..Pass::default() };
-        let logits = self.first(xs, pass)?;
+        let inputs: Vec<Flow> = xs.iter().cloned().map(Flow::from).collect();
+        let outputs = self.graph.run_all(&self.flows(&inputs)?, pass)?;
         for (variable, regularizer) in &self.regularized {
             losses.add(regularizer.penalty(variable)?);
         }
-        Ok((logits, losses.total()?))
+        Ok((outputs, losses.total()?))
+    }
+
+    /// Of each output, the activation that [`call_for_loss`](Self::call_for_loss) leaves out: that of the layer it comes
+    /// from, where nothing else needs what the layer gives.
+    pub fn end_activations(&self) -> &[Option<Activation>] {
+        &self.activations
     }
 
     /// Brings the variables that have a constraint within it: after each step of an optimiser.

@@ -60,15 +60,17 @@ impl Picture {
 /// Where the history holds no epoch with finite losses.
 pub fn loss(title: &str, history: &History) -> Result<Picture> {
     let best = history.best().ok_or_else(|| nothing_to_draw(title))?;
-    let training = points(history, |epoch| epoch.loss);
-    let validation = points(history, |epoch| epoch.val_loss);
-    let mut plots: Vec<Plot> = vec![
-        line(&training, COLOURS[0], "training").into(),
-        line(&validation, COLOURS[1], "validation").into(),
-        star(best, COLOURS[1])
-            .with_legend(format!("best: epoch {}, {:.4}", best.epoch, best.val_loss))
-            .into(),
-    ];
+    let judged = history.judged_loss();
+    let least = best.get(judged).unwrap_or(f64::NAN);
+    let training = points(history, "loss");
+    let mut plots: Vec<Plot> = vec![line(&training, COLOURS[0], "training").into()];
+    if judged == "val_loss" {
+        plots.push(line(&points(history, judged), COLOURS[1], "validation").into());
+    }
+    let colour = if judged == "val_loss" { COLOURS[1] } else { COLOURS[0] };
+    plots.push(
+        star(best, least, colour).with_legend(format!("best: epoch {}, {least:.4}", best.epoch)).into(),
+    );
     if let [only] = training[..] {
         // A line of one point is invisible.
         plots.push(ScatterPlot::new().with_data([only]).with_color(COLOURS[0]).with_size(4.0).into());
@@ -90,14 +92,15 @@ pub fn comparison(title: &str, runs: &[(String, History)]) -> Result<Picture> {
     let mut plots: Vec<Plot> = Vec::new();
     for (index, (name, history)) in runs.iter().enumerate() {
         let best = history.best().ok_or_else(|| nothing_to_draw(name))?;
-        let colour = COLOURS[index % COLOURS.len()];
-        let label = format!("{name}: {:.4} at {}", best.val_loss, best.epoch);
-        let mut curve = line(&points(history, |epoch| epoch.val_loss), colour, &label);
+        let (judged, colour) = (history.judged_loss(), COLOURS[index % COLOURS.len()]);
+        let least = best.get(judged).unwrap_or(f64::NAN);
+        let label = format!("{name}: {least:.4} at {}", best.epoch);
+        let mut curve = line(&points(history, judged), colour, &label);
         if index >= COLOURS.len() {
             curve = curve.with_dashed();
         }
         plots.push(curve.into());
-        plots.push(star(best, colour).into());
+        plots.push(star(best, least, colour).into());
     }
     let epochs = runs.iter().map(|(_, history)| history.epochs.len()).max();
     let layout = layout(&plots, title, "validation loss", epochs.unwrap_or(0));
@@ -108,8 +111,8 @@ fn nothing_to_draw(name: &str) -> Error {
     Error::Data(format!("{name}: the history holds no finished epoch, so there is no curve to draw"))
 }
 
-fn points(history: &History, value: impl Fn(&Epoch) -> f64) -> Vec<(f64, f64)> {
-    let points = history.epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch)));
+fn points(history: &History, figure: &str) -> Vec<(f64, f64)> {
+    let points = history.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, epoch.get(figure)?)));
     points.filter(|(_, y)| y.is_finite()).collect()
 }
 
@@ -121,9 +124,9 @@ fn line(points: &[(f64, f64)], colour: &str, label: &str) -> LinePlot {
         .with_legend(literal(label))
 }
 
-fn star(best: &Epoch, colour: &str) -> ScatterPlot {
+fn star(best: &Epoch, loss: f64, colour: &str) -> ScatterPlot {
     ScatterPlot::new()
-        .with_data([(best.epoch as f64, best.val_loss)])
+        .with_data([(best.epoch as f64, loss)])
         .with_color(colour)
         .with_size(7.0)
         .with_marker(MarkerShape::Star)

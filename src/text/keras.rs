@@ -2,7 +2,7 @@
 //! which it is kept.
 
 use super::{FILTERS, is_filtered};
-use crate::formats::python::{Pickle, Value as Python};
+use crate::formats::pickle::{Pickle, Value as Python};
 use crate::json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

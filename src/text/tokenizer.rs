@@ -99,9 +99,12 @@ impl Tokenizer {
         check_regular(path)?;
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
         let vocab_size = Some(vocab_size);
-        let keras = match bytes.first() {
-            Some(0x80) => KerasTokenizer::from_pickle(&bytes, vocab_size),
-            _ => {
+        // Pickles of protocol 0 and 1 have no mark of their own, but no JSON begins as they do.
+        let is_pickle =
+            [&b"\x80"[..], b"ccopy", b"(d", b"(i", b"}q"].iter().any(|start| bytes.starts_with(start));
+        let keras = match is_pickle {
+            true => KerasTokenizer::from_pickle(&bytes, vocab_size),
+            false => {
                 let json = read_text(path)?;
                 match json::from_str::<Value>(&json) {
                     Ok(json) if is_tokenizer(&json) || json.is_string() => KerasTokenizer::from_json(&json),

@@ -5,47 +5,159 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Figures by name, in the order in which they were given: `loss`, `accuracy`, `val_loss`, ….
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(
+    from = "serde_json::Map<String, serde_json::Value>",
+    into = "serde_json::Map<String, serde_json::Value>"
+)]
+pub struct Figures(Vec<(String, f64)>);
+
+impl Figures {
+    /// The figure of this name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    }
+
+    /// Sets a figure; a new one comes last.
+    pub fn set(&mut self, name: &str, value: f64) {
+        match self.0.iter_mut().find(|(own, _)| own == name) {
+            Some((_, own)) => *own = value,
+            None => self.0.push((name.into(), value)),
+        }
+    }
+
+    /// Every figure, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same figures under names with `prefix` before them.
+    pub fn prefixed(&self, prefix: &str) -> Self {
+        self.iter().map(|(name, value)| (format!("{prefix}{name}"), value)).collect()
+    }
+}
+
+impl<N: Into<String>> FromIterator<(N, f64)> for Figures {
+    fn from_iter<I: IntoIterator<Item = (N, f64)>>(figures: I) -> Self {
+        Self(figures.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+impl From<serde_json::Map<String, serde_json::Value>> for Figures {
+    /// What is no number is left out.
+    fn from(map: serde_json::Map<String, serde_json::Value>) -> Self {
+        map.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect()
+    }
+}
+
+impl From<Figures> for serde_json::Map<String, serde_json::Value> {
+    fn from(figures: Figures) -> Self {
+        figures.0.into_iter().map(|(name, value)| (name, value.into())).collect()
+    }
+}
+
 /// The figures of one epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Mean training loss, that of the moving weights with dropout on.
-    pub loss: f64,
-    /// Training accuracy, from 0 to 1, measured the same way.
-    pub accuracy: f64,
-    /// Loss on the validation data after the epoch.
-    pub val_loss: f64,
-    /// Accuracy on the validation data after the epoch.
-    pub val_accuracy: f64,
+    /// By Keras's names: `loss` and the metrics of training (those of the moving weights, with dropout on), then those of
+    /// the validation after the epoch under `val_…`; `learning_rate` where a callback watches it.
+    pub figures: Figures,
     /// Seconds on the clock, validation included.
     pub seconds: f64,
 }
 
+impl Epoch {
+    /// An epoch with these figures.
+    pub fn new(epoch: usize, figures: &[(&str, f64)], seconds: f64) -> Self {
+        Self { epoch, figures: figures.iter().copied().collect(), seconds }
+    }
+
+    /// The figure of this name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match name {
+            "seconds" => Some(self.seconds),
+            name => self.figures.get(name),
+        }
+    }
+
+    /// The mean training loss; NaN where there is none.
+    pub fn loss(&self) -> f64 {
+        self.get("loss").unwrap_or(f64::NAN)
+    }
+
+    /// The validation loss, where there was a validation.
+    pub fn val_loss(&self) -> Option<f64> {
+        self.get("val_loss")
+    }
+}
+
 /// The epochs of a run, in order.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// One entry an epoch.
     pub epochs: Vec<Epoch>,
 }
 
-const COLUMNS: [&str; 6] = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds"];
-
 impl History {
-    /// The epoch of the lowest `val_loss`, the earliest of equals.
-    pub fn best(&self) -> Option<&Epoch> {
-        super::Monitor::ValLoss.best(&self.epochs)
+    /// The name of the loss that is judged by: `val_loss`, or without a validation `loss`.
+    pub fn judged_loss(&self) -> &'static str {
+        match self.epochs.iter().any(|epoch| epoch.val_loss().is_some()) {
+            true => "val_loss",
+            false => "loss",
+        }
     }
 
-    /// CSV with the header `epoch,loss,accuracy,val_loss,val_accuracy,seconds`; numbers are written such that they
-    /// read back to the same bits.
+    /// The epoch of the lowest validation loss (without a validation: of the lowest loss), the earliest of equals.
+    pub fn best(&self) -> Option<&Epoch> {
+        self.best_by(self.judged_loss(), false)
+    }
+
+    /// The epoch of the lowest figure of this name, or the highest; the earliest of equals.
+    pub fn best_by(&self, name: &str, highest: bool) -> Option<&Epoch> {
+        let values = self.epochs.iter().filter_map(|epoch| Some((epoch, epoch.get(name)?)));
+        let best = values.filter(|(_, value)| value.is_finite()).reduce(|best, other| {
+            let better = if highest { other.1 > best.1 } else { other.1 < best.1 };
+            if better { other } else { best }
+        });
+        best.map(|(epoch, _)| epoch)
+    }
+
+    /// The names of all figures, in the order in which they first appear.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = vec![];
+        for name in self.epochs.iter().flat_map(|epoch| epoch.figures.names()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// CSV with the header `epoch`, the figures' names, `seconds`; numbers are written such that they read back to the
+    /// same bits. A figure that an epoch does not have is left empty.
     pub fn to_csv(&self) -> String {
-        let mut text = COLUMNS.join(",");
-        text.push('\n');
-        for Epoch { epoch, loss, accuracy, val_loss, val_accuracy, seconds } in &self.epochs {
-            text.push_str(&format!("{epoch},{loss},{accuracy},{val_loss},{val_accuracy},{seconds}\n"));
+        let names = if self.epochs.is_empty() { vec!["loss", "val_loss"] } else { self.names() };
+        let mut text = format!("epoch,{},seconds\n", names.join(","));
+        for epoch in &self.epochs {
+            text.push_str(&epoch.epoch.to_string());
+            for name in &names {
+                text.push(',');
+                text.extend(epoch.figures.get(name).map(|value| value.to_string()));
+            }
+            text.push_str(&format!(",{}\n", epoch.seconds));
         }
         text
     }
@@ -53,14 +165,16 @@ impl History {
     /// Reads what [`Self::to_csv`] wrote; `origin` is the path that errors name.
     ///
     /// # Errors
-    /// [`Error::File`] with the line: a column that is missing or unknown, a value that is no finite number, an epoch
-    /// that does not follow the one before.
+    /// [`Error::File`] with the line: no column `epoch`, `loss` or `seconds`, a value that is no finite number, an epoch that
+    /// does not follow the one before.
     pub fn from_csv(text: &str, origin: &Path) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let header =
             reader.headers().map_err(|error| Error::file(origin, &error).with_source(error))?.clone();
-        if let Some(missing) = COLUMNS.iter().find(|column| !header.iter().any(|found| found == **column)) {
-            let what = format!("no column {missing}: a history has the columns {}", COLUMNS.join(","));
+        if let Some(missing) =
+            ["epoch", "loss", "seconds"].iter().find(|column| !header.iter().any(|found| found == **column))
+        {
+            let what = format!("no column {missing}: a history has the columns epoch,loss,…,seconds");
             return Err(Error::file(origin, what));
         }
         let mut epochs: Vec<Epoch> = Vec::new();
@@ -70,29 +184,33 @@ impl History {
                 let what = format!("line {line}: does not have as many figures as the first line has names");
                 Error::file(origin, what).with_source(error)
             })?;
-            let row: Epoch = record.deserialize(Some(&header)).map_err(|error| {
-                let field = match error.kind() {
-                    csv::ErrorKind::Deserialize { err, .. } => {
-                        err.field().and_then(|at| usize::try_from(at).ok())
-                    }
-                    _ => None,
-                };
-                let what = match field.and_then(|at| Some((header.get(at)?, record.get(at)?))) {
-                    Some((name, value)) => format!("line {line}: {name} is {value:?}, expected a number"),
-                    None => format!("line {line}: {error}"),
-                };
-                Error::file(origin, what).with_source(error)
-            })?;
-            let figures = [row.loss, row.accuracy, row.val_loss, row.val_accuracy, row.seconds];
-            if !figures.iter().all(|value| value.is_finite()) {
-                return Err(Error::file(origin, format!("line {line}: a figure is not a finite number")));
+            let wrong = |name: &str, value: &str, expected: &str| {
+                Error::file(origin, format!("line {line}: {name} is {value:?}, expected {expected}"))
+            };
+            let mut epoch = Epoch { epoch: 0, figures: Figures::default(), seconds: 0.0 };
+            for (name, value) in header.iter().zip(&record) {
+                if name == "epoch" {
+                    epoch.epoch = value.parse().map_err(|_| wrong(name, value, "a whole number"))?;
+                    continue;
+                }
+                if value.is_empty() && !matches!(name, "loss" | "seconds") {
+                    continue;
+                }
+                let figure: f64 = value.parse().map_err(|_| wrong(name, value, "a number"))?;
+                if !figure.is_finite() {
+                    return Err(wrong(name, value, "a finite number"));
+                }
+                match name {
+                    "seconds" => epoch.seconds = figure,
+                    name => epoch.figures.set(name, figure),
+                }
             }
             let expected = epochs.last().map_or(1, |last| last.epoch + 1);
-            if row.epoch != expected {
-                let what = format!("line {line}: epoch {} where {expected} is due", row.epoch);
+            if epoch.epoch != expected {
+                let what = format!("line {line}: epoch {} where {expected} is due", epoch.epoch);
                 return Err(Error::file(origin, what));
             }
-            epochs.push(row);
+            epochs.push(epoch);
         }
         Ok(Self { epochs })
     }

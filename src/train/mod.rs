@@ -1,22 +1,45 @@
-//! Training: a [`Trainer`], or its parts [`fit`] and [`evaluate`]; [`RmsProp`], the loss, callbacks, and a run's
-//! history.
+//! Training: a [`Trainer`], or its parts [`fit`] and [`evaluate`](evaluate()); optimisers, learning rates, losses, metrics and
+//! callbacks with Keras's names, arguments and numbers; and a run's history.
 //!
-//! `fit` serves any module that gives one logit a sample ([`Trainable`]), not only the models of this crate. What a
-//! run shows or writes goes through the caller's [`Observer`].
+//! `fit` serves any module ([`Trainable`]), not only the models of this crate. What a run shows or writes goes through the
+//! caller's [`Observer`].
 
 mod callbacks;
+mod evaluate;
 mod fit;
 mod history;
-mod loss;
+mod losses;
+mod meters;
+pub mod metrics;
+mod objective;
+mod observer;
 mod optimizers;
+mod options;
+mod output;
+mod schedules;
+mod trainable;
 mod trainer;
 
-pub use callbacks::{EarlyStopping, ModelCheckpoint, Monitor, Verdict};
-pub use fit::{
-    Batch, Evaluation, FitConfig, Observer, Outcome, Shuffle, Silent, Snapshot, Stop, Trainable, evaluate,
-    fit,
+pub use callbacks::{
+    Callback, CallbackConfig, EarlyStopping, KnownFigure, ModelCheckpoint, MonitorMode, ReduceLROnPlateau,
+    Verdict,
 };
-pub use history::{Epoch, History};
-pub use loss::{BatchLoss, batch_loss, binary_crossentropy};
-pub use optimizers::{Optimizer, RmsProp, RmsPropConfig};
+pub use evaluate::{Evaluation, evaluate};
+pub use fit::{FitConfig, Outcome, Shuffle, Stop, Training, fit};
+pub use history::{Epoch, Figures, History};
+pub use losses::*;
+pub use meters::Meters;
+pub use metrics::MetricConfig;
+pub use objective::{Compile, Head, Objective, OutputObjective, heads};
+pub use observer::{Observer, Silent, Snapshot, Step};
+pub use optimizers::{
+    Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, KerasVariable, Lion, Nadam, Optimizer, OptimizerClass,
+    OptimizerConfig, RmsProp, Sgd,
+};
+pub use output::Output;
+pub use schedules::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate,
+    PiecewiseConstantDecay, PolynomialDecay, Schedule,
+};
+pub use trainable::{Called, Trainable};
 pub use trainer::Trainer;

@@ -1,89 +1,98 @@
 //! A model with all that its training needs.
 
-use super::fit::{Evaluation, FitConfig, Observer, Outcome, Silent, evaluate, fit};
-use super::optimizers::{Optimizer, RmsProp, RmsPropConfig};
-use crate::data::Dataset;
+use super::evaluate::{Evaluation, evaluate};
+use super::fit::{FitConfig, Outcome, Training, fit};
+use super::objective::{Head, Objective, heads};
+use super::observer::{Observer, Silent};
+use super::optimizers::{Optimizer, OptimizerConfig};
+use crate::Result;
+use crate::data::Examples;
 use crate::layers::ModelConfig;
 use crate::model::{Model, Weights};
-use crate::{Error, Result};
 use candle_core::{Device, Var};
 
-/// Rows a step of evaluation.
-const EVALUATION_BATCH: usize = 1024;
-
-/// A model in training, and its optimiser. It changes the [`Weights`] that it was given.
-pub struct Trainer<O = RmsProp> {
+/// A model in training, its optimiser, and what it is to reach. It changes the [`Weights`] that it was given.
+pub struct Trainer {
     tracked: Model,
     /// The same over detached tensors: no graph is kept of what it computes.
     model: Model,
-    optimizer: O,
+    optimizer: Optimizer,
+    objective: Objective,
+    heads: Vec<Head>,
     device: Device,
 }
 
 impl Trainer {
-    /// A trainer of the model `config` with these weights, by RMSprop.
+    /// A trainer of the model `config` with these weights.
     ///
     /// # Errors
-    /// If the weights are not the model's, an option is out of range, or a layer is stateful.
-    pub fn new(config: &ModelConfig, weights: &Weights, optimizer: RmsPropConfig) -> Result<Self> {
-        Self::with(config, weights, |variables| RmsProp::named(variables, optimizer))
-    }
-}
-
-impl<O: Optimizer> Trainer<O> {
-    /// The same by any optimiser, made of the variables that are trained, by full name.
-    ///
-    /// # Errors
-    /// As [`new`](Trainer::new).
-    pub fn with(
+    /// If the weights are not the model's, an option is out of range, or the objective does not fit the outputs.
+    pub fn new(
         config: &ModelConfig,
         weights: &Weights,
-        optimizer: impl FnOnce(Vec<(String, Var)>) -> Result<O>,
+        optimizer: impl Into<OptimizerConfig>,
+        objective: Objective,
     ) -> Result<Self> {
-        if config.is_stateful() {
-            let what = "a stateful layer carries its state from one batch to the next, and batches of training are of \
-                        separate samples; set stateful to false";
-            return Err(Error::argument("config", what));
-        }
-        let variables: Vec<_> =
+        let heads = heads(config)?;
+        objective.check(&heads)?;
+        let variables: Vec<(String, Var)> =
             weights.trainable().map(|(name, var)| (name.to_string(), var.clone())).collect();
         let device = variables.first().map_or(Device::Cpu, |(_, var)| var.device().clone());
-        Ok(Self {
-            tracked: Model::new(config, weights.var_builder())?,
-            model: Model::new(config, weights.detached())?,
-            optimizer: optimizer(variables)?,
-            device,
-        })
+        let tracked = Model::new(config, weights.var_builder())?;
+        // Layers that carry states are to carry the same in validation.
+        let model = match config.is_stateful() {
+            true => tracked.clone(),
+            false => Model::new(config, weights.detached())?,
+        };
+        let optimizer = Optimizer::new(variables, optimizer)?;
+        Ok(Self { tracked, model, optimizer, objective, heads, device })
     }
 
     /// Trains: see [`fit`].
     ///
     /// # Errors
-    /// As [`fit`].
-    pub fn fit(&mut self, train: &Dataset, validation: &Dataset, config: &FitConfig) -> Result<Outcome> {
+    /// As [`fit`], and for targets that the losses do not take.
+    pub fn fit(
+        &mut self,
+        train: &Examples,
+        validation: Option<&Examples>,
+        config: &FitConfig,
+    ) -> Result<Outcome> {
         self.fit_watched(train, validation, config, &mut Silent)
     }
 
     /// As [`fit`](Self::fit), with an observer that watches the run and can end it.
     ///
     /// # Errors
-    /// As [`fit`].
+    /// As [`fit`](Self::fit).
     pub fn fit_watched(
         &mut self,
-        train: &Dataset,
-        validation: &Dataset,
+        train: &Examples,
+        validation: Option<&Examples>,
         config: &FitConfig,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
-        fit(&self.tracked, &self.model, &mut self.optimizer, train, validation, config, observer)
+        self.objective.check_targets("training", train, &self.heads)?;
+        self.objective.check_learnable(train)?;
+        if let Some(validation) = validation {
+            self.objective.check_targets("validation", validation, &self.heads)?;
+        }
+        let training = Training {
+            model: &self.tracked,
+            detached: &self.model,
+            optimizer: &mut self.optimizer,
+            objective: &self.objective,
+        };
+        fit(training, train, validation, config, observer)
     }
 
-    /// Loss and accuracy on a data set.
+    /// Loss and metrics on data; `batch_size` is Keras's (see [`evaluate`](super::evaluate())).
     ///
     /// # Errors
-    /// As [`evaluate`].
-    pub fn evaluate(&self, dataset: &Dataset) -> Result<Evaluation> {
-        evaluate(&self.model, dataset, EVALUATION_BATCH, &self.device)
+    /// As [`evaluate`](super::evaluate()), and for targets that the losses do not take.
+    pub fn evaluate(&self, examples: &Examples, batch_size: usize) -> Result<Evaluation> {
+        self.objective.check_targets("test", examples, &self.heads)?;
+        evaluate(&self.model, &self.objective, examples, batch_size, &self.device)
     }
 
     /// The model with the weights as they are now, for prediction.
@@ -91,13 +100,18 @@ impl<O: Optimizer> Trainer<O> {
         &self.model
     }
 
+    /// What it is to reach.
+    pub fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
     /// The optimiser, with its state.
-    pub fn optimizer(&self) -> &O {
+    pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
     /// The same, to change: its learning rate, or the state that it goes on from.
-    pub fn optimizer_mut(&mut self) -> &mut O {
+    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
     }
 }

@@ -190,3 +190,26 @@ fn the_archive_is_as_keras_writes_it() -> Result<()> {
     }
     Ok(())
 }
+
+/// Biases that Keras 3 on TensorFlow would add along another axis: a model of Keras 2 that has them gives its own numbers
+/// here (`tests/fixtures/k2_bias_axes.h5`), and cannot be written.
+#[test]
+fn biases_of_another_axis_in_keras_3_are_refused() -> Result<()> {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/k2_bias_axes.h5");
+    let (config, weights) = keras::load(fixture)?;
+    let line = error(keras::to_keras(&config, &weights.snapshot()?));
+    assert!(line.starts_with("layer heads: its query.bias lies along axis 2 of (None, 3, 3, 1)"), "{line}");
+    assert!(line.ends_with("write a model folder instead"), "{line}");
+
+    let inner = |heads: usize| {
+        json!({"class_name": "Functional", "config": {"name": "inside", "layers": [
+            {"class_name": "InputLayer", "config": {"name": "i", "batch_shape": [null, null, 4]}},
+            {"class_name": "MultiHeadAttention", "config": {"name": "a", "num_heads": heads, "key_dim": 1},
+             "inbound_nodes": [[["i", 0, 0], ["i", 0, 0]]]}],
+            "input_layers": [["i", 0, 0]], "output_layers": [["a", 0, 0]]}})
+    };
+    let config = |heads| sequential(json!([null, 3, 4]), "float32", json!([inner(heads)]));
+    let line = error(keras::to_keras(&config(3)?, &random(&config(3)?, 10)?));
+    assert!(line.starts_with("layer inside: layer a: its query.bias"), "{line}");
+    comes_back(&config(2)?, &random(&config(2)?, 10)?)
+}

@@ -4,8 +4,11 @@
 
 mod graphs;
 mod layers;
+mod losses;
+mod metrics;
 mod models;
 mod operations;
+mod optimizers;
 mod recurrent;
 mod training;
 

@@ -1,20 +1,11 @@
-//! The loss, RMSprop and steps of whole models.
+//! The loss and steps of whole models.
 
 use crate::models::{ruled_batch, ruled_variables};
-use crate::{Case, GRADIENT, OUTPUT, Report, gradient, model_builder, weighted};
-use candle_core::{DType, Device, Module, Result, Tensor, Var, backprop::GradStore};
-use candle_nn::VarBuilder;
-use candle_recurrent::layers::{Embedding, EmbeddingConfig, Mode};
+use crate::{Case, GRADIENT, OUTPUT, Report, gradient, model_builder};
+use candle_core::{Device, Result, Tensor, Var};
+use candle_recurrent::layers::Mode;
 use candle_recurrent::model::{Model, ModelConfig};
-use candle_recurrent::train::{RmsProp, RmsPropConfig, binary_crossentropy};
-use std::collections::HashMap;
-
-/// A store with these gradients.
-fn store(gradients: &[(&Var, &Tensor)]) -> Result<GradStore> {
-    let products = gradients.iter().map(|(var, gradient)| (var.as_tensor() * gradient.detach())?.sum_all());
-    let products = products.collect::<Result<Vec<_>>>()?;
-    Tensor::stack(&products, 0)?.sum_all()?.backward()
-}
+use candle_recurrent::train::{Optimizer, RmsProp, binary_crossentropy};
 
 #[test]
 fn loss() -> Result<()> {
@@ -38,61 +29,6 @@ fn loss() -> Result<()> {
                 let expected = case.get(&format!("losses_{target}")).narrow(0, i, 1)?;
                 report.close(&format!("logit {single}, target {target}"), &loss, &expected, OUTPUT)?;
             }
-        }
-    }
-    report.finish();
-    Ok(())
-}
-
-/// Every option of RMSprop over a few steps with given gradients, and the state that it ends with.
-#[test]
-fn rmsprop() -> Result<()> {
-    let mut report = Report::default();
-    for case in Case::all("RMSprop", 9) {
-        let (a, b) = (Var::from_tensor(case.get("a"))?, Var::from_tensor(case.get("b"))?);
-        let named = vec![("a".to_string(), a.clone()), ("b".to_string(), b.clone())];
-        let mut optimizer = RmsProp::named(named, case.config::<RmsPropConfig>()).expect("an optimizer");
-        for step in 0..case.get("after_a").dim(0)? {
-            let gradients = [case.get("gradients_a").get(step)?, case.get("gradients_b").get(step)?];
-            optimizer.step(&store(&[(&a, &gradients[0]), (&b, &gradients[1])])?).expect("a step");
-            for (key, var) in [("a", &a), ("b", &b)] {
-                let what = format!("{}, step {step}: {key}", case.name);
-                report.close(&what, var, &case.get(&format!("after_{key}")).get(step)?, OUTPUT)?;
-            }
-        }
-        let state = optimizer.state().expect("its state");
-        let slots = case.tensors.iter().filter_map(|(key, slot)| Some((key.strip_prefix("slot.")?, slot)));
-        for (key, slot) in slots {
-            report.close(&format!("{}: {key}", case.name), &state[&key.replace('.', "/")], slot, OUTPUT)?;
-        }
-    }
-    report.finish();
-    Ok(())
-}
-
-/// The gradient of an Embedding, which Keras squares slice by slice.
-#[test]
-fn rmsprop_of_an_embedding() -> Result<()> {
-    let mut report = Report::default();
-    for case in Case::all("RMSpropSlices", 5) {
-        let table = Var::from_tensor(case.get("a"))?;
-        let (rows, features) = table.dims2()?;
-        let config = EmbeddingConfig { input_dim: rows, output_dim: features, mask_zero: false };
-        let tensors = HashMap::from([("embeddings".to_string(), table.as_tensor().clone())]);
-        let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-        let embedding = Embedding::new(config, vb)?;
-        let named = vec![("a".to_string(), table.clone())];
-        let mut optimizer = RmsProp::named(named, case.config::<RmsPropConfig>())?;
-        for step in 0..case.get("after").dim(0)? {
-            let (ids, slices) = (case.get("ids").get(step)?, case.get("slices").get(step)?);
-            // The gradient of each row that is looked up is its slice.
-            optimizer.step(&weighted(&embedding.forward(&ids)?, &slices)?.backward()?)?;
-            report.close(
-                &format!("{}, step {step}", case.name),
-                &table,
-                &case.get("after").get(step)?,
-                OUTPUT,
-            )?;
         }
     }
     report.finish();
@@ -141,8 +77,8 @@ fn train(
     steps: u64,
 ) -> Result<Tensor> {
     let model = Model::new(config, model_builder(variables.iter().map(|(k, v)| (k, v)))).expect("a model");
-    let options = RmsPropConfig { learning_rate, ..RmsPropConfig::default() };
-    let mut optimizer = RmsProp::named(variables.to_vec(), options).expect("an optimizer");
+    let options = RmsProp::default().with_learning_rate(learning_rate);
+    let mut optimizer = Optimizer::new(variables.to_vec(), options).expect("an optimizer");
     let mut losses = vec![];
     for step in 0..steps {
         let (ids, labels) = ruled_batch(step)?;

@@ -12,13 +12,14 @@ pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"
 fn every_kind_of_file_opens_and_agrees() {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(FIXTURES).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.is_file());
     paths.sort();
     let (mut failures, mut worst) = (vec![], BTreeMap::<String, f64>::new());
     let mut count = 0;
     for path in &paths {
         let file = path.file_name().unwrap().to_str().unwrap();
         let (name, kind) = file.split_once('.').unwrap();
-        let others = ["refused", "trained", "texts"];
+        let others = ["refused", "trained", "texts", "compiled", "goes_on"];
         if matches!(kind, "golden.npz" | "json") || others.iter().any(|other| name.starts_with(other)) {
             continue;
         }

@@ -217,3 +217,52 @@ fn theanos_depthwise_kernels_stay() {
         assert_eq!(kernel, if class == "Conv1D" { [3.0, 2.0, 1.0] } else { [1.0, 2.0, 3.0] }, "{class}");
     }
 }
+
+/// Keras 3.10 and later on TensorFlow add a bias along the last axis, or the second, that is as long.
+#[test]
+fn a_bias_whose_axis_depends_on_the_backend_is_refused() {
+    let shape = json!([null, 3, 4]);
+    let einsum = |axes: &str| json!({ "equation": "abc,cd->abd", "output_shape": [3, 3], "bias_axes": axes });
+    let error = refusal("3.15.1", shape.clone(), "EinsumDense", einsum("b"));
+    assert!(error.contains("bias lies along axis 1") && error.contains("along axis 2"), "{error}");
+    for (version, axes) in [("3.15.1", "d"), ("3.15.1", "bd"), ("3.9.2", "b"), ("2.15.0", "b")] {
+        layer(version, shape.clone(), "EinsumDense", einsum(axes));
+    }
+    let inner = json!({ "class_name": "EinsumDense", "config": { "name": "e", "equation": "abc,cd->abd",
+        "output_shape": [3, 3], "bias_axes": "b" } });
+    refusal("3.15.1", json!([null, 2, 3, 4]), "TimeDistributed", json!({ "layer": inner }));
+    let tensor = |layer: &str| {
+        json!({ "class_name": "__keras_tensor__",
+                "config": { "shape": [null, 3, 3], "dtype": "float32", "keras_history": [layer, 0, 0] } })
+    };
+    let graph = |class: &str, config: Value, args: Value| {
+        let mut layer = json!({ "class_name": class, "name": "it", "config": config,
+                                "inbound_nodes": [{ "args": args, "kwargs": {} }] });
+        layer["config"]["name"] = "it".into();
+        let input = json!({ "class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+                            "config": { "name": "x", "batch_shape": [null, 3, 3] } });
+        read(&json!({ "class_name": "Functional", "keras_version": "3.15.1", "config": { "name": "m",
+            "layers": [input, layer], "input_layers": [["x", 0, 0]], "output_layers": [["it", 0, 0]] } }))
+    };
+    let column = json!({ "class_name": "__numpy__", "config": { "value": [[1.0], [2.0], [3.0]], "dtype": "float32" } });
+    let heads = |heads: usize, key_dim: usize| {
+        let config = json!({ "num_heads": heads, "key_dim": key_dim });
+        graph("MultiHeadAttention", config, json!([tensor("x"), tensor("x")]))
+    };
+    for (read, what) in [
+        (graph("Add", json!({}), json!([tensor("x"), column])), "its constant lies along axis 1"),
+        (heads(3, 1), "its query.bias lies along axis 2"),
+    ] {
+        let error = read.expect_err("a refusal").to_string();
+        assert!(error.contains("layer it") && error.contains(what), "{error}");
+    }
+    for read in [
+        graph("Subtract", json!({}), json!([tensor("x"), column])),
+        graph("Add", json!({}), json!([column, tensor("x")])),
+        heads(3, 2),
+        heads(2, 1),
+        heads(1, 3),
+    ] {
+        read.expect("a model");
+    }
+}

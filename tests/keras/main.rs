@@ -1,7 +1,8 @@
-//! Files of Keras's, read and run.
+//! Files of Keras's and PyTorch's, read and run.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compiled;
 mod fixtures;
 mod hostile;
 mod layers;
@@ -9,5 +10,6 @@ mod named;
 mod refusals;
 mod support;
 mod texts;
+mod torch;
 mod trained;
 mod wild;

@@ -4,10 +4,10 @@
 use super::fixtures::FIXTURES;
 use super::support::error;
 use candle_core::npy::NpzTensors;
-use candle_recurrent::data::Dataset;
+use candle_recurrent::data::{Dataset, Examples};
 use candle_recurrent::keras;
 use candle_recurrent::model::ModelConfig;
-use candle_recurrent::train::{FitConfig, RmsPropConfig, Shuffle, Trainer};
+use candle_recurrent::train::{FitConfig, Objective, RmsProp, Shuffle, Trainer};
 use std::path::Path;
 
 /// The losses' error relative to them, and the largest error of a variable.
@@ -18,19 +18,19 @@ fn train(name: &str) -> (f64, Vec<(String, f64)>) {
     let (x, y) = (get("x").to_vec2::<u32>().unwrap(), get("y").to_vec1::<f32>().unwrap());
     let rows = |from: usize, to: usize| {
         let labels = y[from..to].iter().map(|&label| label as u8).collect();
-        Dataset::new(x[from..to].concat(), labels, x[0].len()).unwrap()
+        Examples::from(&Dataset::new(x[from..to].concat(), labels, x[0].len()).unwrap())
     };
     let loaded = keras::load_with(path(".keras"), &keras::Options::default()).unwrap();
     assert_eq!(loaded.warnings, [""; 0], "{name}");
-    let optimizer = RmsPropConfig { learning_rate: 0.01, ..RmsPropConfig::default() };
-    let mut trainer = Trainer::new(&loaded.config, &loaded.weights, optimizer).unwrap();
+    let optimizer = RmsProp::default().with_learning_rate(0.01);
+    let objective = Objective::named("binary_crossentropy", &[]).unwrap();
+    let mut trainer = Trainer::new(&loaded.config, &loaded.weights, optimizer, objective).unwrap();
     let config = FitConfig { epochs: 3, batch_size: 8, shuffle: Shuffle::Never, ..FitConfig::default() };
-    let config = FitConfig { validation_batch_size: 16, ..config };
-    let outcome = trainer.fit(&rows(0, 24), &rows(24, 40), &config).unwrap();
+    let outcome = trainer.fit(&rows(0, 24), Some(&rows(24, 40)), &config).unwrap();
     let mut worst = 0_f64;
-    for (key, of) in [("loss", 0), ("val_loss", 1)] {
+    for key in ["loss", "val_loss"] {
         let expected = get(key).to_vec1::<f64>().unwrap();
-        let found = outcome.history.epochs.iter().map(|epoch| [epoch.loss, epoch.val_loss][of]);
+        let found = outcome.history.epochs.iter().map(|epoch| epoch.get(key).unwrap());
         for (found, expected) in found.zip(expected) {
             worst = worst.max((found - expected).abs() / expected);
         }

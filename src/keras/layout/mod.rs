@@ -1,4 +1,4 @@
-//! One `.safetensors` in other people's names: Keras's, PyTorch's and candle-nn's.
+//! Weights alone in other people's names: Keras's, PyTorch's and candle-nn's, in a `.safetensors` or a PyTorch file.
 //!
 //! In the layouts `pytorch` and `candle-nn` every layer is a module of its name: `lstm.weight_ih_l0`, `dense.weight`. A
 //! PyTorch module whose attributes have the layers' names takes such a file as its `state_dict`, with no code of this
@@ -28,7 +28,7 @@ mod modules;
 mod tests;
 pub(super) mod view;
 
-pub use file::weights_from_safetensors;
+pub use file::{weights_from_safetensors, weights_from_torch};
 
 use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use crate::formats::file::write_atomic;

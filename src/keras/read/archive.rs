@@ -1,7 +1,7 @@
 //! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
 
 use super::assets::{Assets, group_of};
-use super::limit;
+use crate::formats::archive::limit;
 use crate::{Error, Result, panics};
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -107,9 +107,7 @@ fn member(
 /// What to say of a zip archive that is not Keras's.
 fn foreign(names: &[String]) -> String {
     let any = |end: &str| names.iter().any(|name| name.ends_with(end));
-    if any("data.pkl") || any("constants.pkl") {
-        "is a PyTorch file, which is not read; save its `state_dict()` as .safetensors".into()
-    } else if any("saved_model.pb") {
+    if any("saved_model.pb") {
         "is a zipped TensorFlow SavedModel, which is not read; save the model with Keras's `model.save(\"NAME.keras\")`"
             .into()
     } else if names.iter().all(|name| name.ends_with(".npy")) {

@@ -1,6 +1,7 @@
 //! Which kind of file it is, by its first bytes.
 
 use crate::formats::read_text;
+use crate::formats::torch::is_legacy;
 use crate::{Error, Result};
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
@@ -14,12 +15,14 @@ use std::path::Path;
 pub enum Kind {
     /// HDF5: Keras's `.h5` or `.weights.h5`.
     Hdf5,
-    /// A zip archive: Keras's `.keras`.
+    /// A zip archive: Keras's `.keras`, or PyTorch's `.pt`, which are told apart by what is in them.
     Zip,
     /// JSON: an architecture without weights.
     Json,
     /// `.safetensors`: weights without an architecture.
     Safetensors,
+    /// What PyTorch wrote before 1.6: weights without an architecture.
+    Torch,
 }
 
 /// How an HDF5 file begins.
@@ -111,6 +114,9 @@ pub(crate) fn sniff(start: &[u8]) -> std::result::Result<Kind, String> {
     if start.starts_with(b"PK\x03\x04") {
         return Ok(Kind::Zip);
     }
+    if is_legacy(start) {
+        return Ok(Kind::Torch);
+    }
     if is_safetensors(start) {
         return Ok(Kind::Safetensors);
     }
@@ -134,8 +140,8 @@ fn foreign(start: &[u8]) -> &'static str {
         [b'P', b'K', 5, 6, ..] => "is an empty zip archive: it holds no model",
         // Pickle protocols 2 to 5.
         [0x80, 2..=5, ..] => {
-            "is a Python pickle (a scikit-learn, joblib or old PyTorch file?), which is not read, for it can hold code; \
-             save the model with Keras's `model.save(\"NAME.keras\")`"
+            "is a Python pickle (of scikit-learn or joblib?), which is not read, for it can hold code; save the model with \
+             Keras's `model.save(\"NAME.keras\")`, or PyTorch's `torch.save(model.state_dict(), \"NAME.pt\")`"
         }
         [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', b'h', b't', ..] => {
             "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
@@ -150,8 +156,8 @@ fn foreign(start: &[u8]) -> &'static str {
              `model.save(\"NAME.keras\")`"
         }
         _ => {
-            "is no model that can be read: expected Keras's .keras, .h5 or .weights.h5, a model folder or a config.json \
-             (told apart by their first bytes, not by their names)"
+            "is no model that can be read: expected Keras's .keras, .h5 or .weights.h5, a .safetensors, PyTorch's .pt, a \
+             model folder or a config.json (told apart by their first bytes, not by their names)"
         }
     }
 }
@@ -187,6 +193,10 @@ mod tests {
         };
         says(b"", "empty");
         says(b"\x80\x04\x95", "pickle");
+        assert_eq!(
+            sniff(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e\x80"),
+            Ok(Kind::Torch)
+        );
         says(b"\x1c\0\0\0TFL3", "Lite");
         says(b"version https://git-lfs.github.com/spec/v1\n", "git lfs");
         says(b"<!DOCTYPE html>", "web page");

@@ -3,7 +3,8 @@
 //! Everything that a file says of its own sizes is checked before memory is asked for, and whatever the parser makes of
 //! a damaged file, even a panic, comes out as one line.
 
-use super::{array::Array, limit};
+use super::array::Array;
+use crate::formats::archive::limit;
 use crate::panics;
 use hdf5_pure::{
     AttrValue, Dataset, Datatype, DatatypeByteOrder, Error, File, FloatingPointLayout, FormatError, Group,
@@ -95,6 +96,45 @@ impl Hdf5 {
     /// Whether there is an array at `path`.
     pub fn has_array(&self, path: &str) -> Result<bool> {
         Ok(found(path, || self.file.dataset(path))?.is_some())
+    }
+
+    /// The shape of the array at `path`.
+    pub fn shape(&self, path: &str) -> Result<Vec<usize>> {
+        let shape = contain(path, || self.file.dataset(path)?.shape())?;
+        Ok(shape.into_iter().map(|axis| axis as usize).collect())
+    }
+
+    /// The one whole number at `path`, which may be written as a float.
+    pub fn count(&self, path: &str) -> Result<u64> {
+        let dataset = contain(path, || self.file.dataset(path))?;
+        let one = panics::contain(|| -> std::result::Result<Option<u64>, Error> {
+            // Keras keeps no such number in chunks, whose size may lie.
+            if dataset.shape()?.iter().any(|&axis| axis != 1) || dataset.chunk_shape()?.is_some() {
+                return Ok(None);
+            }
+            let Datatype::FixedPoint { size, byte_order, layout, .. } = dataset.datatype()? else {
+                return Ok(None);
+            };
+            let mut raw = dataset.read_raw()?;
+            if byte_order == DatatypeByteOrder::BigEndian {
+                raw.reverse();
+            }
+            let is_negative = layout.signed && raw.last().is_some_and(|last| *last >= 0x80);
+            if raw.len() != size as usize || raw.len() > 8 || is_negative {
+                return Ok(None);
+            }
+            raw.resize(8, 0);
+            Ok(<[u8; 8]>::try_from(raw).ok().map(u64::from_le_bytes))
+        });
+        match one {
+            Some(Ok(Some(count))) => return Ok(count),
+            Some(Err(error)) => return Err(format!("{path}: {error}")),
+            _ => {}
+        }
+        match self.array(path)?.values.as_slice() {
+            [one] if one.fract() == 0.0 && (0.0..1e15).contains(one) => Ok(*one as u64),
+            _ => Err(format!("{path}: holds no whole number")),
+        }
     }
 
     /// The array of floats at `path`, as f32.

@@ -8,16 +8,19 @@ mod container;
 mod dialect;
 mod hdf5;
 mod source;
+mod training;
 
 pub use container::{Kind, kind};
 
+use super::training::Training;
 use crate::json;
+use crate::keras::backends;
 use crate::layers::OperationConfig;
 use crate::model::{Class, LayerConfig, ModelConfig, Weights, left_out};
 use crate::{Error, Result};
 use array::Array;
 use candle_core::{Device, Tensor};
-use dialect::Translated;
+use dialect::{Translated, Version};
 use source::Architecture;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,9 @@ pub struct Loaded {
     pub weights: Weights,
     /// What a user should know though the model can be used, a line each: weights that are not finite, for example.
     pub warnings: Vec<String>,
+    /// How the model was trained, where the file says and all of its model is read from it ([`Options::config`] and
+    /// [`Options::until`] not given).
+    pub training: Option<Training>,
 }
 
 /// How a file is read.
@@ -46,6 +52,8 @@ pub struct Options {
     /// Operations in the place of Lambdas, by the names of these. What a Lambda holds is Python code, which is not
     /// executed; whoever knows what it does may say it: `("last".to_string(), "x[:, -1]".parse()?)`.
     pub lambdas: BTreeMap<String, OperationConfig>,
+    /// Whether the optimiser's variables are read too: [`Training::state`]. They are up to twice as large as the weights.
+    pub state: bool,
 }
 
 /// Where an architecture comes from.
@@ -71,7 +79,7 @@ impl From<ModelConfig> for ConfigSource {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { config: None, device: Device::Cpu, until: None, lambdas: BTreeMap::new() }
+        Self { config: None, device: Device::Cpu, until: None, lambdas: BTreeMap::new(), state: true }
     }
 }
 
@@ -90,7 +98,7 @@ impl Default for Options {
 /// holds no architecture or no weights, holds Python code or a layer that is not supported, or where its arrays do not
 /// fit its layers.
 pub fn load(path: impl AsRef<Path>) -> Result<(ModelConfig, Weights)> {
-    let loaded = load_with(path, &Options::default())?;
+    let loaded = load_with(path, &Options { state: false, ..Options::default() })?;
     Ok((loaded.config, loaded.weights))
 }
 
@@ -111,9 +119,10 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         Some(ConfigSource::File(config)) => config,
         Some(ConfigSource::Memory(_)) | None => path,
     };
-    // Arrays of a .safetensors are found by the whole model.
+    // Arrays of a .safetensors and of a PyTorch file are found by the whole model.
     let until = options.until.as_deref();
-    let early = until.filter(|_| !matches!(weights, source::Arrays::Safetensors(_)));
+    let whole = matches!(weights, source::Arrays::Safetensors(_) | source::Arrays::Torch(_));
+    let early = until.filter(|_| !whole);
     let mut translated = translate(origin, &architecture, &options.lambdas, early)?;
     if options.config.is_some()
         && let Some(function) = weights.hard_sigmoid().map_err(|what| Error::file(path, what))?
@@ -135,14 +144,25 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
     }
     check_words(&config, &weights).map_err(|error| within(path, error))?;
     let variables = config.variables().map_err(|error| within(origin, error))?;
+    let mut training = None;
     let weights = match weights {
         source::Arrays::Hdf5(file) => {
             let arrays = assign::assign(&file, &translated.layers, &variables, &mut translated.warnings);
-            tensors(&config, arrays.map_err(|error| within(path, error))?, &options.device)?
+            let weights = tensors(&config, arrays.map_err(|error| within(path, error))?, &options.device)?;
+            if options.config.is_none() && until.is_none() {
+                let outputs: Vec<&str> =
+                    config.output_layers.iter().map(|output| output.0.as_str()).collect();
+                let (layers, variables) = (&translated.layers, &variables);
+                let model = training::Model { layers, variables, outputs: &outputs };
+                let device = options.state.then_some(&options.device);
+                training = training::read(&file, &architecture, &model, device)?;
+            }
+            weights
         }
         source::Arrays::Safetensors(bytes) => {
             super::weights_from_safetensors(&config, &bytes, path, &options.device)?
         }
+        source::Arrays::Torch(bytes) => super::weights_from_torch(&config, &bytes, path, &options.device)?,
         source::Arrays::None => {
             return Err(Error::file(
                 path,
@@ -160,8 +180,9 @@ pub fn load_with(path: impl AsRef<Path>, options: &Options) -> Result<Loaded> {
         }
         None => (config, weights),
     };
+    check_backends(&config, &architecture.version).map_err(|error| within(origin, error))?;
     warnings.extend(not_finite(&weights)?);
-    Ok(Loaded { config, weights, warnings })
+    Ok(Loaded { config, weights, warnings, training })
 }
 
 /// Reads the architecture alone: from any file that [`load`] reads, and from those that hold nothing else, such as what
@@ -182,9 +203,11 @@ pub fn load_config_with(
     lambdas: &BTreeMap<String, OperationConfig>,
 ) -> Result<(ModelConfig, Vec<String>)> {
     let path = path.as_ref();
-    let translated = translate(path, &source::architecture(path)?, lambdas, None)?;
+    let architecture = source::architecture(path)?;
+    let translated = translate(path, &architecture, lambdas, None)?;
     let config = model_config(path, &translated)?;
     config.variables().map_err(|error| within(path, error))?;
+    check_backends(&config, &architecture.version).map_err(|error| within(path, error))?;
     Ok((config, translated.warnings))
 }
 
@@ -193,8 +216,20 @@ pub fn load_config_with(
 /// # Errors
 /// [`Error::Layer`] where it would not be read back.
 pub(super) fn reread(keras: &serde_json::Value) -> Result<serde_json::Value> {
-    let version = dialect::Version { major: 3, minor: None, own: false, text: "3".into() };
+    let version = Version { major: 3, minor: None, own: false, text: "3".into() };
     Ok(dialect::translate(keras, &version, &BTreeMap::new(), None)?.json)
+}
+
+/// The names of the trained variables of a model in this crate's form, whose layers stand in Keras's order, in the order of
+/// Keras's `trainable_weights`.
+///
+/// # Errors
+/// Where the model makes no sense.
+pub(super) fn trained_names(model: &serde_json::Value) -> Result<Vec<String>> {
+    let Architecture { model, version, .. } = source::own_form(model.clone());
+    let translated = dialect::translate(&model, &version, &BTreeMap::new(), None)?;
+    let variables = model_config(Path::new("config.json"), &translated)?.variables()?;
+    assign::trained_names(&translated.layers, &variables)
 }
 
 /// The architecture in this crate's form.
@@ -209,6 +244,15 @@ fn translate(
     assets::put_words(&mut translated.json, &translated.layers, &architecture.assets)
         .map_err(|error| within(origin, error))?;
     Ok(translated)
+}
+
+/// Refuses a model of Keras 3 whose numbers depend on the backend that it ran on, which no file says.
+fn check_backends(config: &ModelConfig, version: &Version) -> Result<()> {
+    let is_doubtful = version.major == 3 && !version.own && version.minor.is_none_or(|minor| minor >= 10);
+    match is_doubtful {
+        true => backends::check_backends(config, "give the layer other sizes"),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a model whose words are not in its file.
@@ -272,10 +316,4 @@ fn not_finite(weights: &Weights) -> Result<Option<String>> {
             if count > 3 { ", …" } else { "" }
         )),
     })
-}
-
-/// The bytes that the parts of a file of `length` bytes may take in memory together: a small multiple, and more only
-/// where the file is small.
-fn limit(length: usize) -> usize {
-    length.saturating_mul(16).saturating_add(16 << 20)
 }

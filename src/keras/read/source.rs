@@ -5,6 +5,7 @@ use super::container::{Kind, foreign_json, sniff_whole};
 use super::dialect::Version;
 use super::hdf5::Hdf5;
 use super::{archive, within};
+use crate::formats::torch;
 use crate::keras::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use crate::layers::ModelConfig;
 use crate::{Error, Result, json};
@@ -25,13 +26,22 @@ pub(super) enum Arrays {
     Hdf5(Hdf5),
     /// The bytes of a safetensors file.
     Safetensors(Vec<u8>),
+    /// The bytes of a PyTorch file.
+    Torch(Vec<u8>),
     None,
 }
 
 impl Arrays {
     /// What to say of arrays that no architecture came with.
     pub fn alone(&self) -> &'static str {
-        let Self::Hdf5(file) = self else { return WEIGHTS_ONLY };
+        let file = match self {
+            Self::Hdf5(file) => file,
+            Self::Torch(_) => {
+                return "is a PyTorch file, which holds no architecture that can be read; give one with \
+                        `keras::Options::config`: a config.json, or what Keras's model.to_json() gave";
+            }
+            Self::Safetensors(_) | Self::None => return WEIGHTS_ONLY,
+        };
         match file.children("") {
             // Only whole models have that group.
             Ok(children) if children.iter().any(|name| name == "model_weights") => {
@@ -62,7 +72,7 @@ impl Arrays {
                 let formula = metadata.as_ref().and_then(|metadata| metadata.get(HARD_SIGMOID));
                 Ok(formula.and_then(|formula| HardSigmoid::from_formula(formula)))
             }
-            Self::None => Ok(None),
+            Self::Torch(_) | Self::None => Ok(None),
         }
     }
 }
@@ -82,6 +92,8 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
             let file = Hdf5::open(bytes).map_err(fail)?;
             Ok((embedded(&file).map_err(fail)?, Arrays::Hdf5(file)))
         }
+        Kind::Torch => Ok((None, Arrays::Torch(bytes))),
+        Kind::Zip if torch::is_archive(&bytes) => Ok((None, Arrays::Torch(bytes))),
         Kind::Zip => {
             let archive::Members { config, metadata, weights, assets } = archive::unpack(path, &bytes)?;
             let own = unpacked(&config, metadata.as_deref()).map_err(fail)?;
@@ -102,7 +114,7 @@ pub(super) fn architecture(path: &Path) -> Result<Architecture> {
 /// An architecture in memory.
 pub(super) fn in_memory(config: &ModelConfig) -> Result<Architecture> {
     let model = serde_json::to_value(config).map_err(|error| Error::argument("model config", error))?;
-    Ok(own_form(model, Version::guess(&Value::Null)))
+    Ok(own_or(model, Version::guess(&Value::Null)))
 }
 
 /// The members of a `.keras` in a folder, as they lie on the Hugging Face Hub.
@@ -179,7 +191,7 @@ fn unpacked(config: &[u8], metadata: Option<&[u8]>) -> std::result::Result<Archi
     let metadata = metadata.map(|metadata| parse(metadata, "its metadata.json")).transpose()?;
     let said = metadata.as_ref().and_then(|metadata| metadata.get("keras_version")?.as_str());
     let version = said.and_then(Version::parse).unwrap_or_else(|| Version::guess(&model));
-    Ok(own_form(model, version))
+    Ok(own_or(model, version))
 }
 
 /// The architecture in a file of JSON: Keras's `to_json`, or a `config.json` of this crate.
@@ -190,11 +202,16 @@ fn from_json(bytes: &[u8]) -> std::result::Result<Architecture, String> {
     let model = parse(bytes, "it")?;
     let said = model.get("keras_version").and_then(Value::as_str).and_then(Version::parse);
     let version = said.unwrap_or_else(|| Version::guess(&model));
-    Ok(own_form(model, version))
+    Ok(own_or(model, version))
+}
+
+/// An architecture in this crate's form.
+pub(super) fn own_form(model: Value) -> Architecture {
+    own_or(model, Version::guess(&Value::Null))
 }
 
 /// This crate's own configurations are Keras 3's without what has no effect.
-fn own_form(model: Value, version: Version) -> Architecture {
+fn own_or(model: Value, version: Version) -> Architecture {
     let own = model.get("model").or(Some(&model)).filter(|model| {
         model.get("class_name").is_none() && model.get("layers").is_some_and(Value::is_array)
     });
@@ -209,7 +226,8 @@ fn own_form(model: Value, version: Version) -> Architecture {
     }
 }
 
-fn parse(bytes: &[u8], what: &str) -> std::result::Result<Value, String> {
+/// JSON as Python writes it; `what` is for messages.
+pub(super) fn parse(bytes: &[u8], what: &str) -> std::result::Result<Value, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8 text"))?;
     // Python writes what JSON does not know.

@@ -91,9 +91,15 @@ fn fill(
 ) -> Result<()> {
     group.set_attr("name", AttrValue::String(name.clone()));
     for (index, variable) in variables.iter().enumerate() {
-        let values = variable.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let shape: Vec<u64> = variable.dims().iter().map(|&axis| axis as u64).collect();
-        group.create_dataset(&index.to_string()).with_f32_data(&values).with_shape(&shape);
+        let (name, flat) = (index.to_string(), variable.flatten_all()?);
+        // An optimiser's iterations are whole numbers.
+        if flat.dtype() == DType::I64 {
+            group.create_dataset(&name).with_i64_data(&flat.to_vec1()?).with_shape(&shape);
+        } else {
+            let values = flat.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            group.create_dataset(&name).with_f32_data(&values).with_shape(&shape);
+        }
     }
     if let Some((name, values)) = named {
         group.create_dataset(name).with_f32_data(values).with_shape(&[values.len() as u64]);

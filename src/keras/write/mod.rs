@@ -9,15 +9,19 @@ mod operation;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod training;
 
+use super::backends::check_backends;
 use super::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use super::layout::view;
 use super::order;
+use super::training::Training;
 use crate::Result;
 use crate::formats::archive::archive;
 use crate::formats::file::write_atomic;
 use crate::model::{Class, ModelConfig};
 use candle_core::Tensor;
+use hdf5::Group;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,29 +48,76 @@ impl Written {
     }
 }
 
-/// A `.keras` for `keras.saving.load_model`: configuration and weights, no optimiser.
+/// A `.keras` for `keras.saving.load_model`: configuration and weights, not compiled. [`to_keras_with`] compiles it.
 ///
 /// # Errors
 /// [`Error::Layer`](crate::Error::Layer) where Keras 3 has no form for a layer, with the reason; where `variables` do
 /// not fit `config`.
 pub fn to_keras(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
+    to_keras_with(config, variables, None)
+}
+
+/// The same, compiled as `training` says where it is given, and with the optimiser's state: Keras's `fit` goes on from there.
+/// What of it is not known, and a state that Keras would not take, is left out and said in [`Written::notes`].
+///
+/// # Errors
+/// As [`to_keras`], and where a variable of the optimiser is of another shape than the model's.
+pub fn to_keras_with(
+    config: &ModelConfig,
+    variables: &BTreeMap<String, Tensor>,
+    training: Option<&Training>,
+) -> Result<Written> {
     let stateful = config.layers.iter().find(|layer| layer.class.config().is_stateful());
     if let (Some(layer), None) = (stateful, config.batch_size()) {
         let what = "it is stateful, and Keras opens such a .keras only if it holds the batch size, which the model does \
                     not say; give it in the InputLayer's batch_shape, set stateful to false, or write a .weights.h5";
         return Err(crate::Error::layer(layer.name.as_str(), what));
     }
-    let mut weights = to_weights_h5(config, variables)?;
+    let (mut group, mut notes) = weights(config, variables)?;
+    check_backends(config, "write a model folder instead")?;
     let mut model = order::arranged(model_json(config)?)?;
     close_axes(config, &mut model)?;
-    let model = config::text(&config::keras_model(&model, &mut weights.notes)?);
+    let is_rescaled = !notes.is_empty();
+    let mut keras = config::keras_model(&model, &mut notes)?;
+    if let Some(training) = training {
+        compile(training, &model, is_rescaled, &mut keras, &mut group, &mut notes)?;
+        training::check(training, variables)?;
+    }
+    let model = config::text(&keras);
     let metadata = json!({"keras_version": KERAS_VERSION, "created_by": concat!("candle-recurrent ", env!("CARGO_PKG_VERSION"))});
     let members = [
         ("metadata.json", metadata.to_string().into_bytes()),
         ("config.json", model.into_bytes()),
-        ("model.weights.h5", weights.bytes),
+        ("model.weights.h5", group.file()?),
     ];
-    Ok(Written { bytes: archive(&members)?, notes: weights.notes })
+    Ok(Written { bytes: archive(&members)?, notes })
+}
+
+/// Puts into `keras`, the `config.json`, what the model was compiled with, and into `group` its optimiser's variables.
+fn compile(
+    training: &Training,
+    model: &Value,
+    is_rescaled: bool,
+    keras: &mut Value,
+    group: &mut Group,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    notes.extend(training.unknown.iter().cloned());
+    let Some(compiled) = training::compile_config(training) else { return Ok(()) };
+    keras["compile_config"] = compiled;
+    let state = match is_rescaled && !training.state.is_empty() {
+        true => {
+            Err("weights were multiplied for Keras 3's hard_sigmoid, and their gradients would be others"
+                .into())
+        }
+        false => training::state(training, model)?,
+    };
+    match state {
+        Ok(Some(state)) => group.at("optimizer").set_vars(&state.name, state.variables),
+        Ok(None) => {}
+        Err(what) => notes.push(format!("the optimiser's state is left out: {what}")),
+    }
+    Ok(())
 }
 
 /// The model in JSON, as a graph where its layers run in a row but some are operations: Keras has no such row.
@@ -97,6 +148,12 @@ fn close_axes(config: &ModelConfig, model: &mut Value) -> Result<()> {
 /// # Errors
 /// As [`to_keras`].
 pub fn to_weights_h5(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<Written> {
+    let (group, notes) = weights(config, variables)?;
+    Ok(Written { bytes: group.file()?, notes })
+}
+
+/// The groups of such a file, and what is not as it was.
+fn weights(config: &ModelConfig, variables: &BTreeMap<String, Tensor>) -> Result<(Group, Vec<String>)> {
     let mut order = vec![];
     for (name, expected) in config.variables()? {
         let found = variables.get(&name).map(|tensor| tensor.dims().to_vec());
@@ -113,5 +170,5 @@ pub fn to_weights_h5(config: &ModelConfig, variables: &BTreeMap<String, Tensor>)
     if !notes.is_empty() || HardSigmoid::used(&model).is_some() {
         file.attributes.insert(HARD_SIGMOID, HardSigmoid::Keras3.formula());
     }
-    Ok(Written { bytes: file.file()?, notes })
+    Ok((file, notes))
 }

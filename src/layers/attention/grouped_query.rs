@@ -3,7 +3,7 @@
 
 use super::heads::{HeadMasks, Heads, MaskedSoftmax, features_of, roles};
 use super::multi_head::yes;
-use super::projection::{Projections, Sizes};
+use super::projection::{Projections, Sizes, check_biases};
 use super::weigh::{check_unmasked, fits};
 use crate::layers::flow::Flow;
 use crate::layers::initializer::Variable;
@@ -134,6 +134,11 @@ impl Config for GroupedQueryAttentionConfig {
                 ))
             }
         }
+    }
+
+    fn check_keras3(&self, inputs: &[Shape]) -> Checked<()> {
+        let (roles, _) = roles(inputs, self.attention_mask)?;
+        check_biases(&self.projections(features_of(roles)?), roles)
     }
 
     fn mask_rule(&self) -> MaskRule {

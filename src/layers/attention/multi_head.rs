@@ -1,7 +1,7 @@
 //! Keras's `MultiHeadAttention` (`keras/src/layers/attention/multi_head_attention.py`).
 
 use super::heads::{HeadMasks, Heads, MaskedSoftmax, features_of, roles};
-use super::projection::{Projections, Sizes};
+use super::projection::{Projections, Sizes, check_biases};
 use super::weigh::{check_unmasked, fits};
 use crate::layers::flow::Flow;
 use crate::layers::initializer::Variable;
@@ -190,6 +190,11 @@ impl Config for MultiHeadAttentionConfig {
             outputs.push(scores);
         }
         Ok(Placed::new(outputs).with(self.variables(features)))
+    }
+
+    fn check_keras3(&self, inputs: &[Shape]) -> Checked<()> {
+        let (roles, _) = roles(inputs, self.attention_mask)?;
+        check_biases(&self.projections(features_of(roles)?), roles)
     }
 
     fn mask_rule(&self) -> MaskRule {

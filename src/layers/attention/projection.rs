@@ -1,7 +1,7 @@
 //! The matrices around heads: Keras's `EinsumDense` as `MultiHeadAttention` and `GroupedQueryAttention` have it.
 
 use crate::layers::initializer::{Initializer, Variable};
-use crate::layers::shape::check_numbers;
+use crate::layers::shape::{Checked, Shape, check_bias_axis, check_numbers};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 
@@ -44,6 +44,23 @@ impl Sizes {
         let bias = self.use_bias.then(|| Variable::new("bias", self.outputs.clone(), Initializer::Zeros));
         std::iter::once(kernel).chain(bias).map(|variable| variable.within(self.name)).collect()
     }
+}
+
+/// Refuses biases of heads that Keras 3 on TensorFlow adds along another axis: those of one feature a head where there are
+/// as many heads as steps.
+pub(super) fn check_biases(projections: &[Sizes], [query, value, key]: [&Shape; 3]) -> Checked<()> {
+    for Sizes { name, outputs, .. } in projections.iter().filter(|sizes| sizes.use_bias) {
+        let input = match *name {
+            "key" => key,
+            "value" => value,
+            _ => query,
+        };
+        let kept = input.len().saturating_sub(1);
+        let output: Shape =
+            input.iter().take(kept).copied().chain(outputs.iter().map(|&n| Some(n))).collect();
+        check_bias_axis(&format!("{name}.bias"), outputs, &output)?;
+    }
+    Ok(())
 }
 
 impl Projections {

@@ -6,7 +6,7 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, is_holdable, single};
+use crate::layers::shape::{Checked, Shape, check_bias_axis, is_holdable, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,6 @@ pub struct EinsumDenseConfig {
     #[serde(default)]
     pub activation: Activation,
     /// The letters of the output's axes along which there is a bias; none without one.
-    ///
-    /// Refused is a bias along one axis alone that has the length of the last axis, or else of the second: Keras 3 on
-    /// TensorFlow takes it for `tf.nn.bias_add`'s and adds it along that one (`add` in
-    /// `keras/src/backend/tensorflow/numpy.py`), every other Keras along its own.
     #[serde(default)]
     pub bias_axes: Option<String>,
 }
@@ -97,14 +93,12 @@ impl Config for EinsumDenseConfig {
     fn place(&self, inputs: &[Shape]) -> Checked<Placed> {
         let input = single(inputs)?;
         let sizes = self.sizes(input)?;
-        if sizes.bias.is_some_and(|bias| is_taken_for_another(&bias, &sizes.output)) {
-            return Err(format!(
-                "bias_axes {:?}: Keras 3 on TensorFlow adds such a bias along another axis of its length, every other Keras \
-                 along its own; name another axis too, or the last one",
-                self.bias_axes.as_deref().unwrap_or_default()
-            ));
-        }
         Ok(Placed::one(sizes.output).with(self.variables(input)?))
+    }
+
+    fn check_keras3(&self, inputs: &[Shape]) -> Checked<()> {
+        let sizes = self.sizes(single(inputs)?)?;
+        check_bias_axis("bias", &sizes.bias.unwrap_or_default(), &sizes.output)
     }
 
     fn mask_rule(&self) -> MaskRule {
@@ -118,16 +112,6 @@ impl Config for EinsumDenseConfig {
     fn output_activation(&self) -> Option<Activation> {
         Some(self.activation)
     }
-}
-
-/// Whether a bias lies along one axis that is not the one along which Keras 3 on TensorFlow would add it.
-fn is_taken_for_another(bias: &[usize], output: &[Option<usize>]) -> bool {
-    let Some(before) = output.len().checked_sub(bias.len()) else { return false };
-    let mut wide = bias.iter().enumerate().filter(|(_, length)| **length > 1);
-    let (Some((at, length)), None) = (wide.next(), wide.next()) else { return false };
-    let has_length = |axis: &usize| output.get(*axis).copied().flatten() == Some(*length);
-    let taken = [output.len() - 1, 1].into_iter().find(has_length);
-    taken.is_some_and(|taken| taken != before + at)
 }
 
 /// A Dense whose axes an equation names.

@@ -41,6 +41,7 @@ pub struct PlacedCall {
 
 /// A model's layers and the order of their calls.
 pub struct Placement<'a, L> {
+    config: &'a GraphConfig<L>,
     pub layers: Vec<PlacedLayer<'a, L>>,
     /// Every call after those whose outputs it takes.
     pub calls: Vec<PlacedCall>,
@@ -56,6 +57,31 @@ impl<L: Named> Placement<'_, L> {
     /// The shapes of the model's outputs.
     pub fn output_shapes(&self) -> Vec<Shape> {
         self.outputs.iter().map(|&(call, tensor)| self.calls[call].outputs[tensor].clone()).collect()
+    }
+
+    /// Refuses calls whose numbers Keras 3's files do not say, as `Config::check_keras3`.
+    ///
+    /// # Errors
+    /// [`Error::Layer`].
+    pub fn check_keras3(&self) -> Result<()> {
+        let mut seen: Vec<Option<Vec<Shape>>> = vec![None; self.config.layers.len()];
+        for call in &self.calls {
+            let Some((index, layer)) = call.layer.and_then(|at| Some((at, self.config.layers.get(at)?)))
+            else {
+                continue;
+            };
+            if is_input(layer) {
+                continue;
+            }
+            let shape = |&(from, tensor): &(usize, usize)| self.calls[from].outputs[tensor].clone();
+            let inputs: Vec<Shape> = call.inputs.iter().map(shape).collect();
+            // The same inputs again: nothing new follows, and a model within would be walked for nothing.
+            if seen[index].as_ref() != Some(&inputs) {
+                layer.config().check_keras3(&inputs).map_err(|what| Error::layer(layer.name(), what))?;
+                seen[index] = Some(inputs);
+            }
+        }
+        Ok(())
     }
 
     /// The model as a layer within another one.
@@ -401,6 +427,7 @@ impl<'a, 'g, L: Named> Walk<'a, 'g, L> {
 
     fn finish(self, inputs: Vec<usize>, outputs: Vec<(usize, usize)>) -> Result<Placement<'a, L>> {
         Ok(Placement {
+            config: self.config,
             layers: self.placed.into_iter().flatten().map(|(placed, _)| placed).collect(),
             calls: self.calls,
             inputs,

@@ -23,6 +23,12 @@ impl<L: Named> Config for GraphConfig<L> {
         self.place_on(Some(inputs)).map(Placement::into_layer).map_err(|error| error.to_string())
     }
 
+    fn check_keras3(&self, inputs: &[Shape]) -> Checked<()> {
+        self.place_on(Some(inputs))
+            .and_then(|placement| placement.check_keras3())
+            .map_err(|error| error.to_string())
+    }
+
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Inside
     }
@@ -41,9 +47,13 @@ impl<L: Named> Config for GraphConfig<L> {
     }
 
     fn output_activation(&self) -> Option<Activation> {
-        // What a layer says of its activation is of its first output.
-        let is_first = self.output_layers.first().is_none_or(|&TensorRef(_, _, tensor)| tensor == 0);
-        self.last().filter(|_| is_first)?.config().output_activation()
+        // What a layer says of its activation is of its first output; of several outputs one may feed another.
+        let is_plain = match self.output_layers.as_slice() {
+            [] => true,
+            [TensorRef(_, _, tensor)] => *tensor == 0,
+            _ => false,
+        };
+        self.last().filter(|_| is_plain)?.config().output_activation()
     }
 }
 
@@ -134,8 +144,7 @@ impl Graph {
                     given[from] = None;
                 }
             }
-            let is_last = self.outputs.first() == Some(&(index, 0));
-            let pass = Pass { logits: pass.logits && is_last, ..pass };
+            let pass = Pass { logits: pass.logits && self.ends(index), ..pass };
             let node = &self.layers[layer];
             let mut outputs = node.call(flows, pass).map_err(|error| node.named(error))?;
             if call.uses > 1 {
@@ -144,6 +153,16 @@ impl Graph {
             given[index] = Some(outputs);
         }
         self.outputs.iter().map(|&(call, tensor)| self.take(&given, call, tensor)).collect()
+    }
+
+    /// Whether a call's first tensor is an output and nothing else, so that a pass for logits leaves out its activation.
+    fn ends(&self, call: usize) -> bool {
+        self.calls[call].uses == 1 && self.outputs.contains(&(call, 0))
+    }
+
+    /// Of each output, whether a pass for logits leaves out the activation that its layer ends in.
+    pub fn ends_of_outputs(&self) -> Vec<bool> {
+        self.outputs.iter().map(|&(call, tensor)| tensor == 0 && self.ends(call)).collect()
     }
 
     fn take(&self, given: &[Option<Vec<Flow>>], call: usize, tensor: usize) -> Result<Flow> {

@@ -7,7 +7,7 @@ use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::number::non_finite;
-use crate::layers::shape::{Checked, Shape, is_holdable, show};
+use crate::layers::shape::{Checked, Shape, check_bias_axis, is_holdable, show};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,14 @@ impl Config for OperationConfig {
             Place::By(place) => place(&given, &shapes)?,
         };
         Ok(Placed::new(outputs))
+    }
+
+    fn check_keras3(&self, inputs: &[Shape]) -> Checked<()> {
+        let shapes = self.operand_shapes(self.row()?, inputs)?;
+        match (self.op.as_str(), shapes.first(), self.constants()?.get(1)) {
+            ("Add", Some(first), Some(Some(constant))) => check_bias_axis("constant", &constant.dims, first),
+            _ => Ok(()),
+        }
     }
 
     fn mask_rule(&self) -> MaskRule {

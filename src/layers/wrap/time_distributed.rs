@@ -48,6 +48,10 @@ impl<L: Named> Config for TimeDistributedConfig<L> {
         Ok(Placed { calls: placed.calls, ..Placed::one(shape).with(variables) })
     }
 
+    fn check_keras3(&self, inputs: &[Shape]) -> Checked<()> {
+        self.layer.config().check_keras3(&[step_of(single(inputs)?)?])
+    }
+
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
     }

@@ -6,7 +6,7 @@ use super::super::dialect::Quantised;
 
 /// Where arrays come from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(in crate::keras::read) struct Origin {
     /// Theano convolves where others correlate: its kernels are turned round.
     pub is_theano: bool,
 }
@@ -28,7 +28,7 @@ pub(super) fn split_count(names: &[&str], shapes: &[&[usize]]) -> usize {
 }
 
 /// Joins the gates of Keras 1, each with its kernel, recurrent kernel and bias: an LSTM's i, c, f, o; a GRU's z, r, h.
-pub(super) fn join(names: &[&str], shapes: &[&[usize]], arrays: Vec<Array>) -> Option<Vec<Array>> {
+fn join(names: &[&str], shapes: &[&[usize]], arrays: Vec<Array>) -> Option<Vec<Array>> {
     let order: &[usize] = match gates(names, shapes) {
         4 => &[0, 2, 1, 3],
         3 => &[0, 1, 2],
@@ -43,9 +43,31 @@ pub(super) fn join(names: &[&str], shapes: &[&[usize]], arrays: Vec<Array>) -> O
         .collect()
 }
 
+/// Variables' own names: `kernel`, `bias`.
+pub(super) fn names<'a>(variables: &[&'a (String, Vec<usize>)]) -> Vec<&'a str> {
+    variables.iter().map(|(name, _)| name.rsplit('.').next().unwrap_or(name)).collect()
+}
+
+/// Their shapes.
+pub(super) fn shapes<'a>(variables: &[&'a (String, Vec<usize>)]) -> Vec<&'a [usize]> {
+    variables.iter().map(|(_, shape)| shape.as_slice()).collect()
+}
+
+/// The arrays that a file holds for some variables of a layer as those of the variables; none where they do not fit.
+pub(super) fn from_file(
+    variables: &[&(String, Vec<usize>)],
+    is_split: bool,
+    arrays: Vec<Array>,
+    origin: Origin,
+) -> Option<Vec<Array>> {
+    let (names, shapes) = (names(variables), shapes(variables));
+    let arrays = if is_split { join(&names, &shapes, arrays)? } else { arrays };
+    Some(fit(&names, &shapes, arrays, origin))
+}
+
 /// Brings arrays to the shapes that are `expected`, where a known rearrangement does it. What does not fit is left as
 /// it is, to be refused with its own shape.
-pub(super) fn fit(names: &[&str], expected: &[&[usize]], arrays: Vec<Array>, origin: Origin) -> Vec<Array> {
+fn fit(names: &[&str], expected: &[&[usize]], arrays: Vec<Array>, origin: Origin) -> Vec<Array> {
     if let (["kernel", "recurrent_kernel", "bias"], [kernel, recurrent, bias], [k, u, b]) =
         (names, expected, arrays.as_slice())
         && k.shape == *kernel

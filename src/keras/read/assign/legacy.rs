@@ -5,7 +5,9 @@
 use super::super::array::Array;
 use super::super::hdf5::Hdf5;
 use super::convert::{self, Origin};
-use super::{Leaf, TopLayer, check, is_count, is_state, no_count};
+use super::convert::{names, shapes};
+use super::trained::Trained;
+use super::{Leaf, TopLayer, check, is_count, no_count};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -61,6 +63,45 @@ pub(super) fn read(
     layers: &[TopLayer],
     warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Array>> {
+    let mut arrays = BTreeMap::new();
+    for (layer, group) in paired(groups, layers, warnings)? {
+        for part in parts(group, layer)? {
+            let found = part.paths.iter().enumerate().map(|(index, path)| match part.variables.get(index) {
+                Some((name, _)) if is_count(name) => Ok(no_count()),
+                _ => file.array(path).map_err(|what| Error::layer(layer.name.as_str(), what)),
+            });
+            let found = part.convert(found.collect::<Result<_>>()?, groups.origin)?;
+            for ((name, shape), array) in part.variables.iter().zip(found) {
+                let (name, array) = check(name, shape, array)?;
+                arrays.insert(name, array);
+            }
+        }
+    }
+    Ok(arrays)
+}
+
+/// The trained variables as the file holds them, in the order of Keras's `trainable_weights`.
+pub(super) fn trained(groups: &Groups, layers: &[TopLayer]) -> Result<Vec<Trained>> {
+    let mut trained = vec![];
+    for (layer, group) in paired(groups, layers, &mut vec![])? {
+        for part in parts(group, layer)?.into_iter().filter(|part| part.is_trained) {
+            trained.push(Trained {
+                variables: part.variables.iter().map(|variable| (*variable).clone()).collect(),
+                paths: part.paths.iter().map(|path| path.to_string()).collect(),
+                is_split: part.is_split,
+                origin: part.origin(groups.origin),
+            });
+        }
+    }
+    Ok(trained)
+}
+
+/// Which group of the file holds which layer's variables.
+fn paired<'a>(
+    groups: &'a Groups,
+    layers: &'a [TopLayer],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(&'a TopLayer, &'a Group)>> {
     let needing: Vec<&TopLayer> = layers.iter().filter(|layer| !layer.leaves.is_empty()).collect();
     let holding: Vec<&Group> = groups.layers.iter().filter(|group| !group.arrays.is_empty()).collect();
     if holding.is_empty() && !needing.is_empty() {
@@ -101,59 +142,7 @@ pub(super) fn read(
             return Err(Error::layer(name, what));
         }
     };
-    let mut arrays = BTreeMap::new();
-    for (layer, group) in needing.into_iter().zip(matched) {
-        read_layer(file, group, layer, groups.origin, &mut arrays)?;
-    }
-    Ok(arrays)
-}
-
-/// The variables of one layer of a model: first those that train, then the others.
-fn read_layer(
-    file: &Hdf5,
-    group: &Group,
-    layer: &TopLayer,
-    origin: Origin,
-    arrays: &mut BTreeMap<String, Array>,
-) -> Result<()> {
-    if layer.leaves.iter().any(|leaf| leaf.quantised.is_some()) {
-        let what = "is quantised, and quantised weights are read of a .keras only; save the model as one";
-        return Err(Error::layer(layer.name.as_str(), what));
-    }
-    let parts = ordered(&layer.leaves);
-    let needed: usize = parts.iter().map(|part| part.variables.len()).sum();
-    let split: usize = parts.iter().map(|part| convert::split_count(&part.names(), &part.shapes())).sum();
-    let held = group.arrays.len();
-    let is_split = held != needed && held == split;
-    if held != needed && !is_split {
-        let what = format!("the file holds {held} arrays for it, the model needs {needed}");
-        return Err(Error::layer(layer.name.as_str(), what));
-    }
-    let mut paths = group.arrays.iter();
-    for part in parts {
-        let (names, shapes) = (part.names(), part.shapes());
-        let count = if is_split { convert::split_count(&names, &shapes) } else { names.len() };
-        let found = paths
-            .by_ref()
-            .take(count)
-            .enumerate()
-            .map(|(index, path)| match part.variables.get(index) {
-                Some((name, _)) if is_count(name) => Ok(no_count()),
-                _ => file.array(path).map_err(|what| Error::layer(layer.name.as_str(), what)),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let found = if is_split { convert::join(&names, &shapes, found) } else { Some(found) };
-        let found = found.ok_or_else(|| {
-            Error::layer(part.prefix, "the separate arrays of its gates do not fit each other")
-        })?;
-        let origin = Origin { is_theano: origin.is_theano && !part.is_depthwise };
-        let found = convert::fit(&names, &shapes, found, origin);
-        for ((name, shape), array) in part.variables.iter().zip(found) {
-            let (name, array) = check(name, shape, array)?;
-            arrays.insert(name, array);
-        }
-    }
-    Ok(())
+    Ok(needing.into_iter().zip(matched).collect())
 }
 
 /// Some variables of one leaf, in the order of the file.
@@ -162,28 +151,64 @@ struct Part<'a> {
     /// Whether its kernels are of single channels: Keras on Theano turned these round when it used them.
     is_depthwise: bool,
     variables: Vec<&'a (String, Vec<usize>)>,
+    /// Whether optimisers change them.
+    is_trained: bool,
+    /// Where its arrays stand.
+    paths: &'a [String],
+    /// Whether these are one for each gate.
+    is_split: bool,
 }
 
 impl Part<'_> {
-    /// The variables' own names: `kernel`, `bias`.
-    fn names(&self) -> Vec<&str> {
-        self.variables.iter().map(|(name, _)| name.rsplit('.').next().unwrap_or(name)).collect()
+    fn origin(&self, file: Origin) -> Origin {
+        Origin { is_theano: file.is_theano && !self.is_depthwise }
     }
 
-    fn shapes(&self) -> Vec<&[usize]> {
-        self.variables.iter().map(|(_, shape)| shape.as_slice()).collect()
+    /// The arrays of the file as those of the variables.
+    fn convert(&self, arrays: Vec<Array>, file: Origin) -> Result<Vec<Array>> {
+        let converted = convert::from_file(&self.variables, self.is_split, arrays, self.origin(file));
+        converted.ok_or_else(|| {
+            Error::layer(self.prefix, "the separate arrays of its gates do not fit each other")
+        })
     }
+}
+
+/// The variables of one layer of a model: first those that train, then the others.
+fn parts<'a>(group: &'a Group, layer: &'a TopLayer) -> Result<Vec<Part<'a>>> {
+    if layer.leaves.iter().any(|leaf| leaf.quantised.is_some()) {
+        let what = "is quantised, and quantised weights are read of a .keras only; save the model as one";
+        return Err(Error::layer(layer.name.as_str(), what));
+    }
+    let mut parts = ordered(&layer.leaves);
+    let needed: usize = parts.iter().map(|part| part.variables.len()).sum();
+    let split = |part: &Part| convert::split_count(&names(&part.variables), &shapes(&part.variables));
+    let all: usize = parts.iter().map(split).sum();
+    let held = group.arrays.len();
+    let is_split = held != needed && held == all;
+    if held != needed && !is_split {
+        let what = format!("the file holds {held} arrays for it, the model needs {needed}");
+        return Err(Error::layer(layer.name.as_str(), what));
+    }
+    let mut paths = group.arrays.as_slice();
+    for part in &mut parts {
+        let count = if is_split { split(part) } else { part.variables.len() };
+        let (own, rest) = paths.split_at_checked(count).unwrap_or((paths, &[]));
+        (part.paths, part.is_split) = (own, is_split);
+        paths = rest;
+    }
+    Ok(parts)
 }
 
 /// Trainable variables of all leaves first, then the others; all of a frozen layer count among the others.
 fn ordered(leaves: &[Leaf]) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
-    for others in [false, true] {
+    for is_trained in [true, false] {
         for leaf in leaves {
-            let belongs = |name: &str| (leaf.is_frozen || is_state(name)) == others;
-            let variables: Vec<_> = leaf.variables.iter().filter(|(name, _)| belongs(name)).collect();
+            let variables: Vec<_> =
+                leaf.variables.iter().filter(|(name, _)| leaf.trains(name) == is_trained).collect();
             if !variables.is_empty() {
-                parts.push(Part { prefix: &leaf.prefix, is_depthwise: leaf.is_depthwise, variables });
+                let (prefix, is_depthwise) = (leaf.prefix.as_str(), leaf.is_depthwise);
+                parts.push(Part { prefix, is_depthwise, variables, is_trained, paths: &[], is_split: false });
             }
         }
     }

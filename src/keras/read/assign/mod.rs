@@ -3,6 +3,9 @@
 mod convert;
 mod legacy;
 mod paths;
+mod trained;
+
+pub(super) use trained::Trained;
 
 use super::array::Array;
 use super::dialect::{Quantised, Source};
@@ -32,6 +35,13 @@ struct Leaf {
     variables: Vec<(String, Vec<usize>)>,
 }
 
+impl Leaf {
+    /// Whether an optimiser changes a variable of it.
+    fn trains(&self, name: &str) -> bool {
+        !self.is_frozen && !is_state(name)
+    }
+}
+
 /// A layer of the outermost model with all that is in it.
 struct TopLayer {
     /// Its name in the file.
@@ -55,6 +65,27 @@ pub(super) fn assign(
         Some(groups) => legacy::read(file, &groups, &layers, warnings),
         None => paths::read(file, &layers),
     }
+}
+
+/// The trained variables as the file holds them, in the order of Keras's `trainable_weights`, which is that of its optimisers.
+///
+/// # Errors
+/// As [`assign`].
+pub(super) fn trained(file: &Hdf5, layers: &[Source], variables: &Variables) -> Result<Vec<Trained>> {
+    let layers = place(layers, variables)?;
+    match legacy::find(file)? {
+        Some(groups) => legacy::trained(&groups, &layers),
+        None => Ok(paths::trained(&layers)),
+    }
+}
+
+/// The names of the trained variables of a model in that order.
+///
+/// # Errors
+/// Where a variable belongs to no layer.
+pub(super) fn trained_names(layers: &[Source], variables: &Variables) -> Result<Vec<String>> {
+    let trained = paths::trained(&place(layers, variables)?);
+    Ok(trained.into_iter().flat_map(|part| part.variables).map(|(name, _)| name).collect())
 }
 
 /// Gives every variable to its layer.

@@ -2,6 +2,7 @@
 
 use super::super::array::Array;
 use super::super::hdf5::Hdf5;
+use super::trained::Trained;
 use super::{Leaf, TopLayer, check, convert, is_count, no_count};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -64,6 +65,19 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
         }
     }
     Ok(arrays)
+}
+
+/// The trained variables, as they are: Keras 3 and tf.keras 2.12 on keep nothing in other layouts.
+pub(super) fn trained(layers: &[TopLayer]) -> Vec<Trained> {
+    let mut trained = vec![];
+    for leaf in layers.iter().flat_map(|layer| &layer.leaves) {
+        let variables: Vec<_> =
+            leaf.variables.iter().filter(|(name, _)| leaf.trains(name)).cloned().collect();
+        if !variables.is_empty() {
+            trained.push(Trained::same(variables));
+        }
+    }
+    trained
 }
 
 /// How a version names the groups.

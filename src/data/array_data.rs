@@ -1,0 +1,265 @@
+//! Training data in files of arrays: `x` and `y`, with or without parts for validation and test.
+
+use super::array::Array;
+use super::examples::Examples;
+use super::inputs::{InputKind, ModelInput, shape_table};
+use crate::error::nearest;
+use crate::formats::{self, ArrayFile};
+use crate::{Error, Result};
+use candle_core::Tensor;
+use std::path::{Path, PathBuf};
+
+/// Where arrays for training stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArraySource {
+    /// One file: `x` and `y`, or `x0`, `x1`, … and `y0`, `y1`, …, or the inputs' and outputs' own names; the same with `_val` and
+    /// `_test` (or all with `_train`); `sample_weight`.
+    File(PathBuf),
+    /// A file of the one input, and one of the one target.
+    Pair {
+        /// The input.
+        x: PathBuf,
+        /// The target.
+        y: PathBuf,
+    },
+}
+
+impl ArraySource {
+    /// Whether a file's name and arrays say that it holds arrays for training, and not reviews: an `imdb.npz` holds
+    /// `x_train` as lists of ids.
+    pub fn holds(path: &Path) -> bool {
+        let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+        match suffix.as_deref() {
+            _ if path.file_name().is_some_and(|name| name == "imdb.npz") => false,
+            Some("npz") => formats::open(path).is_ok_and(|file| {
+                let has = |name: &str| file.names().iter().any(|own| own == name);
+                // Arrays of objects cannot be read as numbers.
+                !(has("x_train") && file.array("x_train").is_err())
+            }),
+            Some("safetensors") => true,
+            _ => false,
+        }
+    }
+
+    /// The files' name: that of the one file, or of the input's.
+    pub fn name(&self) -> String {
+        let (Self::File(path) | Self::Pair { x: path, .. }) = self;
+        path.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+/// The parts of training data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ArraySplits {
+    /// What is trained on.
+    pub train: Examples,
+    /// What each epoch is judged by.
+    pub validation: Option<Examples>,
+    /// What is looked at once, at the end.
+    pub test: Option<Examples>,
+}
+
+impl ArraySplits {
+    /// Keeps the last part of the training rows for validation, as Keras's `validation_split` does, where there is no
+    /// validation data yet.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where a part would have no row.
+    pub fn split_validation(&mut self, part: f64) -> Result<()> {
+        if self.validation.is_some() {
+            return Ok(());
+        }
+        let rows = self.train.rows();
+        // Keras: int(math.floor(rows * (1 - validation_split))).
+        let kept = (rows as f64 * (1.0 - part)).floor() as usize;
+        if kept == 0 || kept == rows {
+            let what = format!(
+                "{rows} rows cannot be split into training and validation ({part}); give more, or x_val and y_val"
+            );
+            return Err(Error::Data(what));
+        }
+        self.validation = Some(self.train.part(kept, rows - kept)?);
+        self.train = self.train.part(0, kept)?;
+        Ok(())
+    }
+}
+
+/// Reads arrays for a model with these inputs, and outputs of these names.
+///
+/// # Errors
+/// [`Error::File`] where a file cannot be read, or lacks an array, with the file; [`Error::Data`] with the array's name where it
+/// does not fit the model, rows differ in number, or a number is not finite.
+pub fn load_arrays(source: &ArraySource, inputs: &[ModelInput], outputs: &[String]) -> Result<ArraySplits> {
+    if let Some(input) = inputs.iter().find(|input| input.kind == InputKind::Texts) {
+        let what = format!("the input `{}` takes texts, and files of arrays hold numbers", input.name);
+        return Err(Error::Data(what));
+    }
+    match source {
+        ArraySource::Pair { x, y } => {
+            if inputs.len() != 1 || outputs.len() != 1 {
+                let what = format!(
+                    "a pair of files is for one input and one output, and the model has {} and {}; give a .npz with x0, …, y0, …",
+                    inputs.len(),
+                    outputs.len()
+                );
+                return Err(Error::Data(what));
+            }
+            let input = accept(inputs, 0, &only(x)?, formats::open(x)?.is_table())
+                .map_err(|error| within(x, error))?;
+            let target = target(&only(y)?).map_err(|error| within(y, error))?;
+            let train = Examples::new(vec![input], vec![target]).map_err(|error| within(x, error))?;
+            Ok(ArraySplits { train, ..ArraySplits::default() })
+        }
+        ArraySource::File(path) => {
+            let file = formats::open(path)?;
+            let read = Parts { path, file: &file, inputs, outputs };
+            let whole = read.part(&["", "_train"])?;
+            let (validation, test) = (read.part(&["_val"])?, read.part(&["_test"])?);
+            let train = match (whole, &test) {
+                (Some(train), _) => train,
+                // A file for `evaluate` alone.
+                (None, Some(test)) => test.clone(),
+                (None, None) => return Err(read.missing()),
+            };
+            read.check_unused()?;
+            Ok(ArraySplits { train, validation, test })
+        }
+    }
+}
+
+/// The one array of a file.
+fn only(path: &Path) -> Result<Tensor> {
+    let file = formats::open(path)?;
+    match file.names() {
+        [name] => file.array(name),
+        names => {
+            let what = format!("holds {} arrays, expected one; give it as --data", names.len());
+            Err(Error::file(path, what))
+        }
+    }
+}
+
+/// The same error with the file that it is about.
+fn within(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Data(what) => Error::file(path, what),
+        other => other,
+    }
+}
+
+/// An array as an input takes it.
+fn accept(inputs: &[ModelInput], at: usize, tensor: &Tensor, is_table: bool) -> Result<Array> {
+    let tensor = if is_table { shape_table(inputs, tensor)? } else { tensor.clone() };
+    let input = &inputs[at];
+    // A last axis of 1 may be missing, or be there once too often.
+    let tensor = match (tensor.rank(), input.shape.as_slice(), tensor.dims().last()) {
+        (rank, [.., Some(1)], _) if rank + 1 == input.shape.len() => tensor.unsqueeze(rank)?,
+        (rank, _, Some(1)) if rank == input.shape.len() + 1 => tensor.squeeze(rank - 1)?,
+        _ => tensor,
+    };
+    Array::from_tensor(&input.accept(tensor)?)
+}
+
+fn target(tensor: &Tensor) -> Result<Array> {
+    Ok(Array::from_tensor(tensor)?.to_floats())
+}
+
+/// The arrays of one file.
+struct Parts<'a> {
+    path: &'a Path,
+    file: &'a ArrayFile<'a>,
+    inputs: &'a [ModelInput],
+    outputs: &'a [String],
+}
+
+impl Parts<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.file.names().iter().any(|own| own == name)
+    }
+
+    /// The names under which arrays of one part may stand: `x`, `x0`, …, or those of the model.
+    fn names(letter: &str, own: &[String], suffix: &str) -> Vec<Vec<String>> {
+        let mut forms = vec![];
+        if own.len() == 1 {
+            forms.push(vec![format!("{letter}{suffix}")]);
+        }
+        forms.push((0..own.len()).map(|at| format!("{letter}{at}{suffix}")).collect());
+        forms.push((0..own.len()).map(|at| format!("{letter}{suffix}{at}")).collect());
+        forms.push(own.iter().map(|name| format!("{name}{suffix}")).collect());
+        forms
+    }
+
+    fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|input| input.name.clone()).collect()
+    }
+
+    fn find(&self, letter: &str, own: &[String], suffix: &str) -> Option<Vec<String>> {
+        Self::names(letter, own, suffix).into_iter().find(|names| names.iter().all(|name| self.has(name)))
+    }
+
+    /// The arrays whose names end in the first of these ways that is there.
+    fn part(&self, suffixes: &[&str]) -> Result<Option<Examples>> {
+        for suffix in suffixes {
+            let Some(xs) = self.find("x", &self.input_names(), suffix) else { continue };
+            let Some(ys) = self.find("y", self.outputs, suffix) else {
+                let needed = &Self::names("y", self.outputs, suffix)[0];
+                let what = format!("holds {} and no {}", xs.join(", "), needed.join(", "));
+                return Err(Error::file(self.path, what));
+            };
+            let input = |(at, name): (usize, &String)| {
+                accept(self.inputs, at, &self.file.array(name)?, false)
+                    .map_err(|error| within(self.path, error))
+            };
+            let inputs = xs.iter().enumerate().map(input).collect::<Result<_>>()?;
+            let targets = ys.iter().map(|name| target(&self.file.array(name)?)).collect::<Result<_>>()?;
+            let mut examples = Examples::new(inputs, targets).map_err(|error| within(self.path, error))?;
+            let weight = format!("sample_weight{suffix}");
+            if self.has(&weight) {
+                let weights = target(&self.file.array(&weight)?)?;
+                examples = examples.with_weights(&weights).map_err(|error| within(self.path, error))?;
+            }
+            return Ok(Some(examples));
+        }
+        Ok(None)
+    }
+
+    fn missing(&self) -> Error {
+        let inputs = self.input_names();
+        let needed = &Self::names("x", &inputs, "")[0];
+        let found = self.file.names().iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+        let found = if found.is_empty() { "nothing".into() } else { found };
+        let hint =
+            match needed.first().and_then(|name| nearest(name, self.file.names().iter().map(String::as_str)))
+            {
+                Some(near) => format!("; is {near} meant?"),
+                None => String::new(),
+            };
+        let (needed, own) = (needed.join(", "), inputs.join(", "));
+        let what = format!("holds no {needed} for the model's inputs {own}; found {found}{hint}");
+        Error::file(self.path, what)
+    }
+
+    /// Refuses what looks like training data and would not be used.
+    fn check_unused(&self) -> Result<()> {
+        let inputs = self.input_names();
+        let suffixes = ["", "_train", "_val", "_test"];
+        let used = |name: &String| {
+            suffixes.iter().any(|suffix| {
+                let of = |letter, own| Self::names(letter, own, suffix).concat().contains(name);
+                of("x", inputs.as_slice())
+                    || of("y", self.outputs)
+                    || *name == format!("sample_weight{suffix}")
+            })
+        };
+        match self.file.names().iter().find(|name| !used(name)) {
+            None => Ok(()),
+            Some(unused) => {
+                let what = format!(
+                    "holds {unused}, which is none of x, y, x_val, y_val, x_test, y_test (with 0, 1, … where there are \
+                     several) or sample_weight; leave it out"
+                );
+                Err(Error::file(self.path, what))
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a model is trained on: its inputs, the targets of its outputs, and how much each example counts.
+
+use super::array::Array;
+use super::dataset::Dataset;
+use crate::{Error, Result};
+
+/// Inputs and targets, row by row. A clone shares the numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Examples {
+    inputs: Vec<Array>,
+    targets: Vec<Array>,
+    weights: Option<Array>,
+}
+
+impl Examples {
+    /// Inputs in the order of the model's, targets in the order of its outputs; all of as many rows.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the array's name (`x`, or `x0`, `x1`, …; likewise `y`): no input, arrays of different lengths, a
+    /// number that is not finite.
+    pub fn new(inputs: Vec<Array>, targets: Vec<Array>) -> Result<Self> {
+        let Some(rows) = inputs.first().map(Array::rows) else {
+            return Err(Error::Data("there is no input".into()));
+        };
+        for (letter, arrays) in [("x", &inputs), ("y", &targets)] {
+            for (index, array) in arrays.iter().enumerate() {
+                let name = if arrays.len() == 1 { letter.to_string() } else { format!("{letter}{index}") };
+                check(&name, array, rows, if inputs.len() == 1 { "x" } else { "x0" })?;
+            }
+        }
+        let targets = targets.iter().map(Array::to_floats).collect();
+        Ok(Self { inputs, targets, weights: None })
+    }
+
+    /// The same with a weight for each row, (rows), or for each step, (rows, time): Keras's `sample_weight`, which
+    /// multiplies an example's loss.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for weights of another number of rows, negative or not finite.
+    pub fn with_weights(self, weights: &Array) -> Result<Self> {
+        let weights = weights.to_floats();
+        check("sample_weight", &weights, self.rows(), "x")?;
+        let values = weights.as_floats().unwrap_or_default();
+        if let Some(row) = values.iter().position(|&weight| weight < 0.0) {
+            let what =
+                format!("sample_weight holds {} (number {row}), expected no negative one", values[row]);
+            return Err(Error::Data(what));
+        }
+        Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.inputs.first().map_or(0, Array::rows)
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 0
+    }
+
+    /// The inputs, in the order of the model's.
+    pub fn inputs(&self) -> &[Array] {
+        &self.inputs
+    }
+
+    /// The targets, floats, in the order of the model's outputs.
+    pub fn targets(&self) -> &[Array] {
+        &self.targets
+    }
+
+    /// The weights of rows or steps; none where all count alike.
+    pub fn weights(&self) -> Option<&Array> {
+        self.weights.as_ref()
+    }
+
+    /// `count` rows from `from` on.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for rows that are not there.
+    pub fn part(&self, from: usize, count: usize) -> Result<Self> {
+        let part =
+            |arrays: &[Array]| arrays.iter().map(|array| array.part(from, count)).collect::<Result<_>>();
+        let weights = self.weights.as_ref().map(|weights| weights.part(from, count)).transpose()?;
+        Ok(Self { inputs: part(&self.inputs)?, targets: part(&self.targets)?, weights })
+    }
+}
+
+fn check(name: &str, array: &Array, rows: usize, first: &str) -> Result<()> {
+    if array.rows() != rows {
+        let what = format!("{name} has {} rows and {first} has {rows}; give as many of each", array.rows());
+        return Err(Error::Data(what));
+    }
+    if let Some((row, column, value)) = array.not_finite() {
+        let place = if array.row_shape().is_empty() { String::new() } else { format!(", number {column}") };
+        let what = format!("{name} holds {value} (row {row}{place}, counted from 0); give finite numbers");
+        return Err(Error::Data(what));
+    }
+    Ok(())
+}
+
+impl From<&Dataset> for Examples {
+    fn from(dataset: &Dataset) -> Self {
+        let (rows, max_len) = (dataset.len(), dataset.max_len());
+        let labels: Vec<f32> = dataset.labels().iter().map(|&label| f32::from(label)).collect();
+        // Of a Dataset's own lengths: neither can fail.
+        let inputs = Array::ids(dataset.ids(), &[rows, max_len]).into_iter().collect();
+        let targets = Array::floats(labels, &[rows, 1]).into_iter().collect();
+        Self { inputs, targets, weights: None }
+    }
+}

@@ -1,0 +1,48 @@
+//! `FBetaScore` (`keras/src/metrics/f_score_metrics.py`).
+
+use super::f_scores::{Average, Gatherer, Rule};
+use super::metric::{Config, Direction, Fits, Metric, Named, arguments, names, one_hot};
+use crate::Result;
+
+arguments! {
+    /// (1 + β²) · precision · recall / (β² · precision + recall).
+    /// Keras takes it of (batch, classes) alone; here positions of a sequence count one by one. It does not heed masks.
+    FBetaScore = "fbeta_score" {
+        /// How the scores of the classes become one; each class's own where none is given.
+        average: Option<Average> = None,
+        /// How much more recall weighs than precision; 1.
+        beta: f64 = 1.0,
+        /// What a positive output is above; where none is given, those that are the greatest of their position are.
+        threshold: Option<f32> = None,
+    }
+}
+
+impl FBetaScore {
+    fn rule(&self) -> Rule {
+        Rule { average: self.average, beta: self.beta, threshold: self.threshold }
+    }
+}
+
+impl Config for FBetaScore {
+    names!();
+
+    fn check(&self) -> Result<()> {
+        self.rule().check(Self::CLASS)
+    }
+
+    fn fits(&self, width: usize, target_width: usize) -> Fits {
+        one_hot(Self::CLASS, width, target_width)
+    }
+
+    fn build(&self) -> Box<dyn Metric> {
+        Box::new(Gatherer::new(self.clone(), self.rule()))
+    }
+
+    fn direction(&self) -> Option<Direction> {
+        Some(Direction::Up)
+    }
+
+    fn heeds_mask(&self) -> bool {
+        false
+    }
+}

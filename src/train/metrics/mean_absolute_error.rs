@@ -1,0 +1,26 @@
+//! `MeanAbsoluteError` (`keras/src/metrics/regression_metrics.py`).
+
+use super::mean::{Mean, Sums};
+use super::metric::{Direction, Fits, arguments, same_shape};
+use super::scores::Scores;
+use crate::Result;
+
+arguments! {
+    /// The mean of |output - target|.
+    MeanAbsoluteError = "mean_absolute_error" {}
+}
+
+impl Mean for MeanAbsoluteError {
+    const DIRECTION: Direction = Direction::Down;
+
+    fn fits(&self, width: usize, target_width: usize) -> Fits {
+        same_shape("MeanAbsoluteError", width, target_width)
+    }
+
+    fn sums(&self, batch: &Scores) -> Result<Sums> {
+        Ok(Sums::of_elements(batch, batch.probabilities()?, |output, target| {
+            let (output, target) = (f64::from(output), f64::from(target));
+            (output - target).abs()
+        }))
+    }
+}
