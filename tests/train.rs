@@ -124,8 +124,7 @@ impl Trainable for Logistic {
 /// Binary cross-entropy of logits, and accuracy of them: for closures that give logits.
 fn of_logits() -> Objective {
     let loss = BinaryCrossentropy { from_logits: true, ..Default::default() };
-    let accuracy =
-        metrics::BinaryAccuracy { threshold: 0.0, name: Some("accuracy".into()), ..Default::default() };
+    let accuracy = metrics::BinaryAccuracy { threshold: 0.0, name: Some("accuracy".into()) };
     Objective::new(loss, [accuracy.into()])
 }
 

@@ -438,7 +438,6 @@ impl Recipe {
             seed,
             callbacks: self.callbacks.clone(),
             class_weight: self.class_weight.clone(),
-            ..FitConfig::default()
         }
     }
 }

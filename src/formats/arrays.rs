@@ -1,7 +1,7 @@
 //! Arrays in and out, whatever the format of their file.
 
 use super::file::{check_regular, write_atomic};
-use super::format::{Format, Holds, Opened};
+use super::format::{Format, Holds, Opened, Read};
 use super::npy::Npy;
 use super::npz::Npz;
 use super::safetensors::Safetensors;
@@ -87,7 +87,7 @@ pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
 /// An open file of arrays by name, of which only those are read that are asked for. A `.npy` or a table is one array, `x`.
 pub struct ArrayFile<'a> {
     names: Vec<String>,
-    read: Box<dyn Fn(&str) -> Result<Tensor> + 'a>,
+    read: Read<'a>,
     is_table: bool,
 }
 

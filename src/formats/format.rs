@@ -59,4 +59,4 @@ pub type TextArray = (Vec<String>, Vec<usize>);
 type ReadTexts<'a> = Box<dyn Fn(&str) -> Result<TextArray> + 'a>;
 
 /// From an array's name to the array.
-type Read<'a> = Box<dyn Fn(&str) -> Result<Tensor> + 'a>;
+pub(super) type Read<'a> = Box<dyn Fn(&str) -> Result<Tensor> + 'a>;
