@@ -414,46 +414,75 @@ def check(index, k, seed, folder, tally, keras3):
                 tally.wrong.append(f"{index} convert: Keras refuses it: {str(failure)[:300]!r}: {describe(model)}")
     # The optimisers of tf_keras square an embedding's gradient otherwise than Keras 3, which this crate follows.
     if trained and good is not None and model.trainable_variables and k is keras3:
-        train(index, k, model, given, drawer.reviews, good, folder, tally, rng)
+        train(index, k, model, given, folder, tally, rng)
 
 
-def train(index, k, model, given, reviews, path, folder, tally, rng):
-    y = (given.sum(axis=1) % 2).astype(np.uint8)
+def optimizer(k, rng):
+    """One of Keras's optimisers with options drawn."""
+    o, rate = k.optimizers, float(rng.choice([0.003, 0.01]))
+    if rng.random() < 0.2:
+        rate = o.schedules.ExponentialDecay(rate, 2, 0.8)
+    kinds = [
+        lambda **c: o.RMSprop(rate, momentum=float(rng.choice([0.0, 0.9])), **c),
+        lambda **c: o.Adam(rate, amsgrad=bool(rng.random() < 0.3), **c),
+        lambda **c: o.AdamW(rate, weight_decay=0.01, **c),
+        lambda **c: o.Nadam(rate, **c),
+        lambda **c: o.Adamax(rate, **c),
+        lambda **c: o.SGD(rate, momentum=0.9, nesterov=bool(rng.random() < 0.5), **c),
+        lambda **c: o.Adagrad(rate, **c),
+        lambda **c: o.Adadelta(rate, **c),
+        lambda **c: o.Lion(rate, **c),
+    ]
+    common = [{}, {}, {}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}]
+    return kinds[rng.integers(len(kinds))](**common[rng.integers(len(common))])
+
+
+def train(index, k, model, given, folder, tally, rng):
+    """Five steps of four rows, the weights after them, and the loss of a validation."""
+    y = (given.sum(axis=1) % 2).astype(np.float32)
     y[:2] = [0, 1]
-    raw = np.array([None, *reviews], dtype=object)[1:]
-    np.savez(folder / "imdb.npz", x_train=raw, y_train=y, x_test=raw[:2], y_test=y[:2])
-    from sklearn.model_selection import train_test_split
-
-    # Keras's load_data shuffles what it loads.
-    order = np.arange(len(given))
-    np.random.RandomState(113).shuffle(order)
-    x, y = given[order], y[order]
-    parts = train_test_split(x, y.astype(np.float32), test_size=0.2, random_state=42)
-    before, histories = model.get_weights(), []
+    rows = min(20, len(given) - 4)
+    x, y, x_val, y_val = given[:rows], y[:rows], given[rows:], y[rows:]
+    before, answers = model.get_weights(), []
+    start, run, out = folder / f"{index}_start.keras", folder / f"{index}_run", folder / f"{index}_run.keras"
+    how = optimizer(k, rng)
+    config = k.optimizers.serialize(how)
     for noise in (0.0, 1e-7):
         # The same once more from weights that differ in the last digit: how far Keras's own answer is defined. Where a
-        # gradient is 0 but for rounding (a bias before a BatchNormalization), RMSprop makes a step of it all the same.
+        # gradient is 0 but for rounding (a bias before a BatchNormalization), many an optimiser makes a step of it all
+        # the same.
         model.set_weights([w * (1 + noise * rng.standard_normal(w.shape)).astype(w.dtype) for w in before])
-        model.compile(k.optimizers.RMSprop(0.003), "binary_crossentropy")
+        model.compile(k.optimizers.deserialize(config), "binary_crossentropy")
         try:
-            histories.append(model.fit(parts[0], parts[2], batch_size=4, epochs=1, shuffle=False, verbose=0,
-                                       validation_data=(parts[1], parts[3])).history)  # fmt: skip
+            if noise == 0.0:
+                model.save(start)
+            history = model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0, validation_data=(x_val, y_val)).history
         except Exception:
             tally.counts["train: Keras cannot train it"] += 1
             return
-    losses, again = histories
-    differ = lambda a, b: max(abs(a[key] - b[key][0]) / max(abs(b[key][0]), 1e-3) for key in ("loss", "val_loss"))  # noqa: E731
-    spread = differ({key: again[key][0] for key in ("loss", "val_loss")}, losses)
-    run = folder / f"{index}_run"
-    code, message = program("train", path, "--data", folder / "imdb.npz", "--no-shuffle", "--epochs", 1, "--batch-size", 4,
-                            "--learning-rate", 0.003, "--max-len", given.shape[1], "--out", run)  # fmt: skip
+        answers.append(({key: history[key][0] for key in ("loss", "val_loss")}, model.get_weights()))
+
+    def differ(a, b):
+        losses = max(abs(a[0][key] - b[0][key]) / max(abs(b[0][key]), 1e-3) for key in ("loss", "val_loss"))
+        weights = max(float(np.abs(one - other).max()) for one, other in zip(a[1], b[1]) if one.size)
+        return max(losses, weights)
+
+    data = folder / f"{index}_data.npz"
+    np.savez(data, x=x, y=y, x_val=x_val, y_val=y_val)
+    code, message = program("train", start, "--data", data, "--no-shuffle", "--epochs", 1, "--batch-size", 4, "--out", run)
+    if code == 0:
+        code, message = program("convert", run, out)
     if code != 0:
         tally.refuse("train", message)
         return
     history = (run / "history.csv").read_text().splitlines()
     found = dict(zip(history[0].split(","), map(float, history[1].split(","))))
-    error = differ(found, losses)
-    tally.take("train", index, f"(Keras's spread {spread:.1e}) {found} {losses}", error, max(1e-4, 20 * spread), model)
+    again = k.models.load_model(out, compile=False)
+    spread = differ(answers[1], answers[0])
+    error = differ((found, again.get_weights()), answers[0])
+    name = type(how).__name__
+    tally.take("train", index, f"({name}, Keras's spread {spread:.1e})", error, max(1e-4, 20 * spread), model)
+    tally.counts[f"trained with {name}"] += 1
 
 
 def main():

@@ -154,7 +154,7 @@ def main():
         folder = pathlib.Path(folder)
         rng = np.random.default_rng(0)
 
-        for name in ("lstm", "gru", "stacked-lstm", "dropout-lstm", "simple-rnn"):
+        for name in sorted(path.name for path in (ROOT / "models").iterdir()):
             config = json.loads((ROOT / "models" / name / "config.json").read_text())["model"]
             program("convert", name, folder / f"{name}.safetensors", "--layout", "pytorch")
             tree = modules(config).eval()

@@ -153,6 +153,8 @@ struct Source {
     weights: BTreeMap<String, Tensor>,
     /// What it was compiled with, and the optimiser's state.
     training: Option<Training>,
+    /// What of it a model folder does not hold, a sentence each.
+    left: Vec<String>,
     tokenizer: Option<Tokenizer>,
     history: Option<History>,
     warnings: Vec<String>,
@@ -175,6 +177,7 @@ impl Source {
                     tokenizer: Some(entry.tokenizer()?),
                     history: Some(entry.history()?),
                     warnings: vec![],
+                    left: vec![],
                     config,
                 }
             }
@@ -185,11 +188,12 @@ impl Source {
                 let training = Training::of(&config.recipe, state.as_ref())?;
                 Self {
                     // A folder without a recipe of its own says nothing of how it was trained.
-                    training: Some(training).filter(|training| !training.loss.is_null()),
+                    training: Some(training).filter(|_| !config.recipe.loss.is_null()),
                     weights: folder.weights(&config.model, &device)?.snapshot()?,
                     tokenizer: folder.tokenizer()?,
                     history: has_history.then(|| folder.history()).transpose()?,
                     warnings: vec![],
+                    left: vec![],
                     config,
                 }
             }
@@ -209,13 +213,15 @@ impl Source {
                 };
                 let loaded = keras::load_with(&path, &options)?;
                 let mut config = Config::of_model(loaded.config);
+                let mut left = vec![];
                 if let Some(training) = &loaded.training {
                     // A folder keeps what it can of it.
-                    training.put_into(&mut config.recipe, &heads(&config.model)?);
+                    left = training.put_into(&mut config.recipe, &heads(&config.model)?);
                 }
                 return Ok(Self {
                     weights: loaded.weights.snapshot()?,
                     training: loaded.training.filter(|_| until.is_none()),
+                    left,
                     config,
                     tokenizer: None,
                     history: None,
@@ -281,7 +287,10 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
             laid_out.save(out, &layout.metadata(model))?;
             notes.extend(laid_out.notes);
         }
-        Format::Folder => write_folder(out, &source)?,
+        Format::Folder => {
+            write_folder(out, &source)?;
+            notes.extend(source.left.iter().cloned());
+        }
     }
     let report = Report {
         input: args.input.clone(),

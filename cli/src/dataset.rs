@@ -44,10 +44,13 @@ pub(super) fn reviews(
 pub(super) fn arrays(source: &ArraySource, config: &Config) -> anyhow::Result<Parts> {
     let mut splits = load_arrays(source, &model_inputs(&config.model), &outputs(&config.model)?)?;
     splits.split_validation(config.recipe.validation_split)?;
+    let Some(train) = splits.train else {
+        anyhow::bail!("{}: holds test data alone; training needs x and y", source.name());
+    };
     Ok(Parts {
         name: source.name(),
         rows: "rows",
-        train: splits.train,
+        train,
         validation: splits.validation,
         test: splits.test,
         tokenizer: None,
@@ -57,7 +60,10 @@ pub(super) fn arrays(source: &ArraySource, config: &Config) -> anyhow::Result<Pa
 /// The arrays that `evaluate` measures: those of the test, or all where there is no such part.
 pub(super) fn test_arrays(source: &ArraySource, model: &ModelConfig) -> anyhow::Result<Examples> {
     let splits = load_arrays(source, &model_inputs(model), &outputs(model)?)?;
-    Ok(splits.test.unwrap_or(splits.train))
+    match splits.test.or(splits.train) {
+        Some(examples) => Ok(examples),
+        None => anyhow::bail!("{}: holds no x and y", source.name()),
+    }
 }
 
 fn outputs(model: &ModelConfig) -> anyhow::Result<Vec<String>> {

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let device = reading.device()?;
     let source = reading.model(&args.model)?;
     let mut checkpoint = source.load(&device, None)?;
-    source.recipe(&mut checkpoint.config)?;
+    let notes = source.recipe(&mut checkpoint.config)?;
     if checkpoint.config.model.reads_text() {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }
@@ -85,8 +85,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
     };
     let config = &mut checkpoint.config;
-    if let Some(loss) = &args.loss {
-        (config.recipe.loss, config.recipe.metrics) = (loss.clone(), Value::Null);
+    match &args.loss {
+        Some(loss) => config.recipe.set_loss(loss.clone()),
+        None => notes.iter().for_each(|note| message(&format!("warning: {}: {note}", args.model))),
     }
     config.recipe.metrics = args.metrics.clone().unwrap_or_else(|| config.recipe.metrics.clone());
     let guessed = config.guess_objective(examples.targets())?;
@@ -96,13 +97,6 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let objective = config.objective()?;
     objective.check_targets("test", &examples, &heads(&config.model)?)?;
     let model = &checkpoint.model;
-    if model.config().is_stateful() && !examples.rows().is_multiple_of(args.batch_size) {
-        anyhow::bail!(
-            "{} rows do not make whole batches of {}, which a stateful model needs; see --batch-size",
-            examples.rows(),
-            args.batch_size
-        );
-    }
     let evaluation = train::evaluate(model, &objective, &examples, args.batch_size, &device)?;
     match args.json {
         true => output.json(&evaluation)?,

@@ -149,14 +149,15 @@ impl ModelSource {
     }
 
     /// Layers and recipe for a measurement: those of a file of Keras's say its loss and metrics.
-    pub(super) fn recipe(&self, config: &mut Config) -> anyhow::Result<()> {
+    /// Gives what of it is not taken over, a sentence each.
+    pub(super) fn recipe(&self, config: &mut Config) -> anyhow::Result<Vec<String>> {
         if let Self::Keras { path, config: own, lambdas } = self {
             let loaded = load_quietly(path, own.as_deref(), lambdas, &Device::Cpu, None, false)?;
             if let Some(training) = loaded.training {
-                training.put_into(&mut config.recipe, &heads(&config.model)?);
+                return Ok(training.put_into(&mut config.recipe, &heads(&config.model)?));
             }
         }
-        Ok(())
+        Ok(vec![])
     }
 
     /// Everything, ready for prediction; with `until` up to that layer.

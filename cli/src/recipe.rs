@@ -59,9 +59,7 @@ impl RecipeArgs {
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
         if let Some(loss) = &self.loss {
-            recipe.loss = loss.clone();
-            // Metrics that were for another loss mean little.
-            (recipe.metrics, recipe.weighted_metrics) = (Value::Null, Value::Null);
+            recipe.set_loss(loss.clone());
         }
         if !self.loss_weights.is_empty() {
             recipe.loss_weights = json!(self.loss_weights);
@@ -84,13 +82,17 @@ impl RecipeArgs {
         if let Some(patience) = self.patience {
             recipe.set_patience(patience);
         }
+        if let Some(monitor) = &self.monitor {
+            recipe.set_monitor(monitor);
+        }
         if let Some(arguments) = &self.reduce_lr {
+            let mut arguments = arguments.clone();
+            if let (Some(monitor), Some(own)) = (&self.monitor, arguments.as_object_mut()) {
+                own.entry("monitor").or_insert_with(|| monitor.as_str().into());
+            }
             let config = json!({ "class_name": "ReduceLROnPlateau", "config": arguments });
             recipe.callbacks.retain(|callback| !matches!(callback, CallbackConfig::ReduceLROnPlateau(_)));
             recipe.callbacks.push(read("--reduce-lr", &config)?);
-        }
-        if let Some(monitor) = &self.monitor {
-            recipe.set_monitor(monitor);
         }
         if let Some(weights) = &self.class_weight {
             recipe.class_weight = weights.iter().copied().collect();

@@ -15,7 +15,9 @@ use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
 use candle_recurrent::data::{self, ArraySource, Examples, Source};
 use candle_recurrent::model::{ModelConfig, Weights};
-use candle_recurrent::train::{Figures, History, LearningRate, Shuffle, Stop, Trainer};
+use candle_recurrent::train::{
+    CallbackConfig, Figures, History, LearningRate, ModelCheckpoint, Shuffle, Stop, Trainer,
+};
 use candle_recurrent::zoo;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -145,7 +147,17 @@ impl Settings {
             _ => recipe.shuffle,
         };
         args.reading.encoding.set(recipe);
-        if self.arrays.is_none() {
+        if self.args.init.is_some() {
+            // The state belongs to the weights that are not taken.
+            start.state = None;
+        }
+        if self.arrays.is_some() {
+            let texts = [(args.vocab_size.is_some(), "--vocab-size"), (args.max_len.is_some(), "--max-len")];
+            let given = texts.into_iter().find_map(|(given, name)| given.then_some(name));
+            if let Some(option) = given.or(args.reading.encoding.given()) {
+                anyhow::bail!("{option}: is for reviews, and the data are arrays; leave it out");
+            }
+        } else {
             self.shape_texts(model, config, has_weights)?;
         }
         config.results = None;
@@ -321,7 +333,15 @@ impl Run<'_> {
                 }
             }
         }
-        let fit_config = config.recipe.fit_config(args.seed);
+        if let Some(test) = &parts.test {
+            trainer.check("test", test, config.recipe.batch_size)?;
+        }
+        let mut fit_config = config.recipe.fit_config(args.seed);
+        if !fit_config.callbacks.iter().any(|callback| matches!(callback, CallbackConfig::ModelCheckpoint(_)))
+        {
+            // Something is to be kept: the last epoch.
+            fit_config.callbacks.push(ModelCheckpoint::default().into());
+        }
         let mut recorder = Recorder::new(
             folder,
             config,
@@ -373,12 +393,14 @@ impl Run<'_> {
             return Ok(Ended::Interrupted(reached));
         }
         if let Some(test) = &parts.test {
-            // The best weights are back in the model.
+            // The epoch that was kept may be another than the last.
+            weights.restore(&folder.weights(&config.model, device)?.snapshot()?)?;
             let test = trainer.evaluate(test, config.recipe.batch_size)?;
             test.figures.prefixed("test_").iter().for_each(|(name, value)| results.figures.set(name, value));
         }
         recorder.finish(Some(results.clone()))?;
-        if config.recipe.loss == "binary_crossentropy" && results.judged_loss() > GUESSING {
+        let is_plain = config.recipe.loss == "binary_crossentropy" && parts.train.weights().is_none();
+        if is_plain && results.get("val_loss").is_some_and(|loss| loss > GUESSING) {
             message(&format!(
                 "warning: the best val_loss, {:.4}, is worse than that of guessing, {LN_2:.4}; try another --learning-rate",
                 results.judged_loss()

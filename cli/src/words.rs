@@ -56,7 +56,11 @@ pub(super) fn class_weight(text: &str) -> Result<Vec<(u32, f64)>, String> {
             _ => Err(format!("{weight:?} is no number from 0; {FORM}")),
         }
     };
-    text.split(',').map(pair).collect()
+    let pairs = text.split(',').map(pair).collect::<Result<Vec<_>, String>>()?;
+    match pairs.iter().enumerate().find(|(at, pair)| pairs[..*at].iter().any(|earlier| earlier.0 == pair.0)) {
+        Some((_, (class, _))) => Err(format!("class {class} is given twice")),
+        None => Ok(pairs),
+    }
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -6,8 +6,8 @@ use crate::json;
 use crate::model::ModelConfig;
 use crate::text::{Padding, Side};
 use crate::train::{
-    Callback, CallbackConfig, Compile, EarlyStopping, Figures, FitConfig, Head, ModelCheckpoint, Objective,
-    OptimizerConfig, RmsProp, Shuffle, heads,
+    Callback, CallbackConfig, Compile, EarlyStopping, Figures, FitConfig, Head, Loss, ModelCheckpoint,
+    Objective, OptimizerConfig, RmsProp, Shuffle, heads,
 };
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -322,7 +322,13 @@ impl Config {
         let heads = heads(&self.model)?;
         if !self.recipe.loss.is_null() {
             if self.recipe.metrics.is_null() && self.recipe.weighted_metrics.is_null() {
-                self.recipe.metrics = Value::Array(vec![]);
+                // One loss alone says what else is of interest.
+                let loss = match &self.recipe.loss {
+                    Value::String(name) if heads.len() == 1 => name.parse::<Loss>().ok(),
+                    _ => None,
+                };
+                let metric = loss.map(|loss| Value::from(Objective::guess_metric(loss.name())));
+                self.recipe.metrics = metric.into_iter().collect();
             }
             return Ok(None);
         }
@@ -356,6 +362,12 @@ impl Recipe {
             metrics: self.metrics.clone(),
             weighted_metrics: self.weighted_metrics.clone(),
         }
+    }
+
+    /// Sets the loss. Metrics and factors that were for another one go.
+    pub fn set_loss(&mut self, loss: Value) {
+        self.loss = loss;
+        (self.loss_weights, self.metrics, self.weighted_metrics) = (Value::Null, Value::Null, Value::Null);
     }
 
     /// The patience of early stopping, where there is such a callback.

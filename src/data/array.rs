@@ -53,15 +53,23 @@ impl Array {
         }
     }
 
-    /// The numbers of a tensor: ids where it is of u32, u8 or i64 within u32's range, else floats.
+    /// The numbers of a tensor: ids where it is of u32 or u8, else floats.
     ///
     /// # Errors
-    /// As [`floats`](Self::floats), and Candle's own.
+    /// As [`floats`](Self::floats); whole numbers that floats cannot tell apart, beyond 2²⁴; Candle's own.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let flat = tensor.flatten_all()?;
         match tensor.dtype() {
             DType::U32 => Self::ids(flat.to_vec1::<u32>()?, tensor.dims()),
             DType::U8 => Self::ids(flat.to_dtype(DType::U32)?.to_vec1::<u32>()?, tensor.dims()),
+            DType::I64 => {
+                let values = flat.to_vec1::<i64>()?;
+                if let Some(beyond) = values.iter().find(|value| value.unsigned_abs() > 1 << 24) {
+                    let what = format!("holds {beyond}, and whole numbers beyond 2^24 are not trained on");
+                    return Err(Error::Data(what));
+                }
+                Self::floats(values.into_iter().map(|value| value as f32).collect::<Vec<_>>(), tensor.dims())
+            }
             _ => Self::floats(flat.to_dtype(DType::F32)?.to_vec1::<f32>()?, tensor.dims()),
         }
     }

@@ -7,6 +7,8 @@ use crate::error::nearest;
 use crate::formats::{self, ArrayFile};
 use crate::{Error, Result};
 use candle_core::Tensor;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Where arrays for training stand.
@@ -51,8 +53,8 @@ impl ArraySource {
 /// The parts of training data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ArraySplits {
-    /// What is trained on.
-    pub train: Examples,
+    /// What is trained on; none in a file of test data alone.
+    pub train: Option<Examples>,
     /// What each epoch is judged by.
     pub validation: Option<Examples>,
     /// What is looked at once, at the end.
@@ -66,10 +68,8 @@ impl ArraySplits {
     /// # Errors
     /// [`Error::Data`] where a part would have no row.
     pub fn split_validation(&mut self, part: f64) -> Result<()> {
-        if self.validation.is_some() {
-            return Ok(());
-        }
-        let rows = self.train.rows();
+        let (Some(train), None) = (&self.train, &self.validation) else { return Ok(()) };
+        let rows = train.rows();
         // Keras: int(math.floor(rows * (1 - validation_split))).
         let kept = (rows as f64 * (1.0 - part)).floor() as usize;
         if kept == 0 || kept == rows {
@@ -78,8 +78,8 @@ impl ArraySplits {
             );
             return Err(Error::Data(what));
         }
-        self.validation = Some(self.train.part(kept, rows - kept)?);
-        self.train = self.train.part(0, kept)?;
+        let parts = (train.part(0, kept)?, train.part(kept, rows - kept)?);
+        (self.train, self.validation) = (Some(parts.0), Some(parts.1));
         Ok(())
     }
 }
@@ -108,19 +108,17 @@ pub fn load_arrays(source: &ArraySource, inputs: &[ModelInput], outputs: &[Strin
                 .map_err(|error| within(x, error))?;
             let target = target(&only(y)?).map_err(|error| within(y, error))?;
             let train = Examples::new(vec![input], vec![target]).map_err(|error| within(x, error))?;
-            Ok(ArraySplits { train, ..ArraySplits::default() })
+            Ok(ArraySplits { train: Some(train), ..ArraySplits::default() })
         }
         ArraySource::File(path) => {
             let file = formats::open(path)?;
-            let read = Parts { path, file: &file, inputs, outputs };
-            let whole = read.part(&["", "_train"])?;
+            let used = RefCell::default();
+            let read = Parts { path, file: &file, inputs, outputs, used };
+            let train = read.part(&["", "_train"])?;
             let (validation, test) = (read.part(&["_val"])?, read.part(&["_test"])?);
-            let train = match (whole, &test) {
-                (Some(train), _) => train,
-                // A file for `evaluate` alone.
-                (None, Some(test)) => test.clone(),
-                (None, None) => return Err(read.missing()),
-            };
+            if train.is_none() && test.is_none() {
+                return Err(read.missing());
+            }
             read.check_unused()?;
             Ok(ArraySplits { train, validation, test })
         }
@@ -170,6 +168,8 @@ struct Parts<'a> {
     file: &'a ArrayFile<'a>,
     inputs: &'a [ModelInput],
     outputs: &'a [String],
+    /// The names of the arrays that were taken.
+    used: RefCell<BTreeSet<String>>,
 }
 
 impl Parts<'_> {
@@ -213,11 +213,13 @@ impl Parts<'_> {
             let inputs = xs.iter().enumerate().map(input).collect::<Result<_>>()?;
             let targets = ys.iter().map(|name| target(&self.file.array(name)?)).collect::<Result<_>>()?;
             let mut examples = Examples::new(inputs, targets).map_err(|error| within(self.path, error))?;
-            let weight = format!("sample_weight{suffix}");
-            if self.has(&weight) {
-                let weights = target(&self.file.array(&weight)?)?;
+            let weight =
+                suffixes.iter().map(|suffix| format!("sample_weight{suffix}")).find(|name| self.has(name));
+            if let Some(weight) = &weight {
+                let weights = target(&self.file.array(weight)?)?;
                 examples = examples.with_weights(&weights).map_err(|error| within(self.path, error))?;
             }
+            self.used.borrow_mut().extend(xs.into_iter().chain(ys).chain(weight));
             return Ok(Some(examples));
         }
         Ok(None)
@@ -239,24 +241,16 @@ impl Parts<'_> {
         Error::file(self.path, what)
     }
 
-    /// Refuses what looks like training data and would not be used.
+    /// Refuses what would not be used.
     fn check_unused(&self) -> Result<()> {
-        let inputs = self.input_names();
-        let suffixes = ["", "_train", "_val", "_test"];
-        let used = |name: &String| {
-            suffixes.iter().any(|suffix| {
-                let of = |letter, own| Self::names(letter, own, suffix).concat().contains(name);
-                of("x", inputs.as_slice())
-                    || of("y", self.outputs)
-                    || *name == format!("sample_weight{suffix}")
-            })
-        };
-        match self.file.names().iter().find(|name| !used(name)) {
+        let used = self.used.borrow();
+        match self.file.names().iter().find(|name| !used.contains(*name)) {
             None => Ok(()),
             Some(unused) => {
+                let used = used.iter().cloned().collect::<Vec<_>>().join(", ");
                 let what = format!(
-                    "holds {unused}, which is none of x, y, x_val, y_val, x_test, y_test (with 0, 1, … where there are \
-                     several) or sample_weight; leave it out"
+                    "holds {unused}, which is not used beside {used}: what belongs together is x, y, x_val, y_val, x_test, y_test \
+                     (with 0, 1, … where there are several), sample_weight; leave it out"
                 );
                 Err(Error::file(self.path, what))
             }

@@ -58,12 +58,31 @@ pub fn evaluate<T: Trainable + ?Sized>(
     if batch_size == 0 {
         return Err(Error::argument("batch_size", "this must be at least 1"));
     }
+    check_batches(model, "test", examples, batch_size)?;
     let evaluation = measure(model, objective, examples, batch_size, device)?;
     if !evaluation.loss().is_finite() {
         let what = format!("the model's loss on them is {}: are its weights finite?", evaluation.loss());
         return Err(Error::Data(what));
     }
     Ok(evaluation)
+}
+
+/// Refuses rows that do not make whole batches of a stateful model.
+pub(super) fn check_batches<T: Trainable + ?Sized>(
+    model: &T,
+    of: &str,
+    examples: &Examples,
+    batch_size: usize,
+) -> Result<()> {
+    if !model.is_stateful() || batch_size == 0 || examples.rows().is_multiple_of(batch_size) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} {of} rows do not make whole batches of {batch_size}, which a stateful model needs; leave the rest out, or give \
+         another --batch-size",
+        examples.rows()
+    );
+    Err(Error::Data(what))
 }
 
 /// [`evaluate`] without its checks.

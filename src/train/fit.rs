@@ -1,12 +1,13 @@
 //! The training loop.
 
 use super::callbacks::{Callback, CallbackConfig, LEARNING_RATE};
-use super::evaluate::{Batch, Total, measure};
+use super::evaluate::{Batch, Total, check_batches, measure};
 use super::history::{Epoch, Figures, History};
 use super::meters::Meters;
 use super::objective::Objective;
 use super::observer::{Observer, Snapshot, Step};
 use super::optimizers::Optimizer;
+use super::schedules::LearningRate;
 use super::trainable::Trainable;
 use crate::data::{Examples, RandomState};
 use crate::layers::Mode;
@@ -131,7 +132,7 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
         Some((_, var)) => var.device().clone(),
         None => Device::Cpu,
     };
-    let weighted = class_weighted(train, &config.class_weight)?;
+    let weighted = class_weighted(train, training.objective, &config.class_weight)?;
     let train = weighted.as_ref().unwrap_or(train);
     let mut run = Run {
         training,
@@ -173,6 +174,12 @@ fn check<T: Trainable + ?Sized, F: Trainable + ?Sized>(
         }
     }
     config.callbacks.iter().try_for_each(Callback::check)?;
+    let is_schedule = matches!(training.optimizer.config().learning_rate, LearningRate::Schedule(_));
+    if is_schedule && config.callbacks.iter().any(Callback::changes_learning_rate) {
+        let what =
+            "the learning rate is a schedule, which ReduceLROnPlateau cannot change; leave one of them out";
+        return Err(Error::argument("callbacks", what));
+    }
     if training.optimizer.variables().is_empty() {
         return Err(Error::argument(
             "optimizer",
@@ -185,14 +192,7 @@ fn check<T: Trainable + ?Sized, F: Trainable + ?Sized>(
         if examples.is_empty() {
             return Err(Error::Data(format!("there are no {name} rows")));
         }
-        if training.model.is_stateful() && !examples.rows().is_multiple_of(config.batch_size) {
-            let what = format!(
-                "{} {name} rows do not make whole batches of {}, which a stateful model needs; leave the rest out",
-                examples.rows(),
-                config.batch_size
-            );
-            return Err(Error::Data(what));
-        }
+        check_batches(training.model, name, examples, config.batch_size)?;
     }
     if training.model.is_stateful() && config.shuffle != Shuffle::Never {
         let what = "a stateful model goes on from batch to batch, so the rows are to stay in their order: take \
@@ -207,7 +207,11 @@ fn check<T: Trainable + ?Sized, F: Trainable + ?Sized>(
 
 /// The training rows with the weights of their classes, as Keras makes them: by the number of the class, or by the greatest
 /// of a row of targets.
-fn class_weighted(train: &Examples, class_weight: &BTreeMap<u32, f64>) -> Result<Option<Examples>> {
+fn class_weighted(
+    train: &Examples,
+    objective: &Objective,
+    class_weight: &BTreeMap<u32, f64>,
+) -> Result<Option<Examples>> {
     if class_weight.is_empty() {
         return Ok(None);
     }
@@ -223,9 +227,15 @@ fn class_weighted(train: &Examples, class_weight: &BTreeMap<u32, f64>) -> Result
     let [targets] = train.targets() else {
         return wrong("the model has several outputs; give sample_weight instead");
     };
+    // The number of a class for each step is a sequence too.
+    let is_sparse = objective
+        .outputs
+        .iter()
+        .filter_map(|output| output.loss.as_ref())
+        .any(|loss| loss.name() == "sparse_categorical_crossentropy");
     let width = match targets.row_shape() {
         [] => 1,
-        [width] => *width,
+        [width] if *width == 1 || !is_sparse => *width,
         _ => {
             return wrong(
                 "the targets are sequences, and a weight is that of a row; give sample_weight instead",
@@ -234,11 +244,14 @@ fn class_weighted(train: &Examples, class_weight: &BTreeMap<u32, f64>) -> Result
     };
     let values = targets.as_floats().unwrap_or_default();
     let class = |row: &[f32]| match row {
-        [class] => class.round() as u32,
+        [class] => class.round_ties_even() as i64,
         row => row.iter().enumerate().fold(0, |best, (at, value)| if *value > row[best] { at } else { best })
-            as u32,
+            as i64,
     };
-    let weight = |row: &[f32]| class_weight.get(&class(row)).copied().unwrap_or(1.0) as f32;
+    let weight = |row: &[f32]| {
+        let class = u32::try_from(class(row)).ok();
+        class.and_then(|class| class_weight.get(&class)).copied().unwrap_or(1.0) as f32
+    };
     let weights: Vec<f32> = values.chunks(width.max(1)).map(weight).collect();
     let rows = weights.len();
     Ok(Some(train.clone().with_weights(&crate::data::Array::floats(weights, &[rows])?)?))
@@ -394,7 +407,7 @@ const GREATEST_CROSSENTROPY: f64 = 1e6;
 
 /// Refuses what no training comes back from.
 fn finite(loss: f64, objective: &Objective, epoch: usize) -> Result<()> {
-    match loss.is_finite() && (loss <= GREATEST_CROSSENTROPY || !objective.is_of_classes()) {
+    match loss.is_finite() && (loss <= GREATEST_CROSSENTROPY || !objective.is_plainly_of_classes()) {
         true => Ok(()),
         false => Err(Error::Diverged { loss, epoch }),
     }

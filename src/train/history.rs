@@ -63,7 +63,9 @@ impl From<serde_json::Map<String, serde_json::Value>> for Figures {
 
 impl From<Figures> for serde_json::Map<String, serde_json::Value> {
     fn from(figures: Figures) -> Self {
-        figures.0.into_iter().map(|(name, value)| (name, value.into())).collect()
+        // JSON has no number for NaN.
+        let finite = figures.0.into_iter().filter(|(_, value)| value.is_finite());
+        finite.map(|(name, value)| (name, value.into())).collect()
     }
 }
 
@@ -147,15 +149,21 @@ impl History {
     }
 
     /// CSV with the header `epoch`, the figures' names, `seconds`; numbers are written such that they read back to the
-    /// same bits. A figure that an epoch does not have is left empty.
+    /// same bits. A figure that an epoch does not have, or that is no number, is left empty.
     pub fn to_csv(&self) -> String {
         let names = if self.epochs.is_empty() { vec!["loss", "val_loss"] } else { self.names() };
-        let mut text = format!("epoch,{},seconds\n", names.join(","));
+        let quoted = |name: &&str| match name.contains([',', '"', '\n', '\r']) {
+            true => format!("\"{}\"", name.replace('"', "\"\"")),
+            false => name.to_string(),
+        };
+        let header: Vec<String> = names.iter().map(quoted).collect();
+        let mut text = format!("epoch,{},seconds\n", header.join(","));
         for epoch in &self.epochs {
             text.push_str(&epoch.epoch.to_string());
             for name in &names {
                 text.push(',');
-                text.extend(epoch.figures.get(name).map(|value| value.to_string()));
+                let figure = epoch.figures.get(name).filter(|value| value.is_finite());
+                text.extend(figure.map(|value| value.to_string()));
             }
             text.push_str(&format!(",{}\n", epoch.seconds));
         }

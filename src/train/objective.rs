@@ -160,6 +160,7 @@ impl Objective {
             let what = format!("{} are given for {} outputs", self.outputs.len(), heads.len());
             return Err(Error::argument("loss", what));
         }
+        self.check_names()?;
         for (output, head) in self.outputs.iter().zip(heads) {
             let wrong = |argument: &str, what: String| match heads.len() {
                 1 => Error::argument(argument, what),
@@ -215,10 +216,12 @@ impl Objective {
             && self.outputs.iter().filter_map(|output| output.loss.as_ref()).all(Loss::is_mean_over_rows)
     }
 
-    /// Whether all losses are cross-entropies.
-    pub(super) fn is_of_classes(&self) -> bool {
-        let losses = self.outputs.iter().filter_map(|output| output.loss.as_ref());
-        losses.map(Loss::name).all(|name| name.ends_with("crossentropy"))
+    /// Whether all losses are cross-entropies, each a mean that counts once.
+    pub(super) fn is_plainly_of_classes(&self) -> bool {
+        self.outputs.iter().all(|output| {
+            let is_mean = |loss: &Loss| loss.name().ends_with("crossentropy") && loss.is_mean();
+            output.loss_weight <= 1.0 && output.loss.as_ref().is_none_or(is_mean)
+        })
     }
 
     /// The losses of several outputs by the names that Keras gives their figures; nothing for one output.
@@ -229,6 +232,25 @@ impl Objective {
             0 | 1 => vec![],
             _ => with_loss.into_iter().map(|(at, output)| (at, format!("{}_loss", output.name))).collect(),
         }
+    }
+
+    /// Refuses metrics whose figures would have the name of another figure.
+    fn check_names(&self) -> Result<()> {
+        let losses: Vec<String> = self.loss_names().into_iter().map(|(_, name)| name).collect();
+        let metrics =
+            self.outputs.iter().flat_map(|output| output.metrics.iter().chain(&output.weighted_metrics));
+        for name in metrics.map(MetricConfig::name) {
+            let is_taken = matches!(name.as_str(), "" | "loss" | "learning_rate" | "epoch" | "seconds")
+                || losses.contains(&name)
+                || ["val_", "test_"].iter().any(|prefix| name.starts_with(prefix))
+                || name.contains([',', '"', '\n', '\r']);
+            if is_taken {
+                let what =
+                    format!("`{name}` is or may be the name of another figure; give the metric another name");
+                return Err(Error::argument("metrics", what));
+            }
+        }
+        Ok(())
     }
 
     /// Every metric, resolved for its output, by the name that Keras gives its figure: metrics first, then weighted ones.
@@ -294,7 +316,7 @@ impl Objective {
         for (at, (output, array)) in self.outputs.iter().zip(examples.targets()).enumerate() {
             let is_of_classes =
                 output.loss.as_ref().is_some_and(|loss| loss.name().ends_with("crossentropy"));
-            let values = array.as_floats().unwrap_or_default();
+            let values = if array.rows() > 1 { array.as_floats().unwrap_or_default() } else { &[] };
             if let (true, [first, rest @ ..]) = (is_of_classes, values)
                 && rest.iter().all(|value| value == first)
             {

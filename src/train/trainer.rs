@@ -1,6 +1,6 @@
 //! A model with all that its training needs.
 
-use super::evaluate::{Evaluation, evaluate};
+use super::evaluate::{Evaluation, check_batches, evaluate};
 use super::fit::{FitConfig, Outcome, Training, fit};
 use super::objective::{Head, Objective, heads};
 use super::observer::{Observer, Silent};
@@ -86,12 +86,21 @@ impl Trainer {
         fit(training, train, validation, config, observer)
     }
 
+    /// Checks that data can be measured in batches of this size; `of` says whose they are: `test`.
+    ///
+    /// # Errors
+    /// For targets that the losses do not take, and rows that make no whole batches of a stateful model.
+    pub fn check(&self, of: &str, examples: &Examples, batch_size: usize) -> Result<()> {
+        check_batches(&self.model, of, examples, batch_size)?;
+        self.objective.check_targets(of, examples, &self.heads)
+    }
+
     /// Loss and metrics on data; `batch_size` is Keras's (see [`evaluate`](super::evaluate())).
     ///
     /// # Errors
     /// As [`evaluate`](super::evaluate()), and for targets that the losses do not take.
     pub fn evaluate(&self, examples: &Examples, batch_size: usize) -> Result<Evaluation> {
-        self.objective.check_targets("test", examples, &self.heads)?;
+        self.check("test", examples, batch_size)?;
         evaluate(&self.model, &self.objective, examples, batch_size, &self.device)
     }
 

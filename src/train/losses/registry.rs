@@ -159,6 +159,11 @@ impl Loss {
             && criterion.ignored().is_none()
     }
 
+    /// Whether the loss of a batch is a mean, of whatever counts in it.
+    pub(in crate::train) fn is_mean(&self) -> bool {
+        self.criterion().reduction() != Reduction::Sum
+    }
+
     /// The shape of the targets for an output of shape (batch, …, width).
     pub fn target_shape(&self, output: &[usize]) -> Vec<usize> {
         engine::target_shape(self.criterion().targets(), output)
