@@ -65,6 +65,29 @@ class Recorder:
         self.restored = epoch
 
 
+def plateau(sequences):
+    """What ReduceLROnPlateau makes of the rate: the rates of the epochs, and the one after the last."""
+    cases = []
+    grid = itertools.product(
+        sequences.items(), ["val_loss", "val_accuracy"], [0, 1, 3], [1e-4, 0.025], [0, 2], [0.0, 0.03]
+    )
+    for (name, values), monitor, patience, min_delta, cooldown, min_lr in grid:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.1))
+        mode = "min" if monitor == "val_loss" else "max"
+        rule = keras.callbacks.ReduceLROnPlateau(
+            monitor, factor=0.5, patience=patience, min_delta=min_delta, cooldown=cooldown, min_lr=min_lr, mode=mode
+        )
+        rule.set_model(model)
+        rule.on_train_begin()
+        rates = [float(model.optimizer.learning_rate.numpy())]
+        for epoch, value in enumerate(values):
+            rule.on_epoch_end(epoch, {monitor: value})
+            rates.append(float(model.optimizer.learning_rate.numpy()))
+        cases.append([name, monitor, patience, min_delta, cooldown, min_lr, rates])
+    return cases
+
+
 def callbacks():
     sequences = {
         "falls": [0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
@@ -101,7 +124,8 @@ def callbacks():
         cases.append([name, monitor, patience, min_delta, baseline, start,
                       ran, stopping.wait, model.stop_training, model.restored, saved])
     lines = ",\n".join(json.dumps(case) for case in cases)
-    text = f'{{"sequences": {json.dumps(sequences)},\n"cases": [\n{lines}\n]}}\n'
+    plateaus = ",\n".join(json.dumps(case) for case in plateau(sequences))
+    text = (f'{{"sequences": {json.dumps(sequences)},\n"cases": [\n{lines}\n],\n"plateaus": [\n{plateaus}\n]}}\n')
     (OUT / "callbacks.json").write_text(text)
 
 

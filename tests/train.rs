@@ -494,6 +494,47 @@ fn callbacks_decide_as_keras_does() -> Result<()> {
     Ok(())
 }
 
+/// What Keras's `ReduceLROnPlateau` made of the rate on each sequence of values.
+#[test]
+fn the_rate_is_reduced_as_keras_does() -> Result<()> {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/train/callbacks.json"))?;
+    type Row = (String, String, usize, f64, usize, f64, Vec<f64>);
+    #[derive(serde::Deserialize)]
+    struct Table {
+        sequences: HashMap<String, Vec<f64>>,
+        plateaus: Vec<Row>,
+    }
+    let table: Table = serde_json::from_str(&text)?;
+    assert!(table.plateaus.len() > 300);
+    let mut reductions = 0;
+    for case in table.plateaus {
+        let (name, monitor, patience, min_delta, cooldown, min_lr, rates) = case.clone();
+        let rule = ReduceLROnPlateau {
+            monitor: monitor.clone(),
+            factor: 0.5,
+            patience,
+            min_delta,
+            cooldown,
+            min_lr,
+            ..Default::default()
+        };
+        let (mut rate, mut epochs) = (f64::from(0.1_f32), vec![]);
+        for (index, &value) in table.sequences[&name].iter().enumerate() {
+            assert!((rate - rates[index]).abs() < 1e-8, "{case:?}: epoch {}: {rate}", index + 1);
+            epochs.push(Epoch::new(index + 1, &[(&monitor, value), ("learning_rate", rate)], 1.0));
+            if let Some(reduced) = rule.judge(&epochs).learning_rate {
+                // An optimiser keeps it in f32.
+                rate = f64::from(reduced as f32);
+                reductions += 1;
+            }
+        }
+        assert!((rate - rates[rates.len() - 1]).abs() < 1e-8, "{case:?}: at the end {rate}");
+    }
+    assert!(reductions > 100);
+    Ok(())
+}
+
 #[test]
 fn a_value_that_is_no_number_is_no_improvement() {
     let epoch = |epoch, val_loss| Epoch::new(epoch, &[("loss", 1.0), ("val_loss", val_loss)], 1.0);

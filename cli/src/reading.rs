@@ -68,6 +68,14 @@ impl Reading {
             }
             return Ok(Some(ArraySource::Pair { x: x.clone(), y: y.clone() }));
         }
+        if let Source::Path(path) = &self.data
+            && path
+                .extension()
+                .is_some_and(|suffix| ["npz", "safetensors", "npy"].iter().any(|known| suffix == *known))
+            && !path.try_exists().unwrap_or(true)
+        {
+            anyhow::bail!("--data {}: there is no such file", path.display());
+        }
         Ok(match &self.data {
             Source::Path(path) if path.is_file() && ArraySource::holds(path) => {
                 Some(ArraySource::File(path.clone()))

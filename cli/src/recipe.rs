@@ -61,6 +61,9 @@ impl RecipeArgs {
         if let Some(loss) = &self.loss {
             recipe.set_loss(loss.clone());
         }
+        if let Some(weight) = self.loss_weights.iter().find(|weight| !weight.is_finite()) {
+            anyhow::bail!("--loss-weights: {weight}, expected finite numbers");
+        }
         if !self.loss_weights.is_empty() {
             recipe.loss_weights = json!(self.loss_weights);
         }

@@ -77,7 +77,7 @@ fn arrays_that_lie_about_their_size() {
             fails(assert, 1, line);
         }
     }
-    npz(&here.join("x.npz"), &[("x", &npy("<f4", "False", "(4166666, 6)", &vec![0; 100_000_000]))]);
+    npz(&here.join("x.npz"), &[("x", &npy("<f4", "False", "(8333333, 6)", &vec![0; 200_000_000]))]);
     fails(run(here, &["predict", FILE, "--input", "x.npz"]), 1, "x unpacks to more than");
 }
 

@@ -33,12 +33,12 @@ impl ArraySource {
         let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
         match suffix.as_deref() {
             _ if path.file_name().is_some_and(|name| name == "imdb.npz") => false,
-            Some("npz") => formats::open(path).is_ok_and(|file| {
+            Some("npz") => formats::open(path).map_or(true, |file| {
                 let has = |name: &str| file.names().iter().any(|own| own == name);
                 // Arrays of objects cannot be read as numbers.
                 !(has("x_train") && file.array("x_train").is_err())
             }),
-            Some("safetensors") => true,
+            Some("safetensors" | "npy") => true,
             _ => false,
         }
     }
@@ -212,12 +212,18 @@ impl Parts<'_> {
             };
             let inputs = xs.iter().enumerate().map(input).collect::<Result<_>>()?;
             let targets = ys.iter().map(|name| target(&self.file.array(name)?)).collect::<Result<_>>()?;
-            let mut examples = Examples::new(inputs, targets).map_err(|error| within(self.path, error))?;
+            let within = |error| match error {
+                Error::Data(what) if !suffix.is_empty() => {
+                    Error::file(self.path, format!("{what} (of the arrays whose names end in {suffix})"))
+                }
+                other => within(self.path, other),
+            };
+            let mut examples = Examples::new(inputs, targets).map_err(within)?;
             let weight =
                 suffixes.iter().map(|suffix| format!("sample_weight{suffix}")).find(|name| self.has(name));
             if let Some(weight) = &weight {
                 let weights = target(&self.file.array(weight)?)?;
-                examples = examples.with_weights(&weights).map_err(|error| within(self.path, error))?;
+                examples = examples.with_weights(&weights).map_err(within)?;
             }
             self.used.borrow_mut().extend(xs.into_iter().chain(ys).chain(weight));
             return Ok(Some(examples));

@@ -42,7 +42,7 @@ impl Format for Npz {
 }
 
 /// What a member may unpack to: this many bytes, and more only for files that are large themselves.
-const SMALL: u64 = 64 << 20;
+const SMALL: u64 = 128 << 20;
 
 /// Whether the file begins as a zip archive does; one that cannot be read is left to be complained of elsewhere.
 pub(crate) fn is_archive(path: &Path) -> bool {
@@ -118,7 +118,11 @@ fn unpack(path: &Path, name: &str) -> Result<Vec<u8>> {
         Error::file(path, what).with_source(error)
     })?;
     if bytes.len() as u64 > limit {
-        return Err(Error::file(path, format!("{name} unpacks to more than {} MB", limit >> 20)));
+        let what = format!(
+            "{name} unpacks to more than {} MB; save it with numpy.savez, without compression",
+            limit >> 20
+        );
+        return Err(Error::file(path, what));
     }
     Ok(bytes)
 }

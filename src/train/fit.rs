@@ -15,7 +15,7 @@ use crate::random::Stream;
 use crate::{Error, Result};
 use candle_core::{Device, Var};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// In which order an epoch sees the training rows.
@@ -252,6 +252,10 @@ fn class_weighted(
         let class = u32::try_from(class(row)).ok();
         class.and_then(|class| class_weight.get(&class)).copied().unwrap_or(1.0) as f32
     };
+    let seen: BTreeSet<i64> = values.chunks(width.max(1)).map(class).collect();
+    if let Some(class) = class_weight.keys().find(|class| !seen.contains(&i64::from(**class))) {
+        return wrong(&format!("class {class} has a weight, and no training row is of it"));
+    }
     let weights: Vec<f32> = values.chunks(width.max(1)).map(weight).collect();
     let rows = weights.len();
     Ok(Some(train.clone().with_weights(&crate::data::Array::floats(weights, &[rows])?)?))

@@ -161,6 +161,9 @@ impl Objective {
             return Err(Error::argument("loss", what));
         }
         self.check_names()?;
+        if self.outputs.iter().all(|output| output.loss.is_none() || output.loss_weight == 0.0) {
+            return Err(Error::argument("loss_weights", "all are 0, so there is nothing to train"));
+        }
         for (output, head) in self.outputs.iter().zip(heads) {
             let wrong = |argument: &str, what: String| match heads.len() {
                 1 => Error::argument(argument, what),

@@ -91,7 +91,9 @@ pub(super) fn open(kind: &str, mut object: Map<String, Value>) -> Result<(String
 /// # Errors
 /// A class that is unknown, with the nearest known one.
 pub(super) fn class_named(kind: &str, name: &str, known: &'static [&'static str]) -> Result<&'static str> {
-    known.iter().find(|class| class.eq_ignore_ascii_case(name)).copied().ok_or_else(|| {
+    // `CosineDecay` is `cosine_decay` to some.
+    let plain = name.replace('_', "");
+    known.iter().find(|class| class.eq_ignore_ascii_case(&plain)).copied().ok_or_else(|| {
         let near = nearest(name, known.iter().copied());
         let near = near.map_or(String::new(), |near| format!("did you mean `{near}`? "));
         let what = format!("class `{name}` is unknown; {near}known are {}", known.join(", "));

@@ -108,7 +108,7 @@ metrics! {
     /// The mean of squared differences.
     MeanSquaredError = "mean_squared_error" | "mse" | "MSE",
     /// The root of the mean of squared differences.
-    RootMeanSquaredError = "root_mean_squared_error",
+    RootMeanSquaredError = "root_mean_squared_error" | "rmse" | "RMSE",
     /// The mean of differences.
     MeanAbsoluteError = "mean_absolute_error" | "mae" | "MAE",
     /// The mean of differences in percent of the target.
