@@ -399,6 +399,14 @@ impl Run<'_> {
             test.figures.prefixed("test_").iter().for_each(|(name, value)| results.figures.set(name, value));
         }
         recorder.finish(Some(results.clone()))?;
+        let last = recorder.history().epochs.last();
+        if let Some((name, _)) =
+            last.and_then(|epoch| epoch.figures.iter().find(|(_, value)| !value.is_finite()))
+        {
+            message(&format!(
+                "warning: the figure {name} is no number: is the metric defined for these targets?"
+            ));
+        }
         let is_plain = config.recipe.loss == "binary_crossentropy" && parts.train.weights().is_none();
         if is_plain && results.get("val_loss").is_some_and(|loss| loss > GUESSING) {
             message(&format!(

@@ -155,8 +155,11 @@ fn relu6(xs: &Tensor) -> Result<Tensor> {
 }
 
 fn softplus(xs: &Tensor) -> Result<Tensor> {
-    // max(x, 0) + log(1 + e^-|x|)
-    xs.relu()? + (xs.abs()?.neg()?.exp()? + 1.0)?.log()?
+    // max(x, 0) + log(1 + e), e = e^-|x|: what rounding takes from 1 + e is given back, so that a small e counts.
+    let e = xs.abs()?.neg()?.exp()?;
+    let sum = (&e + 1.0)?;
+    let lost = ((&sum - 1.0)? - e)?;
+    xs.relu()? + (sum.log()? - (lost / sum)?)?
 }
 
 fn log_softmax(xs: &Tensor) -> Result<Tensor> {
@@ -187,5 +190,30 @@ impl TryFrom<String> for Activation {
 impl From<Activation> for String {
     fn from(activation: Activation) -> Self {
         activation.name().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    /// Far below 0 it is eˣ, in value and slope, and not 0.
+    #[test]
+    fn softplus_keeps_what_is_small() -> Result<()> {
+        let xs = Var::new(&[-30f32, -18.0, -5.0, -0.5, 0.5, 20.0], &Device::Cpu)?;
+        let ys = Activation::Softplus.forward(&xs)?;
+        let slopes = ys.sum_all()?.backward()?.remove(&xs);
+        let slopes = slopes.map(|slopes| slopes.to_vec1::<f32>()).transpose()?.unwrap_or_default();
+        for ((x, y), slope) in xs.to_vec1::<f32>()?.into_iter().zip(ys.to_vec1::<f32>()?).zip(slopes) {
+            let exact = f64::from(x).exp().ln_1p();
+            assert!((f64::from(y) / exact - 1.0).abs() < 1e-6, "softplus({x}) is {y}, not {exact}");
+            let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
+            assert!(
+                (f64::from(slope) / exact - 1.0).abs() < 1e-6,
+                "the slope at {x} is {slope}, not {exact}"
+            );
+        }
+        Ok(())
     }
 }
