@@ -213,3 +213,20 @@ fn biases_of_another_axis_in_keras_3_are_refused() -> Result<()> {
     assert!(line.starts_with("layer inside: layer a: its query.bias"), "{line}");
     comes_back(&config(2)?, &random(&config(2)?, 10)?)
 }
+
+/// An EinsumDense is written with the sizes that its `output_shape` leaves open, but for axes that its equation leaves out:
+/// those are none of the `output_shape`'s.
+#[test]
+fn an_equation_with_dots_keeps_its_output_shape() -> Result<()> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/k2_einsum.h5");
+    let (config, weights) = keras::load(path)?;
+    let bytes = keras::to_keras(&config, &weights.snapshot()?)?.bytes;
+    let text = String::from_utf8_lossy(&bytes).replace([' ', '\n'], "");
+    for layer in [
+        r#""equation":"abc,cde->abde","output_shape":[4,2,3]"#,
+        r#""equation":"...x,xy->...y","output_shape":[3]"#,
+    ] {
+        assert!(text.contains(layer), "{layer} is not in the file");
+    }
+    Ok(())
+}

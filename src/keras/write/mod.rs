@@ -137,6 +137,10 @@ fn close_axes(config: &ModelConfig, model: &mut Value) -> Result<()> {
         }
         let layers = model.get_mut("layers").and_then(Value::as_array_mut).into_iter().flatten();
         for json in layers.filter(|json| json.pointer("/config/name") == Some(&json!(layer.name))) {
+            // Axes that the equation leaves out are none of the `output_shape`'s.
+            if json["config"]["equation"].as_str().is_some_and(|equation| equation.contains("...")) {
+                continue;
+            }
             json["config"]["output_shape"] = json!(shape.get(1..).unwrap_or_default());
         }
     }
