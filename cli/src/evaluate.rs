@@ -44,9 +44,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let reading = &args.reading;
     let device = reading.device()?;
-    let source = reading.model(&args.model)?;
-    let mut checkpoint = source.load(&device, None)?;
-    let notes = source.recipe(&mut checkpoint.config)?;
+    let (mut checkpoint, notes) = reading.model(&args.model)?.load_compiled(&device)?;
     if checkpoint.config.model.reads_text() {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }

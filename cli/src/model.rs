@@ -148,16 +148,23 @@ impl ModelSource {
         }
     }
 
-    /// Layers and recipe for a measurement: those of a file of Keras's say its loss and metrics.
-    /// Gives what of it is not taken over, a sentence each.
-    pub(super) fn recipe(&self, config: &mut Config) -> anyhow::Result<Vec<String>> {
-        if let Self::Keras { path, config: own, lambdas } = self {
-            let loaded = load_quietly(path, own.as_deref(), lambdas, &Device::Cpu, None, false)?;
-            if let Some(training) = loaded.training {
-                return Ok(training.put_into(&mut config.recipe, &heads(&config.model)?));
+    /// Everything, ready for a measurement: a file of Keras's says its loss and metrics. With it what of these is not taken
+    /// over, a sentence each.
+    pub(super) fn load_compiled(&self, device: &Device) -> anyhow::Result<(Checkpoint, Vec<String>)> {
+        let Self::Keras { path, config, lambdas } = self else {
+            return Ok((self.load(device, None)?, vec![]));
+        };
+        let loaded = load(path, config.as_deref(), lambdas, device, None, false)?;
+        let training = loaded.training.clone();
+        let mut checkpoint = checkpoint(loaded, device)?;
+        let notes = match training {
+            Some(training) => {
+                let heads = heads(&checkpoint.config.model)?;
+                training.put_into(&mut checkpoint.config.recipe, &heads)
             }
-        }
-        Ok(vec![])
+            None => vec![],
+        };
+        Ok((checkpoint, notes))
     }
 
     /// Everything, ready for prediction; with `until` up to that layer.
@@ -180,10 +187,7 @@ impl ModelSource {
                 path.display()
             ),
             (Self::Keras { path, config, lambdas }, until) => {
-                let loaded = load(path, config.as_deref(), lambdas, device, until, false)?;
-                let model = Model::new(&loaded.config, loaded.weights.detached())?;
-                let config = Config::of_model(loaded.config);
-                Checkpoint { config, model, tokenizer: None, device: device.clone() }
+                checkpoint(load(path, config.as_deref(), lambdas, device, until, false)?, device)?
             }
         })
     }
@@ -198,6 +202,12 @@ impl ModelSource {
             }
         })
     }
+}
+
+/// A file of Keras's, ready for prediction.
+fn checkpoint(loaded: Loaded, device: &Device) -> anyhow::Result<Checkpoint> {
+    let model = Model::new(&loaded.config, loaded.weights.detached())?;
+    Ok(Checkpoint { config: Config::of_model(loaded.config), model, tokenizer: None, device: device.clone() })
 }
 
 /// What a training starts from.
@@ -239,22 +249,6 @@ fn load(
     until: Option<&str>,
     state: bool,
 ) -> anyhow::Result<Loaded> {
-    let loaded = load_quietly(path, config, lambdas, device, until, state)?;
-    for warning in &loaded.warnings {
-        message(&format!("warning: {}: {warning}", path.display()));
-    }
-    Ok(loaded)
-}
-
-/// The same without a word.
-fn load_quietly(
-    path: &Path,
-    config: Option<&Path>,
-    lambdas: &BTreeMap<String, OperationConfig>,
-    device: &Device,
-    until: Option<&str>,
-    state: bool,
-) -> anyhow::Result<Loaded> {
     let options = keras::Options {
         config: config.map(|config| config.to_path_buf().into()),
         device: device.clone(),
@@ -262,7 +256,11 @@ fn load_quietly(
         lambdas: lambdas.clone(),
         state,
     };
-    Ok(keras::load_with(path, &options)?)
+    let loaded = keras::load_with(path, &options)?;
+    for warning in &loaded.warnings {
+        message(&format!("warning: {}: {warning}", path.display()));
+    }
+    Ok(loaded)
 }
 
 /// The text of a file of JSON; nothing where it is none, which is for others to complain of.

@@ -134,14 +134,7 @@ impl Array {
     /// # Errors
     /// [`Error::Data`] for rows that are not there, and Candle's own.
     pub fn slice(&self, from: usize, count: usize, device: &Device) -> Result<Tensor> {
-        if from.checked_add(count).is_none_or(|end| end > self.rows) {
-            return Err(Error::Data(format!(
-                "rows {from} to {} of {}",
-                from.saturating_add(count),
-                self.rows
-            )));
-        }
-        let part = from * self.width..(from + count) * self.width;
+        let part = self.range(from, count)?;
         let tensor = match &self.values {
             Values::Floats(values) => Tensor::from_slice(&values[part], self.shape(count), device),
             Values::Ids(values) => Tensor::from_slice(&values[part], self.shape(count), device),
@@ -154,19 +147,23 @@ impl Array {
     /// # Errors
     /// As [`slice`](Self::slice).
     pub fn part(&self, from: usize, count: usize) -> Result<Self> {
-        if from.checked_add(count).is_none_or(|end| end > self.rows) {
-            return Err(Error::Data(format!(
-                "rows {from} to {} of {}",
-                from.saturating_add(count),
-                self.rows
-            )));
-        }
-        let part = from * self.width..(from + count) * self.width;
+        let part = self.range(from, count)?;
         let values = match &self.values {
             Values::Floats(values) => Values::Floats(values[part].into()),
             Values::Ids(values) => Values::Ids(values[part].into()),
         };
         Ok(Self { values, rows: count, ..self.clone() })
+    }
+
+    /// Where the numbers of `count` rows from `from` on stand.
+    fn range(&self, from: usize, count: usize) -> Result<std::ops::Range<usize>> {
+        match from.checked_add(count).filter(|&end| end <= self.rows) {
+            Some(end) => Ok(from * self.width..end * self.width),
+            None => {
+                let end = from.saturating_add(count);
+                Err(Error::Data(format!("rows {from} to {end} of {}", self.rows)))
+            }
+        }
     }
 
     fn shape(&self, rows: usize) -> Vec<usize> {

@@ -113,6 +113,16 @@ pub struct History {
     pub epochs: Vec<Epoch>,
 }
 
+/// The epoch of the lowest figure of this name, or the highest; the earliest of equals.
+pub(super) fn best<'e>(epochs: &'e [Epoch], name: &str, highest: bool) -> Option<&'e Epoch> {
+    let values = epochs.iter().filter_map(|epoch| Some((epoch, epoch.get(name)?)));
+    let best = values.filter(|(_, value)| value.is_finite()).reduce(|best, other| {
+        let better = if highest { other.1 > best.1 } else { other.1 < best.1 };
+        if better { other } else { best }
+    });
+    best.map(|(epoch, _)| epoch)
+}
+
 impl History {
     /// The name of the loss that is judged by: `val_loss`, or without a validation `loss`.
     pub fn judged_loss(&self) -> &'static str {
@@ -124,17 +134,7 @@ impl History {
 
     /// The epoch of the lowest validation loss (without a validation: of the lowest loss), the earliest of equals.
     pub fn best(&self) -> Option<&Epoch> {
-        self.best_by(self.judged_loss(), false)
-    }
-
-    /// The epoch of the lowest figure of this name, or the highest; the earliest of equals.
-    pub fn best_by(&self, name: &str, highest: bool) -> Option<&Epoch> {
-        let values = self.epochs.iter().filter_map(|epoch| Some((epoch, epoch.get(name)?)));
-        let best = values.filter(|(_, value)| value.is_finite()).reduce(|best, other| {
-            let better = if highest { other.1 > best.1 } else { other.1 < best.1 };
-            if better { other } else { best }
-        });
-        best.map(|(epoch, _)| epoch)
+        best(&self.epochs, self.judged_loss(), false)
     }
 
     /// The names of all figures, in the order in which they first appear.

@@ -11,7 +11,7 @@ use crate::layers::layer::{Config, Layer, Mode, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, check_units, show};
 use candle_core::{Result, Tensor, bail};
-use candle_nn::{VarBuilder, ops::sigmoid};
+use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -205,19 +205,14 @@ impl GroupedQueryAttention {
         masks: HeadMasks<'_>,
         mode: Mode,
     ) -> Result<(Tensor, Tensor)> {
-        let Projections { query: to_query, key: to_key, value: to_value, gate, attention_output } =
-            &self.projections;
-        let gate = gate.as_ref().map(|gate| sigmoid(&gate.forward(query)?)).transpose()?;
-        let (query, key, value) = (
+        let Projections { query: to_query, key: to_key, value: to_value, .. } = &self.projections;
+        let projected = [
             to_query.forward(query)?,
             self.repeated(&to_key.forward(key)?)?,
             self.repeated(&to_value.forward(value)?)?,
-        );
-        let (mut heads, weights) = self.heads.attend([&query, &key, &value], &[1], masks, mode)?;
-        if let Some(gate) = gate {
-            heads = (heads * gate)?;
-        }
-        Ok((attention_output.forward(&heads)?, weights))
+        ];
+        let (heads, weights) = self.heads.attend(projected.each_ref(), &[1], masks, mode)?;
+        Ok((self.projections.output(query, &heads)?, weights))
     }
 
     /// (batch, places, groups, dim) with each group as often as heads of the query share it.
@@ -234,11 +229,7 @@ impl GroupedQueryAttention {
 
 impl Layer for GroupedQueryAttention {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let inputs = self.heads.inputs(inputs)?;
-        let masks = HeadMasks { attention: inputs.attention.as_ref(), ..inputs.masks };
-        let (ys, weights) = self.call(&inputs.query, &inputs.value, &inputs.key, masks, pass.mode)?;
-        let weights = Some(weights).filter(|_| self.config.return_attention_scores);
-        Ok(std::iter::once(ys).chain(weights).map(Flow::from).collect())
+        self.heads.run(inputs, |[query, value, key], masks| self.call(query, value, key, masks, pass.mode))
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) struct Heads {
 }
 
 /// The inputs of a call by their roles.
-pub(super) struct Inputs<'a> {
+struct Inputs<'a> {
     pub query: Tensor,
     pub value: Tensor,
     pub key: Tensor,
@@ -100,8 +100,22 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Heads {
+    /// A call in a model: `call` takes query, value and key with their masks, and gives the output and the weights, which
+    /// are an output too where they are asked for.
+    pub fn run(
+        &self,
+        inputs: &[Flow],
+        call: impl FnOnce([&Tensor; 3], HeadMasks<'_>) -> Result<(Tensor, Tensor)>,
+    ) -> Result<Vec<Flow>> {
+        let inputs = self.inputs(inputs)?;
+        let masks = HeadMasks { attention: inputs.attention.as_ref(), ..inputs.masks };
+        let (ys, weights) = call([&inputs.query, &inputs.value, &inputs.key], masks)?;
+        let weights = Some(weights).filter(|_| self.return_attention_scores);
+        Ok(std::iter::once(ys).chain(weights).map(Flow::from).collect())
+    }
+
     /// The inputs of a call in a model.
-    pub fn inputs<'a>(&self, inputs: &'a [Flow]) -> Result<Inputs<'a>> {
+    fn inputs<'a>(&self, inputs: &'a [Flow]) -> Result<Inputs<'a>> {
         let (given, last) = match inputs.split_last() {
             Some((last, given)) if self.attention_mask => (given, Some(last)),
             _ => (inputs, None),

@@ -3,7 +3,7 @@
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::shape::{Checked, Shape, check_bias_axis, check_numbers};
 use candle_core::{Result, Tensor, bail};
-use candle_nn::VarBuilder;
+use candle_nn::{VarBuilder, ops::sigmoid};
 
 /// A linear map of the last axes of a tensor, `inputs`, to other axes, `outputs`.
 #[derive(Clone, Debug)]
@@ -78,6 +78,14 @@ impl Projections {
             gate: find("gate").map(|sizes| Projection::new(sizes, vb)).transpose()?,
             attention_output: need("attention_output")?,
         })
+    }
+
+    /// The layer's output from what its heads give, through the gate of the layer's `query` where there is one.
+    pub fn output(&self, query: &Tensor, heads: &Tensor) -> Result<Tensor> {
+        match &self.gate {
+            Some(gate) => self.attention_output.forward(&(heads * sigmoid(&gate.forward(query)?)?)?),
+            None => self.attention_output.forward(heads),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which figure a callback watches, and which way is better (`keras/src/callbacks/monitor_callback.py`).
 
-use crate::train::history::Epoch;
+use crate::train::history::{Epoch, best};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -61,11 +61,7 @@ impl<'a> Monitor<'a> {
 
     /// The epoch of the best value, the earliest of equals.
     pub(super) fn best<'e>(&self, epochs: &'e [Epoch]) -> Option<&'e Epoch> {
-        let values = epochs.iter().filter_map(|epoch| Some((epoch, self.value(epoch)?)));
-        let best = values
-            .filter(|(_, value)| value.is_finite())
-            .reduce(|best, other| if self.improves(other.1, best.1, 0.0) { other } else { best });
-        best.map(|(epoch, _)| epoch)
+        best(epochs, self.name, self.highest)
     }
 }
 

@@ -122,4 +122,84 @@ macro_rules! counted {
     };
 }
 
-pub(super) use counted;
+/// A metric of thresholds alone: one of the four counts, by the name of its field in [`Counts`].
+macro_rules! count {
+    ($(#[$doc:meta])* $class:ident = $name:literal, $counts:ident) => {
+        $crate::train::metrics::metric::arguments! {
+            $(#[$doc])*
+            $class = $name {
+                /// What positive outputs are above, from 0 to 1; 0.5.
+                thresholds: Option<$crate::train::metrics::confusion::Thresholds> = None,
+            }
+        }
+
+        impl $crate::train::metrics::counted::Counted for $class {
+            const DIRECTION: Option<$crate::train::metrics::metric::Direction> = None;
+
+            fn check(&self) -> $crate::Result<()> {
+                $crate::train::metrics::confusion::check_thresholds(stringify!($class), &self.thresholds)
+            }
+
+            fn levels(&self) -> $crate::train::metrics::confusion::Levels {
+                $crate::train::metrics::confusion::Levels::of(&self.thresholds, None)
+            }
+
+            fn selection(&self) -> $crate::train::metrics::confusion::Selection {
+                $crate::train::metrics::confusion::Selection::default()
+            }
+
+            fn figures(&self, counts: &$crate::train::metrics::confusion::Counts) -> Vec<f64> {
+                counts.$counts.clone()
+            }
+        }
+
+        $crate::train::metrics::counted::counted!($class);
+    };
+}
+
+/// A share of positives, Precision or Recall, by the method of [`Counts`] that gives it.
+macro_rules! share {
+    ($(#[$doc:meta])* $class:ident = $name:literal, $shares:ident) => {
+        $crate::train::metrics::metric::arguments! {
+            $(#[$doc])*
+            $class = $name {
+                /// What positive outputs are above, from 0 to 1; 0.5, or anything where `top_k` is given.
+                thresholds: Option<$crate::train::metrics::confusion::Thresholds> = None,
+                /// Only so many of the greatest outputs of a position can be positive; of those that tie, the first.
+                top_k: Option<usize> = None,
+                /// Only this class counts; all do where none is given.
+                class_id: Option<usize> = None,
+            }
+        }
+
+        impl $crate::train::metrics::counted::Counted for $class {
+            const DIRECTION: Option<$crate::train::metrics::metric::Direction> =
+                Some($crate::train::metrics::metric::Direction::Up);
+
+            fn check(&self) -> $crate::Result<()> {
+                $crate::train::metrics::classes::check_k(stringify!($class), self.top_k.unwrap_or(1))?;
+                $crate::train::metrics::confusion::check_thresholds(stringify!($class), &self.thresholds)
+            }
+
+            fn levels(&self) -> $crate::train::metrics::confusion::Levels {
+                $crate::train::metrics::confusion::Levels::of(&self.thresholds, self.top_k)
+            }
+
+            fn selection(&self) -> $crate::train::metrics::confusion::Selection {
+                $crate::train::metrics::confusion::Selection {
+                    top_k: self.top_k,
+                    class_id: self.class_id,
+                    ..Default::default()
+                }
+            }
+
+            fn figures(&self, counts: &$crate::train::metrics::confusion::Counts) -> Vec<f64> {
+                counts.$shares()
+            }
+        }
+
+        $crate::train::metrics::counted::counted!($class);
+    };
+}
+
+pub(super) use {count, counted, share};
