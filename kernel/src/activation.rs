@@ -212,7 +212,7 @@ impl Activation {
         let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
         match self {
             Self::HardSigmoid { slope } => {
-                let y = simd.mul_add_e_f32s(x, simd.splat_f32s(slope), simd.splat_f32s(0.5));
+                let y = simd.mul_add_f32s(x, simd.splat_f32s(slope), simd.splat_f32s(0.5));
                 let clipped = simd.min_f32s(simd.max_f32s(y, zero), one);
                 let y = math::select(simd, simd.equal_f32s(y, y), clipped, y);
                 (y, inside(simd, y, 1.0, slope))
@@ -280,24 +280,24 @@ impl Activation {
             Self::Silu => {
                 let s = math::sigmoid(simd, [x])[0];
                 let y = simd.mul_f32s(x, s);
-                (y, simd.mul_add_e_f32s(y, simd.sub_f32s(one, s), s))
+                (y, simd.mul_add_f32s(y, simd.sub_f32s(one, s), s))
             }
             Self::HardSilu => {
                 let (s, slope) = Self::HardSigmoid { slope: 1.0 / 6.0 }.simple(simd, x);
-                (simd.mul_f32s(x, s), simd.mul_add_e_f32s(x, slope, s))
+                (simd.mul_f32s(x, s), simd.mul_add_f32s(x, slope, s))
             }
             Self::Gelu => {
                 let half = simd.splat_f32s(-0.5);
                 let density = math::exp(simd, simd.mul_f32s(simd.mul_f32s(x, x), half));
                 let density = simd.mul_f32s(density, simd.splat_f32s(NORMAL_DENSITY_AT_0));
                 let below = normal_distribution(simd, x);
-                (simd.mul_f32s(x, below), simd.mul_add_e_f32s(x, density, below))
+                (simd.mul_f32s(x, below), simd.mul_add_f32s(x, density, below))
             }
             Self::Mish => {
                 let t = math::tanh(simd, [softplus(simd, x)])[0];
                 let s = math::sigmoid(simd, [x])[0];
                 let inner = simd.mul_f32s(simd.sub_f32s(one, simd.mul_f32s(t, t)), s);
-                (simd.mul_f32s(x, t), simd.mul_add_e_f32s(x, inner, t))
+                (simd.mul_f32s(x, t), simd.mul_add_f32s(x, inner, t))
             }
             _ => self.simple(simd, x),
         }

@@ -271,9 +271,15 @@ fn skip_masked<S: Simd, const M: usize>(
     }
 }
 
-/// Adds a step's gradients of the biases: those of the first `starts` slots.
+/// Adds a step's gradients of the biases, those of the first slots, in `T` strands.
 #[inline(always)]
-fn add_bias<S: Simd, const M: usize>(simd: S, grid: Grid, starts: usize, slots: &[f32], bias: &mut [f32]) {
+fn add_bias<S: Simd, const M: usize, const T: usize>(
+    simd: S,
+    grid: Grid,
+    starts: usize,
+    slots: &[f32],
+    bias: &mut [f32],
+) {
     let tiles = pulp::as_arrays::<M, _>(S::as_simd_f32s(slots).0).0;
     let bias = S::as_mut_simd_f32s(bias).0;
     let stride = grid.vectors * grid.slots;
@@ -281,13 +287,15 @@ fn add_bias<S: Simd, const M: usize>(simd: S, grid: Grid, starts: usize, slots: 
         if t % grid.slots >= starts {
             continue;
         }
-        let mut sum = bias[t];
-        for group in 0..grid.groups {
-            for m in 0..M {
-                sum = simd.add_f32s(sum, tiles[group * stride + t][m]);
+        for strand in 0..T {
+            let mut sum = bias[strand * stride + t];
+            for group in 0..grid.groups {
+                for m in 0..M / T {
+                    sum = simd.add_f32s(sum, tiles[group * stride + t][m * T + strand]);
+                }
             }
+            bias[strand * stride + t] = sum;
         }
-        bias[t] = sum;
     }
 }
 
@@ -319,8 +327,12 @@ fn add_gradients<S: Simd, C: Cell, const M: usize>(
     let Chunk { first, states, slots, inputs, dx } = chunk;
     let steps = slots.len() / plan.slot;
     let [bias, mut d_recurrent, d_kernel, table, squares] = pass.sums.cut(share);
+    let LaneLayout { starts, strands, .. } = pass.weights.layout;
     for slots in slots.chunks_exact(plan.slot) {
-        add_bias::<S, M>(simd, plan.slots, pass.weights.layout.starts, slots, bias);
+        match strands {
+            1 => add_bias::<S, M, 1>(simd, plan.slots, starts, slots, bias),
+            _ => add_bias::<S, M, 2>(simd, plan.slots, starts, slots, bias),
+        }
     }
     if let Some(rows) = projected.or(by_row) {
         let projection = if projected.is_some() { &mut *d_kernel } else { &mut [] };

@@ -91,7 +91,7 @@ impl DropoutMasks {
                 let (d, mask, out) = (d[t], mask[t], &mut out[t * slots]);
                 for m in 0..M {
                     let before = if adds { out[m] } else { simd.splat_f32s(0.0) };
-                    out[m] = simd.mul_add_e_f32s(d[m], mask[m], before);
+                    out[m] = simd.mul_add_f32s(d[m], mask[m], before);
                 }
             }
         }

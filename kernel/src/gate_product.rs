@@ -6,6 +6,7 @@ use crate::cell::Part;
 use crate::dropout::{DropoutMasks, masks};
 use crate::grid::{Grid, Operand};
 use crate::isa::outline;
+use crate::lane_layout::LaneLayout;
 use crate::outer::Outer;
 use crate::packed::Packed;
 use crate::plan::Walk;
@@ -26,6 +27,8 @@ pub(crate) struct GateProduct<'a> {
     masks: Option<DropoutMasks>,
     /// The slots of the cell.
     grid: Grid,
+    /// Matrices that a gradient is summed up in.
+    strands: usize,
 }
 
 /// Where the gradient of an operand goes: slot 0 of a grid.
@@ -50,6 +53,7 @@ impl<'a> GateProduct<'a> {
         weights: &'a [Packed],
         gates: &'a [(usize, usize)],
         masks: Option<DropoutMasks>,
+        layout: LaneLayout,
         grid: Grid,
     ) -> Self {
         let per_gate = masks.as_ref().is_some_and(|masks| masks.per_gate);
@@ -63,7 +67,7 @@ impl<'a> GateProduct<'a> {
                 (0..grid.vectors).flat_map(|v| slots.iter().map(move |slot| v * grid.slots + slot)).collect()
             })
             .collect();
-        Self { weights, gates, slots, columns, masks, grid }
+        Self { weights, gates, slots, columns, masks, grid, strands: layout.strands }
     }
 
     /// Tiles of a group's slots.
@@ -145,7 +149,7 @@ impl<'a> GateProduct<'a> {
     }
 
     /// Adds the gradient of the weights, `(a · mask)ᵀ · d` over `steps` steps, to `sums`: for each of the weights a
-    /// matrix laid out as [`Packed`], one row a float of `a`. Returns what follows them. `scratch` has room for `steps`
+    /// matrix laid out as [`Packed`] for each strand, one row a float of `a`. Returns what follows them. `scratch` has room for `steps`
     /// times the grid of `a` with one slot.
     #[inline(always)]
     pub fn add_gradient<'s, S: Simd, const M: usize>(
@@ -167,12 +171,13 @@ impl<'a> GateProduct<'a> {
                 },
             };
             let out;
-            let len = a.grid.vectors * a.grid.width(simd) * columns.len() * S::F32_LANES;
+            let len = a.grid.vectors * a.grid.width(simd) * columns.len() * S::F32_LANES * self.strands;
             (out, sums) = sums.split_at_mut(len);
             let outer = Outer::<M> {
                 groups: self.grid.groups,
                 steps,
                 out,
+                strands: self.strands,
                 a,
                 a_step: a_step / tile,
                 d: slots.first,
@@ -205,10 +210,10 @@ impl<'a> Products<'a> {
         let slots = walk.plan.slots;
         let (input_masks, state_masks) = masks::<M>(walk, lanes);
         let mut state_masks = state_masks.into_iter();
-        let kernel = GateProduct::new(&weights.kernel, weights.layout.input_gates(), input_masks, slots);
+        let kernel = GateProduct::new(&weights.kernel, weights.layout.input_gates(), input_masks, weights.layout, slots);
         let parts = parts.iter().zip(&weights.recurrent);
         let recurrent =
-            parts.map(|(part, packed)| GateProduct::new(packed, part.gates, state_masks.next(), slots));
+            parts.map(|(part, packed)| GateProduct::new(packed, part.gates, state_masks.next(), weights.layout, slots));
         Self { kernel, recurrent: recurrent.collect() }
     }
 }

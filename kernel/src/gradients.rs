@@ -28,11 +28,11 @@ impl Sums {
         let columns = vectors * layout.gates;
         let row_sums = |table: Rows<'_>| table.vocabulary * layout.feature_vectors() * width;
         Self {
-            bias: vectors * layer.kind.slots() * lanes,
-            recurrent: vectors * width * columns * lanes,
+            bias: vectors * layer.kind.slots() * lanes * layout.strands,
+            recurrent: vectors * width * columns * lanes * layout.strands,
             kernel: match tables.projected {
                 Some(table) => table.vocabulary * columns * width,
-                None => layout.feature_vectors() * width * columns * lanes,
+                None => layout.feature_vectors() * width * columns * lanes * layout.strands,
             },
             table: if tables.projected.is_none() { tables.by_row.map_or(0, row_sums) } else { 0 },
             squares: tables.by_row.filter(|table| table.squares).map_or(0, row_sums),
@@ -109,6 +109,7 @@ pub(crate) fn gradients(
 /// The gradient of the biases, from that of the slots; none without a bias.
 fn bias_gradient(layer: &Layer, layout: LaneLayout, sums: &[f32], d_bias: &mut [f32]) {
     // The slots that the two rows of a bias start: z, r, h; for the recurrent side z, r, q.
+    let sums = layout.join(sums);
     let slots: &[usize] = if layer.kind.bias_rows() == 2 { &[0, 1, 2, 0, 1, 3] } else { &[0, 1, 2, 3] };
     for (slot, d) in slots.iter().zip(d_bias.chunks_exact_mut(layer.units)) {
         for (v, d) in d.chunks_mut(layout.width()).enumerate() {

@@ -50,7 +50,7 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
                 return;
             }
             for m in 0..M {
-                slots[2][m] = simd.mul_add_e_f32s(r[m], slots[3][m], slots[2][m]);
+                slots[2][m] = simd.mul_add_f32s(r[m], slots[3][m], slots[2][m]);
             }
             return Self::blend(simd, functions, z, previous, next, slots);
         }
@@ -87,7 +87,7 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
                     slots[3][m] = simd.mul_f32s(d_candidate, r);
                     simd.mul_f32s(d_candidate, q)
                 } else {
-                    gradient[0][m] = simd.mul_add_e_f32s(d_factor[m], r, gradient[0][m]);
+                    gradient[0][m] = simd.mul_add_f32s(d_factor[m], r, gradient[0][m]);
                     simd.mul_f32s(d_factor[m], h)
                 };
                 slots[1][m] = simd.mul_f32s(d_reset, r_slope);
@@ -111,7 +111,7 @@ impl<const RESET_AFTER: bool> Gru<RESET_AFTER> {
         slots[2] = functions.keep(slots[2], candidate);
         for m in 0..M {
             let difference = simd.sub_f32s(previous[0][m], candidate[m]);
-            next[0][m] = simd.mul_add_e_f32s(z[m], difference, candidate[m]);
+            next[0][m] = simd.mul_add_f32s(z[m], difference, candidate[m]);
         }
     }
 }

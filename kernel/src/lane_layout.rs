@@ -5,7 +5,11 @@ use crate::isa::{dispatch, dispatch_for, lanes, lanes_for};
 use crate::layer::Layer;
 use crate::packed::{Packed, unpack};
 use pulp::WithSimd;
+use std::borrow::Cow;
 use std::ops::Range;
+
+/// Lanes of the widest vectors that there are.
+const WIDEST: usize = 16;
 
 /// How a layer's units and features lie in vectors. The last vector may be padding in part, whose weights are zeros.
 #[derive(Clone, Copy)]
@@ -13,6 +17,9 @@ pub(crate) struct LaneLayout {
     pub lanes: usize,
     /// Sequences that share a vector.
     pub shared: usize,
+    /// Sums that gradients of weights are kept in beside each other's lanes: where vectors of sixteen lanes would be shared
+    /// by two sequences, those of even and of odd number are added up apart on every machine.
+    pub strands: usize,
     pub units: usize,
     pub features: usize,
     pub gates: usize,
@@ -26,9 +33,11 @@ impl LaneLayout {
         let gates = layer.kind.gates();
         let starts = gates + layer.kind.bias_rows() - 1;
         let (units, features) = (layer.units, layer.features);
-        let halved = may_share(lanes(), GROUP) && 2 * units <= lanes() && batch >= 2 * GROUP;
+        let in_pairs = 2 * units <= WIDEST && batch >= 2 * GROUP;
+        let halved = in_pairs && may_share(lanes(), GROUP) && 2 * units <= lanes();
         let (lanes, shared) = if halved { (lanes(), 2) } else { (lanes_for(units), 1) };
-        Self { lanes, shared, units, features, gates, starts }
+        let strands = if in_pairs && !halved { 2 } else { 1 };
+        Self { lanes, shared, strands, units, features, gates, starts }
     }
 
     /// Runs `op` with vectors of so many lanes.
@@ -105,14 +114,25 @@ impl LaneLayout {
         let width = self.gates * self.units;
         for gates in gates {
             let columns = gates.len() * self.vectors();
-            let (of_these, rest) = sums.split_at(len.next_multiple_of(self.width()) * columns * self.lanes);
+            let floats = len.next_multiple_of(self.width()) * columns * self.lanes;
+            let (of_these, rest) = sums.split_at(floats * self.strands);
             sums = rest;
-            unpack(of_these, self.vector(), len, columns, |i, column, lanes| {
+            let of_these = self.join(of_these);
+            unpack(&of_these, self.vector(), len, columns, |i, column, lanes| {
                 let units = self.units_of(column / gates.len());
                 let gate = gates.start + column % gates.len();
                 let values = &mut matrix[i * width + gate * self.units + units.start..][..units.len()];
                 self.fold(lanes, values);
             });
+        }
+    }
+
+    /// The sum of the strands.
+    pub fn join(self, sums: &[f32]) -> Cow<'_, [f32]> {
+        let (even, odd) = sums.split_at(sums.len() / self.strands);
+        match odd {
+            [] => Cow::Borrowed(even),
+            odd => even.iter().zip(odd).map(|(even, odd)| even + odd).collect(),
         }
     }
 

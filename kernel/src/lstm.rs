@@ -33,7 +33,7 @@ impl Cell for Lstm {
         let forget = functions.gate(simd, slots[1]);
         let mut c = [simd.splat_f32s(0.0); M];
         for m in 0..M {
-            c[m] = simd.mul_add_e_f32s(forget[m], previous[1][m], simd.mul_f32s(i[m], g[m]));
+            c[m] = simd.mul_add_f32s(forget[m], previous[1][m], simd.mul_f32s(i[m], g[m]));
         }
         next[1] = c;
         slots[0] = functions.keep(slots[0], i);

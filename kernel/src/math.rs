@@ -54,10 +54,10 @@ macro_rules! each {
 #[inline(always)]
 fn reduce<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> ([S::u32s; N], [S::f32s; N]) {
     let (log2_e, round) = (simd.splat_f32s(LOG2_E), simd.splat_f32s(ROUND));
-    let shifted = each!(simd, i => simd.mul_add_e_f32s(x[i], log2_e, round));
+    let shifted = each!(simd, i => simd.mul_add_f32s(x[i], log2_e, round));
     let n = each!(simd, i => simd.sub_f32s(shifted[i], round));
-    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_HIGH), x[i]));
-    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_LOW), r[i]));
+    let r = each!(simd, i => simd.mul_add_f32s(n[i], simd.splat_f32s(-LN2_HIGH), x[i]));
+    let r = each!(simd, i => simd.mul_add_f32s(n[i], simd.splat_f32s(-LN2_LOW), r[i]));
     let mut exponents = [simd.splat_u32s(0); N];
     for i in 0..N {
         exponents[i] = simd.sub_u32s(bits(simd, shifted[i]), simd.splat_u32s(ROUND.to_bits()));
@@ -70,13 +70,13 @@ fn reduce<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> ([S::u32s; N], [
 fn expm1_small<S: Simd, const N: usize>(simd: S, r: [S::f32s; N]) -> [S::f32s; N] {
     let square = each!(simd, i => simd.mul_f32s(r[i], r[i]));
     // The polynomial in three pairs (Estrin), whose chains are shorter than one of six.
-    let high = each!(simd, i => simd.mul_add_e_f32s(r[i], simd.splat_f32s(1.987_569_1e-4), simd.splat_f32s(1.398_199_9e-3)));
-    let middle = each!(simd, i => simd.mul_add_e_f32s(r[i], simd.splat_f32s(8.333_452e-3), simd.splat_f32s(4.166_579_6e-2)));
+    let high = each!(simd, i => simd.mul_add_f32s(r[i], simd.splat_f32s(1.987_569_1e-4), simd.splat_f32s(1.398_199_9e-3)));
+    let middle = each!(simd, i => simd.mul_add_f32s(r[i], simd.splat_f32s(8.333_452e-3), simd.splat_f32s(4.166_579_6e-2)));
     let low =
-        each!(simd, i => simd.mul_add_e_f32s(r[i], simd.splat_f32s(1.666_666_5e-1), simd.splat_f32s(0.5)));
-    let p = each!(simd, i => simd.mul_add_e_f32s(high[i], square[i], middle[i]));
-    let p = each!(simd, i => simd.mul_add_e_f32s(p[i], square[i], low[i]));
-    each!(simd, i => simd.mul_add_e_f32s(square[i], p[i], r[i]))
+        each!(simd, i => simd.mul_add_f32s(r[i], simd.splat_f32s(1.666_666_5e-1), simd.splat_f32s(0.5)));
+    let p = each!(simd, i => simd.mul_add_f32s(high[i], square[i], middle[i]));
+    let p = each!(simd, i => simd.mul_add_f32s(p[i], square[i], low[i]));
+    each!(simd, i => simd.mul_add_f32s(square[i], p[i], r[i]))
 }
 
 /// 2ⁿ for an n whose biased exponent `n + 127` is given.
@@ -121,10 +121,10 @@ fn all_within<S: Simd, const N: usize>(simd: S, x: [S::f32s; N], limit: f32) -> 
 #[inline(always)]
 fn reduce_near<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> ([S::u32s; N], [S::f32s; N]) {
     let (log2_e, round) = (simd.splat_f32s(LOG2_E), simd.splat_f32s(ROUND));
-    let shifted = each!(simd, i => simd.mul_add_e_f32s(x[i], log2_e, round));
+    let shifted = each!(simd, i => simd.mul_add_f32s(x[i], log2_e, round));
     let n = each!(simd, i => simd.sub_f32s(shifted[i], round));
-    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_HIGH), x[i]));
-    let r = each!(simd, i => simd.mul_add_e_f32s(n[i], simd.splat_f32s(-LN2_LOW), r[i]));
+    let r = each!(simd, i => simd.mul_add_f32s(n[i], simd.splat_f32s(-LN2_HIGH), x[i]));
+    let r = each!(simd, i => simd.mul_add_f32s(n[i], simd.splat_f32s(-LN2_LOW), r[i]));
     let mut exponents = [simd.splat_u32s(0); N];
     for i in 0..N {
         exponents[i] = simd.wrapping_dyn_shl_u32s(bits(simd, shifted[i]), simd.splat_u32s(23));
@@ -135,9 +135,18 @@ fn reduce_near<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> ([S::u32s; 
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
 pub fn sigmoid<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
-    if !all_within(simd, x, 80.0) {
-        return sigmoid_far(simd, x);
+    if all_within(simd, x, 80.0) {
+        return sigmoid_near(simd, x);
     }
+    // Lane by lane, so that no value depends on its neighbours.
+    let near = sigmoid_near(simd, x);
+    let far = sigmoid_far(simd, x);
+    each!(simd, i => select(simd, simd.less_than_f32s(abs(simd, x[i]), simd.splat_f32s(80.0)), near[i], far[i]))
+}
+
+/// [`sigmoid`] for |x| < 80.
+#[inline(always)]
+fn sigmoid_near<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let one = simd.splat_f32s(1.0);
     let negated = each!(simd, i => simd.sub_f32s(simd.splat_f32s(0.0), x[i]));
     let (n, r) = reduce_near(simd, negated);
@@ -150,15 +159,23 @@ pub fn sigmoid<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N
 /// The hyperbolic tangent, by e²ˣ - 1 so that nothing cancels near 0.
 #[inline(always)]
 pub fn tanh<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
-    if !all_within(simd, x, 40.0) {
-        return tanh_far(simd, x);
+    if all_within(simd, x, 40.0) {
+        return tanh_near(simd, x);
     }
+    let near = tanh_near(simd, x);
+    let far = tanh_far(simd, x);
+    each!(simd, i => select(simd, simd.less_than_f32s(abs(simd, x[i]), simd.splat_f32s(40.0)), near[i], far[i]))
+}
+
+/// [`tanh`] for |x| < 40.
+#[inline(always)]
+fn tanh_near<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let (one, two) = (simd.splat_f32s(1.0), simd.splat_f32s(2.0));
     let doubled = each!(simd, i => simd.add_f32s(x[i], x[i]));
     let (n, r) = reduce_near(simd, doubled);
     let e = expm1_small(simd, r);
     let scale = each!(simd, i => floats(simd, simd.add_u32s(n[i], bits(simd, one))));
-    let expm1 = each!(simd, i => simd.mul_add_e_f32s(scale[i], e[i], simd.sub_f32s(scale[i], one)));
+    let expm1 = each!(simd, i => simd.mul_add_f32s(scale[i], e[i], simd.sub_f32s(scale[i], one)));
     each!(simd, i => simd.div_f32s(expm1[i], simd.add_f32s(expm1[i], two)))
 }
 
@@ -193,7 +210,7 @@ fn tanh_far<S: Simd, const N: usize>(simd: S, x: [S::f32s; N]) -> [S::f32s; N] {
     let (n, r) = reduce(simd, doubled);
     let scale = each!(simd, i => power_of_two(simd, simd.add_u32s(n[i], simd.splat_u32s(127))));
     let e = expm1_small(simd, r);
-    let expm1 = each!(simd, i => simd.mul_add_e_f32s(scale[i], e[i], simd.sub_f32s(scale[i], one)));
+    let expm1 = each!(simd, i => simd.mul_add_f32s(scale[i], e[i], simd.sub_f32s(scale[i], one)));
     let y = each!(simd, i => simd.div_f32s(expm1[i], simd.add_f32s(expm1[i], two)));
     // expm1 ≤ 0: y is -tanh|x|. Give it the sign of x, and NaN where x is NaN.
     let y = each!(simd, i => {

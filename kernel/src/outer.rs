@@ -1,7 +1,7 @@
 //! The sum of outer products, over the rows of a group, the groups of a step and the steps: the gradient of weights.
 
 use crate::buffer::Buffer;
-use crate::grid::{Grid, Operand, may_share};
+use crate::grid::{GROUP, Grid, Operand, may_share};
 use crate::packed::abreast;
 use crate::product::{IN_PLACE, splat};
 use pulp::{Simd, WithSimd};
@@ -10,8 +10,11 @@ use pulp::{Simd, WithSimd};
 pub(crate) struct Outer<'a, const M: usize> {
     pub groups: usize,
     pub steps: usize,
-    /// Laid out as [`Packed`](crate::packed::Packed): whole vectors of rows. Sequences that share a vector have sums of their own.
+    /// Laid out as [`Packed`](crate::packed::Packed): whole vectors of rows. Sequences that share a vector have sums of
+    /// their own; or those of even number have the first of two such matrices, and those of odd number the second.
     pub out: &'a mut [f32],
+    /// Matrices of sums.
+    pub strands: usize,
     /// One segment. A step is so many tiles long.
     pub a: Operand<'a>,
     pub a_step: usize,
@@ -79,7 +82,8 @@ impl<const M: usize> Outer<'_, M> {
         }
         let tiles = (self.steps - 1) * self.d_step + self.groups * self.d_stride;
         assert!(self.d.len() / lanes >= tiles * M);
-        assert!(self.out.len() / lanes >= self.a.grid.vectors * width * self.columns.len());
+        assert!(self.strands == 1 || self.strands == 2 && M == GROUP);
+        assert!(self.out.len() / lanes >= self.strands * self.a.grid.vectors * width * self.columns.len());
     }
 
     /// The rows: of each vector the steps, of each step the groups.
@@ -150,14 +154,21 @@ impl<const M: usize> Outer<'_, M> {
         for v in 0..self.a.grid.vectors {
             let mut k = 0;
             while k < S::F32_LANES / P {
-                self.tile::<S, N, P>(simd, column, (v, k), a, d, columns);
+                if M == GROUP && P == 1 && self.strands == 2 {
+                    self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, 0);
+                    self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, 1);
+                } else {
+                    self.tile::<S, N, P, 1>(simd, column, (v, k), a, d, columns, 0);
+                }
                 k += ROWS;
             }
         }
     }
 
+    /// A tile of sums, over every `T`th vector of each group from vector `strand` on.
     #[inline(always)]
-    fn tile<S: Simd, const N: usize, const P: usize>(
+    #[allow(clippy::too_many_arguments)]
+    fn tile<S: Simd, const N: usize, const P: usize, const T: usize>(
         &mut self,
         simd: S,
         column: usize,
@@ -165,6 +176,7 @@ impl<const M: usize> Outer<'_, M> {
         a: Tiles<'_>,
         d: Tiles<'_>,
         columns: [usize; N],
+        strand: usize,
     ) {
         let tile = M * S::F32_LANES;
         let width = S::F32_LANES / P;
@@ -174,7 +186,7 @@ impl<const M: usize> Outer<'_, M> {
         // group within `a`, of which the walks are copies if they are not those themselves, and that `out` has a panel
         // for these columns.
         unsafe {
-            let out = out.add(column * rows).cast::<[S::f32s; N]>().add(v * width + k);
+            let out = out.add((strand * self.columns.len() + column) * rows).cast::<[S::f32s; N]>().add(v * width + k);
             let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
             for r in 0..ROWS {
                 sums[r] = out.add(r).read();
@@ -182,8 +194,10 @@ impl<const M: usize> Outer<'_, M> {
             for step in 0..self.steps {
                 let mut x = a.floats.as_ptr().add((v * a.of_vector + step * a.of_step) * tile + k * P);
                 let mut y = d.floats.as_ptr().add(step * d.of_step * tile);
+                (x, y) = (x.add(strand * S::F32_LANES), y.add(strand * S::F32_LANES));
                 for _ in 0..self.groups {
-                    for m in 0..M {
+                    for m in 0..M / T {
+                        let m = m * T;
                         let mut right = [simd.splat_f32s(0.0); N];
                         for n in 0..N {
                             right[n] = y.add(columns[n] * tile).cast::<S::f32s>().add(m).read();
@@ -191,7 +205,7 @@ impl<const M: usize> Outer<'_, M> {
                         for r in 0..ROWS {
                             let x = splat::<S, P>(simd, x.add(m * S::F32_LANES + r * P));
                             for n in 0..N {
-                                sums[r][n] = simd.mul_add_e_f32s(x, right[n], sums[r][n]);
+                                sums[r][n] = simd.mul_add_f32s(x, right[n], sums[r][n]);
                             }
                         }
                     }

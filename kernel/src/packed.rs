@@ -9,8 +9,12 @@ pub(crate) const fn abreast(lanes: usize) -> usize {
     if lanes < 16 { 2 } else { 4 }
 }
 
+/// Features whose rows stand together before the next segment's: as many as the widest vector has lanes, on every machine,
+/// since it is the order in which a product adds up.
+pub(crate) const BLOCK: usize = 16;
+
 /// A matrix in panels: for each few column vectors its rows one after another. A row belongs to a feature (or unit)
-/// and a *segment*: of each vector of features come first those of segment 0, then those of segment 1.
+/// and a *segment*: of each [`BLOCK`] of features come first those of segment 0, then those of segment 1.
 pub(crate) struct Packed {
     pub floats: Buffer,
     /// Features of each segment, and of a vector of them.
@@ -30,14 +34,16 @@ impl Packed {
         columns: usize,
         mut fill: impl FnMut(usize, usize, usize, &mut [f32]),
     ) -> Self {
-        let rows = len.next_multiple_of(width) * segments;
+        let padded = len.next_multiple_of(width);
+        let rows = padded * segments;
         let mut floats = Buffer::zeros(rows * columns * lanes);
         for column in 0..columns {
             let panel = column / abreast(lanes) * abreast(lanes);
             let abreast = abreast(lanes).min(columns - panel);
             for segment in 0..segments {
                 for feature in 0..len {
-                    let row = (feature / width * segments + segment) * width + feature % width;
+                    let block = feature / BLOCK * BLOCK;
+                    let row = block * segments + segment * BLOCK.min(padded - block) + feature % BLOCK;
                     let at = panel * rows + row * abreast + column - panel;
                     fill(segment, feature, column, &mut floats[at * lanes..][..lanes]);
                 }

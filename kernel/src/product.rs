@@ -3,8 +3,8 @@
 //! Positions are counted in tiles, the `M` vectors of a slot (see [`grid`](crate::grid)).
 
 use crate::buffer::Buffer;
-use crate::grid::{GROUP, Grid, Operand, may_share};
-use crate::packed::{Packed, abreast};
+use crate::grid::{Grid, Operand, may_share};
+use crate::packed::{BLOCK, Packed, abreast};
 use pulp::{Simd, WithSimd};
 
 /// Rows of the weights that are worked through for all groups before the next: as many as stay in the nearest cache.
@@ -46,8 +46,14 @@ impl<const M: usize> WithSimd for Product<'_, M> {
         let Operand { floats, grid, slots } = self.a;
         let lanes = S::F32_LANES;
         let depth = slots.len() * self.weights.width;
-        // Without a division, which would take as long as a small product.
-        let chunk = if grid.vectors * depth <= DEPTH { grid.vectors } else { (DEPTH / depth).max(1) };
+        // Whole blocks. Small products go without a division, which would take as long as they do.
+        let chunk = match grid.vectors * depth <= DEPTH {
+            true => grid.vectors,
+            false => {
+                let of_block = BLOCK / self.weights.width;
+                (DEPTH / depth / of_block).max(1) * of_block
+            }
+        };
         let copy;
         let rows = if self.groups * grid.vectors * grid.slots * M * lanes <= IN_PLACE {
             Rows {
@@ -132,52 +138,117 @@ impl<const M: usize> Product<'_, M> {
     }
 
     /// All columns; `P` sequences share a vector.
+    ///
+    /// A sum takes its products in the order of the rows, whatever stands beside it. So that a processor has as many
+    /// multiplications in flight as it can, small tiles go several at a time: of two groups (`G`), or of a group that is
+    /// alone a few panels (`Q`).
     #[inline(always)]
     fn panels<S: Simd, const P: usize>(&mut self, simd: S, rows: &Rows<'_>) {
         let columns = self.weights.columns;
+        let abreast = abreast(S::F32_LANES);
         let mut column = 0;
-        while column < columns {
-            match (columns - column).min(abreast(S::F32_LANES)) {
-                4 if const { abreast(S::F32_LANES) == 4 } => self.panel::<S, 4, P>(simd, column, rows),
-                3 if const { abreast(S::F32_LANES) == 4 } => self.panel::<S, 3, P>(simd, column, rows),
-                2 => self.panel::<S, 2, P>(simd, column, rows),
-                _ => self.panel::<S, 1, P>(simd, column, rows),
+        if M == 1 && self.groups == 1 {
+            while columns - column >= 2 * abreast {
+                if const { abreast_of::<S>() == 4 } {
+                    self.panel::<S, 4, P, 1, 2>(simd, column, rows);
+                    column += 2 * abreast;
+                } else if columns - column >= 4 * abreast {
+                    self.panel::<S, 2, P, 1, 4>(simd, column, rows);
+                    column += 4 * abreast;
+                } else {
+                    self.panel::<S, 2, P, 1, 2>(simd, column, rows);
+                    column += 2 * abreast;
+                }
             }
-            column += abreast(S::F32_LANES);
+        }
+        while column < columns {
+            match (columns - column).min(abreast) {
+                4 if const { abreast_of::<S>() == 4 } => self.panel::<S, 4, P, 1, 1>(simd, column, rows),
+                3 if const { abreast_of::<S>() == 4 } => self.panel::<S, 3, P, 1, 1>(simd, column, rows),
+                2 => self.panel::<S, 2, P, 1, 1>(simd, column, rows),
+                _ => self.panel::<S, 1, P, 2, 1>(simd, column, rows),
+            }
+            column += abreast;
         }
     }
 
-    /// A few columns side by side.
+    /// A few columns side by side, or of `Q` panels; two groups at a time where `G` is 2.
     #[inline(always)]
-    fn panel<S: Simd, const N: usize, const P: usize>(&mut self, simd: S, column: usize, rows: &Rows<'_>) {
+    fn panel<S: Simd, const N: usize, const P: usize, const G: usize, const Q: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        rows: &Rows<'_>,
+    ) {
         let vectors = self.a.grid.vectors;
-        let depth = rows.slots.len() * (S::F32_LANES / P);
         let tile = M * S::F32_LANES;
-        let mut at = [0; N];
-        at.copy_from_slice(&self.columns[column..column + N]);
-        // SAFETY: `check` has made sure that the columns of each group lie within `out`, the slots of each group's
-        // vectors within `a`, of which `rows` is a copy if it is not `a` itself, that the weights have a panel for these
-        // columns, with a row for each feature of each segment, and that the base has a vector for each column.
-        unsafe {
-            let panel = S::as_simd_f32s(&self.weights.floats).0.as_ptr().add(column * vectors * depth);
-            let panel = panel.cast::<[S::f32s; N]>();
-            let out = self.out.as_mut_ptr().cast::<[S::f32s; M]>();
-            let mut first = 0;
-            while first < vectors {
-                let last = (first + rows.chunk).min(vectors);
-                let mut out = out;
-                let mut a = rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile);
-                for _ in 0..self.groups {
-                    let mut sums = self.sums_so_far::<S, N>(simd, first, out, at);
-                    let weights = panel.add(first * depth);
-                    self.add_vectors::<S, N, P>(simd, (first, last), rows, a, weights, &mut sums);
-                    for n in 0..N {
-                        out.add(at[n]).write(sums[n]);
-                    }
-                    out = out.wrapping_add(self.out_stride);
+        let mut first = 0;
+        while first < vectors {
+            let part = (first, (first + rows.chunk).min(vectors));
+            // SAFETY: `check` has made sure of the slots of each group's vectors, of which `rows` is a copy if it is not
+            // `a` itself.
+            let mut a = unsafe { rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile) };
+            let mut group = 0;
+            while group < self.groups {
+                if G == 2 && group + 1 < self.groups {
+                    self.tile::<S, N, P, 2, Q>(simd, column, group, part, rows, a);
+                    group += 2;
+                    a = a.wrapping_add(2 * rows.of_group * tile);
+                } else {
+                    self.tile::<S, N, P, 1, Q>(simd, column, group, part, rows, a);
+                    group += 1;
                     a = a.wrapping_add(rows.of_group * tile);
                 }
-                first = last;
+            }
+            first = part.1;
+        }
+    }
+
+    /// The columns of a panel, or of `Q`, for the groups from `group` on, `G` of them: adds the products of the vectors
+    /// from `first` to `last`. The rows of the group's vector `first` stand at `a`.
+    #[inline(always)]
+    fn tile<S: Simd, const N: usize, const P: usize, const G: usize, const Q: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        group: usize,
+        (first, last): (usize, usize),
+        rows: &Rows<'_>,
+        a: *const f32,
+    ) {
+        let vectors = self.a.grid.vectors;
+        let depth = rows.slots.len() * (S::F32_LANES / P);
+        let mut at = [[0; N]; Q];
+        for q in 0..Q {
+            for n in 0..N {
+                at[q][n] = self.columns[column + q * N + n];
+            }
+        }
+        let mut sums = [[[[simd.splat_f32s(0.0); M]; N]; Q]; G];
+        // SAFETY: `check` has made sure that the columns of each group lie within `out`, that the weights have a panel for
+        // these columns, with a row for each feature of each segment, and that the base has a vector for each column; the
+        // caller, that the groups are there.
+        unsafe {
+            let out = self.out.as_mut_ptr().cast::<[S::f32s; M]>().add(group * self.out_stride);
+            let mut weights = [std::ptr::null(); Q];
+            for q in 0..Q {
+                let panel = S::as_simd_f32s(&self.weights.floats).0.as_ptr();
+                let panel = panel.add((column + q * N) * vectors * depth).cast::<[S::f32s; N]>();
+                weights[q] = panel.add(first * depth);
+            }
+            for g in 0..G {
+                for q in 0..Q {
+                    let out = out.add(g * self.out_stride);
+                    sums[g][q] = self.sums_so_far::<S, N>(simd, first, out, at[q]);
+                }
+            }
+            self.add_vectors::<S, N, P, G, Q>(simd, (first, last), rows, a, weights, &mut sums);
+            for g in 0..G {
+                for q in 0..Q {
+                    for n in 0..N {
+                        out.add(g * self.out_stride + at[q][n]).write(sums[g][q][n]);
+                    }
+                }
             }
         }
     }
@@ -215,58 +286,69 @@ impl<const M: usize> Product<'_, M> {
         sums
     }
 
-    /// Adds a group's products for the vectors from `first` to `last`.
+    /// Adds the products of `G` groups with `Q` panels for the vectors from `first` to `last`: of each [`BLOCK`] of features
+    /// segment by segment, the order that [`Packed`] has.
     ///
     /// # Safety
-    /// `a` is at the group's vector `first`, and `weights` at the panel's row for it.
+    /// `a` is at the first group's vector `first`, and each of the `weights` at a panel's row for it.
     #[inline(always)]
-    unsafe fn add_vectors<S: Simd, const N: usize, const P: usize>(
+    unsafe fn add_vectors<S: Simd, const N: usize, const P: usize, const G: usize, const Q: usize>(
         &self,
         simd: S,
         (first, last): (usize, usize),
         rows: &Rows<'_>,
         a: *const f32,
-        mut weights: *const [S::f32s; N],
-        sums: &mut [[S::f32s; M]; N],
+        mut weights: [*const [S::f32s; N]; Q],
+        sums: &mut [[[[S::f32s; M]; N]; Q]; G],
     ) {
         let (vectors, width) = (self.a.grid.vectors, S::F32_LANES / P);
+        let of_block = BLOCK / width;
         let tail = self.weights.len - (vectors - 1) * width;
         let tile = M * S::F32_LANES;
-        // Where a few columns of a few rows make too few sums, every other feature goes to a second set.
-        let mut others = [[simd.splat_f32s(0.0); M]; N];
+        let of_group = rows.of_group * tile;
         // SAFETY: the caller's promise: each vector has the slots of `rows`, and the panel a row for each feature.
         unsafe {
-            for v in first..last {
-                let a = a.add((v - first) * rows.of_vector * tile);
+            let mut block = first;
+            while block < last {
+                let end = if of_block == 1 { block + 1 } else { (block + of_block).min(last) };
+                let a = a.add((block - first) * rows.of_vector * tile);
                 for s in 0..rows.slots.len() {
-                    let a = a.add(*rows.slots.get_unchecked(s) * tile);
-                    if v + 1 == vectors && tail < width {
-                        for k in 0..tail {
-                            rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
-                        }
-                    } else {
-                        let mut k = 0;
-                        while k < width {
-                            for k in k..k + 4 {
-                                let sums =
-                                    if N * M <= GROUP && k % 2 == 1 { &mut others } else { &mut *sums };
-                                rank_one::<S, M, N, P>(simd, sums, a.add(k * P), weights.add(k));
+                    let mut a = a.add(*rows.slots.get_unchecked(s) * tile);
+                    let mut v = block;
+                    loop {
+                        let len = if v + 1 == vectors { tail } else { width };
+                        if len == width {
+                            let mut k = 0;
+                            while k < width {
+                                for k in k..k + 4 {
+                                    rank_one::<S, M, N, P, G, Q>(simd, sums, a.add(k * P), of_group, weights, k);
+                                }
+                                k += 4;
                             }
-                            k += 4;
+                        } else {
+                            for k in 0..len {
+                                rank_one::<S, M, N, P, G, Q>(simd, sums, a.add(k * P), of_group, weights, k);
+                            }
                         }
+                        for q in 0..Q {
+                            weights[q] = weights[q].add(width);
+                        }
+                        v += 1;
+                        if v == end {
+                            break;
+                        }
+                        a = a.wrapping_add(rows.of_vector * tile);
                     }
-                    weights = weights.add(width);
                 }
-            }
-        }
-        if N * M <= GROUP {
-            for n in 0..N {
-                for m in 0..M {
-                    sums[n][m] = simd.add_f32s(sums[n][m], others[n][m]);
-                }
+                block = end;
             }
         }
     }
+}
+
+/// [`abreast`] as a constant.
+const fn abreast_of<S: Simd>() -> usize {
+    abreast(S::F32_LANES)
 }
 
 /// A vector that holds the `P` floats at `x` over and over: one for each sequence that shares it.
@@ -284,24 +366,34 @@ pub(crate) unsafe fn splat<S: Simd, const P: usize>(simd: S, x: *const f32) -> S
     }
 }
 
-/// Adds a feature's share of each row and column.
+/// Adds the share of feature `k` to each sum.
 ///
 /// # Safety
-/// `a` is at a feature of a tile's first vector, and `weights` at a row.
+/// `a` is at the feature in the first group's first vector, `of_group` floats before that of the next, and each of the
+/// `weights` has a row `k`.
 #[inline(always)]
-unsafe fn rank_one<S: Simd, const M: usize, const N: usize, const P: usize>(
+unsafe fn rank_one<S: Simd, const M: usize, const N: usize, const P: usize, const G: usize, const Q: usize>(
     simd: S,
-    sums: &mut [[S::f32s; M]; N],
+    sums: &mut [[[[S::f32s; M]; N]; Q]; G],
     a: *const f32,
-    weights: *const [S::f32s; N],
+    of_group: usize,
+    weights: [*const [S::f32s; N]; Q],
+    k: usize,
 ) {
     // SAFETY: the float stands in each of the tile's vectors.
     unsafe {
-        let row = weights.read();
-        for m in 0..M {
-            let x = splat::<S, P>(simd, a.add(m * S::F32_LANES));
-            for n in 0..N {
-                sums[n][m] = simd.mul_add_e_f32s(x, row[n], sums[n][m]);
+        let mut row = [[simd.splat_f32s(0.0); N]; Q];
+        for q in 0..Q {
+            row[q] = weights[q].add(k).read();
+        }
+        for g in 0..G {
+            for m in 0..M {
+                let x = splat::<S, P>(simd, a.add(g * of_group + m * S::F32_LANES));
+                for q in 0..Q {
+                    for n in 0..N {
+                        sums[g][q][n][m] = simd.mul_add_f32s(x, row[q][n], sums[g][q][n][m]);
+                    }
+                }
             }
         }
     }

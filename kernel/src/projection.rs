@@ -124,7 +124,7 @@ impl WithSimd for Project<'_> {
             }
         }
         let grid = layout.grid(groups, layout.vectors(), slots);
-        let kernel = GateProduct::new(&weights.kernel, layout.input_gates(), None, grid);
+        let kernel = GateProduct::new(&weights.kernel, layout.input_gates(), None, layout, grid);
         let a = Operand { floats: &floats, grid: rows, slots: &[0] };
         kernel.forward::<S, GROUP>(simd, 1, a, Some(start), &mut projected, &mut []);
         let mut spare = vec![0.0; if count.is_multiple_of(layout.shared) { 0 } else { width }];
@@ -143,7 +143,7 @@ pub(crate) fn backward(packed: &Weights, x: &[f32], d: &[f32], d_x: &mut [f32]) 
     let rows = (x.len() / layout.features).div_ceil(PARTS).next_multiple_of(LINES);
     let xs = x.par_chunks(rows * layout.features).zip(d.par_chunks(rows * width));
     let run = |((x, d), d_x): ((&[f32], &[f32]), &mut [f32])| {
-        let mut sum = Buffer::zeros(layout.feature_vectors() * layout.lanes * width);
+        let mut sum = Buffer::zeros(layout.feature_vectors() * layout.lanes * width * layout.strands);
         layout.dispatch(ProjectBack { x, d, sum: &mut sum, packed, d_x });
         sum
     };
@@ -179,7 +179,7 @@ impl WithSimd for ProjectBack<'_> {
         let mut d_tiles = Buffer::new(all.len(GROUP) * S::F32_LANES);
         let mut d_x_tiles = Buffer::new(rows.len(GROUP) * S::F32_LANES);
         let grid = layout.grid(groups, layout.vectors(), layout.gates);
-        let kernel = GateProduct::new(&packed.kernel, layout.input_gates(), None, grid);
+        let kernel = GateProduct::new(&packed.kernel, layout.input_gates(), None, layout, grid);
         let columns: Vec<usize> = (0..rows.vectors.max(all.vectors)).collect();
         let mut spare = vec![0.0; layout.features];
         let lines = x.chunks(LINES * layout.features).zip(d.chunks(LINES * width));
@@ -196,6 +196,7 @@ impl WithSimd for ProjectBack<'_> {
                 groups,
                 steps: 1,
                 out: sum,
+                strands: layout.strands,
                 a: Operand { floats: &x_tiles, grid: rows, slots: &[0] },
                 a_step: 0,
                 d: &d_tiles,

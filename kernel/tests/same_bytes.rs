@@ -1,0 +1,182 @@
+//! The same bytes from every instruction set, and of a sequence whatever the others in its batch are.
+
+#![allow(missing_docs)]
+
+use candle_recurrent_kernel::{Activation, Dropout, Input, Kind, Layer, Rows, backward, forward};
+use std::process::Command;
+
+/// Numbers without pattern (SplitMix64).
+struct Stream(u64);
+
+impl Stream {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    fn floats(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        let mut float = || ((self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale;
+        (0..count).map(|_| float()).collect()
+    }
+}
+
+/// A layer and what it is given, drawn.
+#[derive(Debug)]
+struct Case {
+    layer: Layer,
+    batch: usize,
+    time: usize,
+    vocabulary: Option<usize>,
+    masked: bool,
+    /// Of the input, and of the state; whether each gate has its own.
+    dropout: [bool; 2],
+    per_gate: bool,
+    scale: f32,
+    seed: u64,
+}
+
+impl Case {
+    fn draw(stream: &mut Stream) -> Self {
+        use Activation::{Elu, Gelu, HardSigmoid, Relu, Sigmoid, Softplus, Tanh};
+        let kinds =
+            [Kind::SimpleRnn, Kind::Lstm, Kind::Gru { reset_after: true }, Kind::Gru { reset_after: false }];
+        let usual = stream.below(3) > 0;
+        let others = [HardSigmoid { slope: 0.2 }, Relu, Elu { alpha: 1.0, scale: 1.0 }, Gelu, Softplus, Tanh];
+        let layer = Layer {
+            kind: stream.pick(&kinds),
+            features: stream.pick(&[1, 2, 3, 7, 8, 9, 16, 17, 31, 40, 65]),
+            units: stream.pick(&[1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 20, 24, 33, 48, 70, 130]),
+            activation: if usual { Tanh } else { stream.pick(&others) },
+            recurrent_activation: if usual { Sigmoid } else { stream.pick(&others) },
+            use_bias: stream.below(4) > 0,
+            return_sequences: stream.below(2) == 0,
+            return_state: stream.below(3) == 0,
+            go_backwards: stream.below(3) == 0,
+            zero_output_for_mask: stream.below(2) == 0,
+        };
+        Self {
+            layer,
+            batch: stream.pick(&[1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 37]),
+            time: stream.pick(&[1, 2, 5, 8, 9, 19]),
+            vocabulary: (stream.below(2) == 0).then(|| stream.pick(&[2, 5, 30, 200])),
+            masked: stream.below(3) == 0,
+            dropout: [stream.below(4) == 0, stream.below(4) == 0],
+            per_gate: stream.below(2) == 0,
+            // Some run into the ends of tanh and sigmoid, where values far from 0 are computed another way.
+            scale: stream.pick(&[0.3, 1.0, 40.0]),
+            seed: stream.next(),
+        }
+    }
+
+    /// The output; the gradients of the weights, the input and the states.
+    fn run(&self) -> [Vec<f32>; 4] {
+        let Self { layer, batch, time, .. } = self;
+        let mut stream = Stream(self.seed);
+        let (batch, time, features, units) = (*batch, *time, layer.features, layer.units);
+        let width = layer.kind.gates() * units;
+        let bias_rows = if layer.use_bias { layer.kind.bias_rows() } else { 0 };
+        let weights = stream.floats((features + units + bias_rows) * width, 0.4);
+        let ids: Vec<u32> = (0..batch * time)
+            .map(|_| stream.below(self.vocabulary.unwrap_or(1)) as u32)
+            .collect();
+        let x = stream.floats(self.vocabulary.unwrap_or(batch * time) * features, self.scale);
+        let squares = self.vocabulary.is_some() && stream.below(2) == 0;
+        let sizes = stream.below(2) == 0;
+        let rows = self.vocabulary.map(|vocabulary| Rows { ids: &ids, vocabulary, squares, sizes });
+        let mask: Vec<u8> = (0..batch * time).map(|_| u8::from(stream.below(3) > 0)).collect();
+        let states = stream.floats(batch * layer.kind.states() * units, 0.5);
+        let gates = if self.per_gate { layer.kind.gates() } else { 1 };
+        let mut masks = |width| -> Vec<f32> {
+            (0..gates * batch * width).map(|_| if stream.below(3) > 0 { 1.5 } else { 0.0 }).collect()
+        };
+        let masks = [masks(features), masks(units)];
+        let dropout = |of: usize| {
+            self.dropout[of].then_some(Dropout { masks: &masks[of], per_gate: self.per_gate })
+        };
+        let input = Input {
+            batch,
+            time,
+            x: &x,
+            rows,
+            mask: self.masked.then_some(&mask),
+            states: &states,
+            input_dropout: dropout(0),
+            recurrent_dropout: dropout(1),
+        };
+        let mut out = vec![0.0; batch * layer.rows_out(time) * units];
+        let saved = forward(layer, &input, &weights, true, &mut out).expect("saved");
+        let mut again = vec![0.0; out.len()];
+        assert!(forward(layer, &input, &weights, false, &mut again).is_none());
+        assert!(bits(&out) == bits(&again), "training and inference differ: {self:?}");
+        let d_out = stream.floats(out.len(), 1.0);
+        let gradients = backward(layer, &input, &weights, saved, &d_out, true);
+        [out, gradients.weights, gradients.x, gradients.states]
+    }
+}
+
+fn bits(floats: &[f32]) -> Vec<u32> {
+    floats.iter().map(|x| x.to_bits()).collect()
+}
+
+/// FNV-1a; every NaN is one.
+fn hash(floats: &[f32]) -> u64 {
+    let bits = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
+    floats.iter().fold(0xcbf2_9ce4_8422_2325, |hash, x| {
+        (hash ^ u64::from(bits(x))).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn cases() -> Vec<Case> {
+    let mut stream = Stream(7);
+    (0..600).map(|_| Case::draw(&mut stream)).collect()
+}
+
+/// Not a check of its own: what [`every_instruction_set_gives_the_same_bytes`] runs with each instruction set.
+#[test]
+fn hashes() {
+    for (index, case) in cases().iter().enumerate() {
+        println!("case {index} {}", case.run().map(|floats| format!("{:016x}", hash(&floats))).join(" "));
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bytes() {
+    let run = |set: &str| {
+        let program = std::env::current_exe().expect("this test's program");
+        let output = Command::new(program)
+            .args(["hashes", "--exact", "--nocapture"])
+            .env("CANDLE_RECURRENT_SIMD", set)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).expect("text");
+        lines.lines().filter(|line| line.starts_with("case ")).map(str::to_string).collect::<Vec<_>>()
+    };
+    let best = run("");
+    let cases = cases();
+    assert_eq!(best.len(), cases.len());
+    for set in ["avx2", "portable"] {
+        let these = run(set);
+        assert_eq!(these.len(), cases.len());
+        let parts = ["output", "weights", "input", "states"];
+        for ((one, other), case) in best.iter().zip(&these).zip(&cases) {
+            let words = |line: &str| line.split(' ').skip(2).map(str::to_string).collect::<Vec<_>>();
+            let differ: Vec<&str> = parts
+                .into_iter()
+                .zip(words(one).into_iter().zip(words(other)))
+                .filter_map(|(part, (one, other))| (one != other).then_some(part))
+                .collect();
+            assert!(differ.is_empty(), "{set} gives others in {differ:?}: {case:?}");
+        }
+    }
+}
