@@ -176,6 +176,30 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn the_same_seed_gives_the_same_bytes_from_any_instruction_set() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    reviews(here);
+    for model in ["stacked-lstm", "gru-adam"] {
+        let weights = |set: &str| {
+            let mut command = program(here);
+            command.args(["train", model, "--out", set]).args(QUICK);
+            command.env("CANDLE_RECURRENT_SIMD", set).assert().success();
+            let weights = fs::read(here.join(set).join("model.safetensors")).expect("weights");
+            fs::remove_dir_all(here.join(set)).expect("removed");
+            weights
+        };
+        let portable = weights("portable");
+        assert_eq!(portable, weights("avx2"));
+        let mut command = program(here);
+        command.args(["train", model, "--out", "best"]).args(QUICK).env_remove("CANDLE_RECURRENT_SIMD");
+        command.assert().success();
+        assert_eq!(portable, fs::read(here.join("best/model.safetensors")).expect("weights"));
+        fs::remove_dir_all(here.join("best")).expect("removed");
+    }
+}
+
+#[test]
 fn train_all_compares_nine_models() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
