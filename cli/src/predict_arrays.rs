@@ -6,7 +6,7 @@ use super::{Outcome, Output};
 use candle_core::{DType, Tensor};
 use candle_recurrent::Error;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::data::{InputKind, model_inputs, shape_table};
+use candle_recurrent::data::{InputKind, ModelInput, model_inputs, shape_table};
 use candle_recurrent::formats::{Arrays, InputArray};
 use candle_recurrent::layers::{Flow, Mode, Values};
 use candle_recurrent::model::{Model, ModelConfig};
@@ -37,24 +37,30 @@ pub(super) fn run(
     let inputs = model_inputs(&checkpoint.config.model);
     let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
     let texts: Vec<bool> = inputs.iter().map(|input| input.kind == InputKind::Texts).collect();
-    let arrays = if texts.contains(&true) {
-        arrays::read_mixed(input, &names, &texts)?
+    let flow = |(wanted, array): (&ModelInput, InputArray)| match array {
+        InputArray::Numbers(array) => Ok(Flow::from(wanted.accept(array.tensor()?)?)),
+        InputArray::Texts(texts, shape) => Ok(wanted.accept_texts(texts, shape)?.into()),
+    };
+    let flows = if texts.contains(&true) {
+        let arrays = arrays::read_mixed(input, &names, &texts)?;
+        inputs.iter().zip(arrays).map(flow).collect::<anyhow::Result<Vec<_>>>().map_err(within)?
     } else {
         match arrays::read(input, &names)? {
-            Arrays::Tensors(tensors) => tensors.into_iter().map(InputArray::Numbers).collect(),
+            Arrays::Stored(arrays) => {
+                let arrays = arrays.into_iter().map(InputArray::Numbers);
+                inputs.iter().zip(arrays).map(flow).collect::<anyhow::Result<Vec<_>>>().map_err(within)?
+            }
             Arrays::Table { rows, note } => {
                 if let Some(note) = note {
                     message(&format!("note: {}: {note}", input.display()));
                 }
-                vec![InputArray::Numbers(shape_table(&inputs, &rows).map_err(|error| within(error.into()))?)]
+                let table = shape_table(&inputs, &rows).map_err(|error| within(error.into()))?;
+                let accept = |wanted: &ModelInput| wanted.accept(table.clone()).map(Flow::from);
+                let flows: Result<Vec<Flow>, Error> = inputs.iter().map(accept).collect();
+                flows.map_err(|error| within(error.into()))?
             }
         }
     };
-    let flows = inputs.iter().zip(arrays).map(|(wanted, array)| match array {
-        InputArray::Numbers(tensor) => Ok(Flow::from(wanted.accept(tensor)?)),
-        InputArray::Texts(texts, shape) => Ok(wanted.accept_texts(texts, shape)?.into()),
-    });
-    let flows = flows.collect::<anyhow::Result<Vec<_>>>().map_err(within)?;
     let outputs = forward(&checkpoint.model, &flows, batch_size).map_err(within)?;
     if let Some(path) = out {
         arrays::write(path, &outputs)?;

@@ -1,12 +1,11 @@
 //! Training data in files of arrays: `x` and `y`, with or without parts for validation and test.
 
-use super::array::Array;
+use super::array::{Array, check_whole};
 use super::examples::Examples;
-use super::inputs::{InputKind, ModelInput, shape_table};
+use super::inputs::{InputKind, ModelInput, table_shape};
 use crate::error::nearest;
-use crate::formats::{self, ArrayFile};
+use crate::formats::{self, ArrayFile, StoredArray};
 use crate::{Error, Result};
-use candle_core::Tensor;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,7 +35,7 @@ impl ArraySource {
             Some("npz") => formats::open(path).map_or(true, |file| {
                 let has = |name: &str| file.names().iter().any(|own| own == name);
                 // Arrays of objects cannot be read as numbers.
-                !(has("x_train") && file.array("x_train").is_err())
+                !(has("x_train") && file.stored("x_train").is_err())
             }),
             Some("safetensors" | "npy") => true,
             _ => false,
@@ -104,9 +103,9 @@ pub fn load_arrays(source: &ArraySource, inputs: &[ModelInput], outputs: &[Strin
                 );
                 return Err(Error::Data(what));
             }
-            let input = accept(inputs, 0, &only(x)?, formats::open(x)?.is_table())
-                .map_err(|error| within(x, error))?;
-            let target = target(&only(y)?).map_err(|error| within(y, error))?;
+            let (array, is_table) = only(x)?;
+            let input = accept(inputs, 0, array, is_table).map_err(|error| within(x, error))?;
+            let target = target(only(y)?.0).map_err(|error| within(y, error))?;
             let train = Examples::new(vec![input], vec![target]).map_err(|error| within(x, error))?;
             Ok(ArraySplits { train: Some(train), ..ArraySplits::default() })
         }
@@ -125,11 +124,11 @@ pub fn load_arrays(source: &ArraySource, inputs: &[ModelInput], outputs: &[Strin
     }
 }
 
-/// The one array of a file.
-fn only(path: &Path) -> Result<Tensor> {
+/// The one array of a file, and whether it is a table.
+fn only(path: &Path) -> Result<(StoredArray, bool)> {
     let file = formats::open(path)?;
     match file.names() {
-        [name] => file.array(name),
+        [name] => Ok((file.stored(name)?, file.is_table())),
         names => {
             let what = format!("holds {} arrays, expected one; give it as --data", names.len());
             Err(Error::file(path, what))
@@ -146,20 +145,26 @@ fn within(path: &Path, error: Error) -> Error {
 }
 
 /// An array as an input takes it.
-fn accept(inputs: &[ModelInput], at: usize, tensor: &Tensor, is_table: bool) -> Result<Array> {
-    let tensor = if is_table { shape_table(inputs, tensor)? } else { tensor.clone() };
+fn accept(inputs: &[ModelInput], at: usize, array: StoredArray, is_table: bool) -> Result<Array> {
+    let mut shape = array.shape().to_vec();
+    if let ([rows, columns], true) = (shape.as_slice(), is_table) {
+        shape = table_shape(inputs, *rows, *columns)?;
+    }
     let input = &inputs[at];
     // A last axis of 1 may be missing, or be there once too often.
-    let tensor = match (tensor.rank(), input.shape.as_slice(), tensor.dims().last()) {
-        (rank, [.., Some(1)], _) if rank + 1 == input.shape.len() => tensor.unsqueeze(rank)?,
-        (rank, _, Some(1)) if rank == input.shape.len() + 1 => tensor.squeeze(rank - 1)?,
-        _ => tensor,
-    };
-    Array::from_tensor(&input.accept(tensor)?)
+    match (shape.len(), input.shape.as_slice(), shape.last()) {
+        (rank, [.., Some(1)], _) if rank + 1 == input.shape.len() => shape.push(1),
+        (rank, _, Some(1)) if rank == input.shape.len() + 1 => drop(shape.pop()),
+        _ => {}
+    }
+    input.accept_stored(array.reshaped(shape)?)
 }
 
-fn target(tensor: &Tensor) -> Result<Array> {
-    Ok(Array::from_tensor(tensor)?.to_floats())
+fn target(array: StoredArray) -> Result<Array> {
+    if !array.kind().is_float() {
+        array.try_for_each_part(|_, values| check_whole(values))?;
+    }
+    Array::stored_floats(array)
 }
 
 /// The arrays of one file.
@@ -207,11 +212,11 @@ impl Parts<'_> {
                 return Err(Error::file(self.path, what));
             };
             let input = |(at, name): (usize, &String)| {
-                accept(self.inputs, at, &self.file.array(name)?, false)
+                accept(self.inputs, at, self.file.stored(name)?, false)
                     .map_err(|error| within(self.path, error))
             };
             let inputs = xs.iter().enumerate().map(input).collect::<Result<_>>()?;
-            let targets = ys.iter().map(|name| target(&self.file.array(name)?)).collect::<Result<_>>()?;
+            let targets = ys.iter().map(|name| target(self.file.stored(name)?)).collect::<Result<_>>()?;
             let within = |error| match error {
                 Error::Data(what) if !suffix.is_empty() => {
                     Error::file(self.path, format!("{what} (of the arrays whose names end in {suffix})"))
@@ -222,7 +227,7 @@ impl Parts<'_> {
             let weight =
                 suffixes.iter().map(|suffix| format!("sample_weight{suffix}")).find(|name| self.has(name));
             if let Some(weight) = &weight {
-                let weights = target(&self.file.array(weight)?)?;
+                let weights = target(self.file.stored(weight)?)?;
                 examples = examples.with_weights(&weights).map_err(within)?;
             }
             self.used.borrow_mut().extend(xs.into_iter().chain(ys).chain(weight));

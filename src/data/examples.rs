@@ -40,12 +40,14 @@ impl Examples {
     pub fn with_weights(self, weights: &Array) -> Result<Self> {
         let weights = weights.to_floats();
         check("sample_weight", &weights, self.rows(), "x")?;
-        let values = weights.as_floats().unwrap_or_default();
-        if let Some(row) = values.iter().position(|&weight| weight < 0.0) {
-            let what =
-                format!("sample_weight holds {} (number {row}), expected no negative one", values[row]);
-            return Err(Error::Data(what));
-        }
+        weights.try_for_each_part(|first, values| match values.iter().position(|&weight| weight < 0.0) {
+            None => Ok(()),
+            Some(at) => {
+                let (row, weight) = (first + at, values[at]);
+                let what = format!("sample_weight holds {weight} (number {row}), expected no negative one");
+                Err(Error::Data(what))
+            }
+        })?;
         Ok(Self { weights: Some(weights), ..self })
     }
 

@@ -1,5 +1,7 @@
 //! A model's inputs, and arrays as they take them.
 
+use super::array::{Array, check_whole};
+use crate::formats::{Kind, StoredArray};
 use crate::layers::Texts;
 use crate::model::{Class, LayerConfig, ModelConfig, Shape, TensorRef};
 use crate::{Error, Result};
@@ -27,6 +29,37 @@ pub enum InputKind {
     Whole,
     /// Texts.
     Texts,
+}
+
+/// Numbers, by what may be wrong with them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    Whole,
+    /// Of no more than 32 bits.
+    Floats,
+    Doubles,
+}
+
+impl Numbers {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::F64 => Self::Doubles,
+            kind if kind.is_float() => Self::Floats,
+            _ => Self::Whole,
+        }
+    }
+}
+
+fn is_within_f32(value: f64) -> bool {
+    !value.is_finite() || (value as f32).is_finite()
+}
+
+fn is_whole(value: f64) -> bool {
+    value as i64 as f64 == value && value.abs() < 2_f64.powi(53)
+}
+
+fn is_id(value: f64) -> bool {
+    f64::from(value as u32) == value
 }
 
 /// The inputs of a model in order.
@@ -75,35 +108,73 @@ impl ModelInput {
     /// [`Error::Data`] where the shape does not fit, or a number is no id or beyond f32.
     pub fn accept(&self, tensor: Tensor) -> Result<Tensor> {
         self.check_shape(tensor.dims())?;
-        let wrong = |what: String| Err(Error::Data(format!("the input `{}` {what}", self.name)));
-        let values = || tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        let numbers = match tensor.dtype() {
+            DType::F64 => Numbers::Doubles,
+            dtype if dtype.is_float() => Numbers::Floats,
+            _ => Numbers::Whole,
+        };
+        if self.is_checked(numbers) {
+            let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+            self.check(&values)?;
+        }
+        Ok(match self.kind {
+            InputKind::Floats => tensor.to_dtype(DType::F32)?,
+            InputKind::Whole => tensor.to_dtype(DType::I64)?,
+            InputKind::Ids | InputKind::Texts => tensor.to_dtype(DType::U32)?,
+        })
+    }
+
+    /// Whether numbers of this type have to be looked at one by one.
+    fn is_checked(&self, numbers: Numbers) -> bool {
         match self.kind {
+            InputKind::Floats => numbers == Numbers::Doubles,
+            InputKind::Whole => numbers != Numbers::Whole,
+            InputKind::Ids | InputKind::Texts => true,
+        }
+    }
+
+    /// Refuses numbers that are not of the input's kind.
+    fn check(&self, values: &[f64]) -> Result<()> {
+        let find = |fits: fn(f64) -> bool| {
+            // Without a branch first: as a rule all fit.
+            match values.iter().fold(true, |all, &value| all & fits(value)) {
+                true => None,
+                false => values.iter().copied().find(|&value| !fits(value)),
+            }
+        };
+        let (found, what): (_, fn(f64) -> String) = match self.kind {
             InputKind::Floats => {
-                if tensor.dtype() == DType::F64 {
-                    let beyond = |value: &&f64| value.is_finite() && !(**value as f32).is_finite();
-                    if let Some(value) = values()?.iter().find(beyond) {
-                        return wrong(format!("holds {value:e}, which is beyond the range of f32"));
-                    }
-                }
-                Ok(tensor.to_dtype(DType::F32)?)
+                (find(is_within_f32), |value| format!("holds {value:e}, which is beyond the range of f32"))
             }
             InputKind::Whole => {
-                if tensor.dtype().is_float() {
-                    let is_whole = |value: &f64| value.fract() == 0.0 && value.abs() < 2_f64.powi(53);
-                    if let Some(value) = values()?.iter().find(|value| !is_whole(value)) {
-                        return wrong(format!("is to hold whole numbers, and holds {value}"));
-                    }
-                }
-                Ok(tensor.to_dtype(DType::I64)?)
+                (find(is_whole), |value| format!("is to hold whole numbers, and holds {value}"))
             }
             InputKind::Ids | InputKind::Texts => {
-                let is_id =
-                    |value: &&f64| value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(*value);
-                if let Some(value) = values()?.iter().find(|value| !is_id(value)) {
-                    return wrong(format!("is to hold token ids, and holds {value}"));
-                }
-                Ok(tensor.to_dtype(DType::U32)?)
+                (find(is_id), |value| format!("is to hold token ids, and holds {value}"))
             }
+        };
+        match found {
+            None => Ok(()),
+            Some(value) => Err(Error::Data(format!("the input `{}` {}", self.name, what(value)))),
+        }
+    }
+
+    /// The array of a file as what is trained on; its numbers stay where they are, and are looked at once.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and for whole numbers that floats cannot tell apart, beyond 2²⁴.
+    pub(super) fn accept_stored(&self, array: StoredArray) -> Result<Array> {
+        self.check_shape(array.shape())?;
+        if self.is_checked(Numbers::of(array.kind())) {
+            array.try_for_each_part(|_, values| self.check(values))?;
+        }
+        match self.kind {
+            InputKind::Floats => Array::stored_floats(array),
+            InputKind::Whole => {
+                array.try_for_each_part(|_, values| check_whole(values))?;
+                Array::stored_floats(array)
+            }
+            InputKind::Ids | InputKind::Texts => Array::stored_ids(array),
         }
     }
 
@@ -134,6 +205,11 @@ fn axes(shape: &[Option<usize>]) -> String {
 /// [`Error::Data`] where the model has other inputs, or the columns do not make its shape.
 pub fn shape_table(inputs: &[ModelInput], table: &Tensor) -> Result<Tensor> {
     let (rows, columns) = table.dims2()?;
+    Ok(table.reshape(table_shape(inputs, rows, columns)?)?)
+}
+
+/// The shape that [`shape_table`] gives a table of so many rows and columns.
+pub(super) fn table_shape(inputs: &[ModelInput], rows: usize, columns: usize) -> Result<Vec<usize>> {
     let [input] = inputs else {
         let what =
             format!("the model has {} inputs; give a .npz or .safetensors with x0, x1, …", inputs.len());
@@ -161,5 +237,5 @@ pub fn shape_table(inputs: &[ModelInput], table: &Tensor) -> Result<Tensor> {
         }
         [] => return Err(Error::Data("the model has no input".into())),
     };
-    Ok(table.reshape(shape)?)
+    Ok(shape)
 }

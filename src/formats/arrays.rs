@@ -5,6 +5,7 @@ use super::format::{Format, Holds, Opened, Read};
 use super::npy::Npy;
 use super::npz::Npz;
 use super::safetensors::Safetensors;
+use super::stored::StoredArray;
 use super::table::{self, Table};
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -17,7 +18,7 @@ const FORMATS: &[&dyn Format] = &[&Npz, &Npy, &Safetensors, &Table];
 #[derive(Clone, Debug)]
 pub enum Arrays {
     /// One array for each of a model's inputs, in order.
-    Tensors(Vec<Tensor>),
+    Stored(Vec<StoredArray>),
     /// Rows of numbers, whose shape the model decides.
     Table {
         /// f32 (rows, columns).
@@ -73,15 +74,15 @@ pub fn read(path: impl AsRef<Path>, inputs: &[String]) -> Result<Arrays> {
     }
     let names = choose(&file, inputs).map_err(|what| Error::file(path, what))?;
     let read = |name: &String| {
-        let tensor = (file.array)(name)?;
-        if tensor.elem_count() == 0 {
+        let array = (file.array)(name)?;
+        if array.count() == 0 {
             // One axis may be as long as it likes beside an empty one: nothing is to walk along it.
-            let what = format!("{name} holds no numbers, its shape being {:?}", tensor.dims());
+            let what = format!("{name} holds no numbers, its shape being {:?}", array.shape());
             return Err(Error::file(path, what));
         }
-        Ok(tensor)
+        Ok(array)
     };
-    names.iter().map(read).collect::<Result<_>>().map(Arrays::Tensors)
+    names.iter().map(read).collect::<Result<_>>().map(Arrays::Stored)
 }
 
 /// An open file of arrays by name, of which only those are read that are asked for. A `.npy` or a table is one array, `x`.
@@ -102,11 +103,19 @@ impl ArrayFile<'_> {
         self.is_table
     }
 
-    /// The array of this name.
+    /// The array of this name, whole: see [`StoredArray::tensor`].
     ///
     /// # Errors
     /// [`Error::File`] where there is none, or it cannot be read.
     pub fn array(&self, name: &str) -> Result<Tensor> {
+        (self.read)(name)?.tensor()
+    }
+
+    /// The array of this name, whose numbers stay in the file until they are asked for.
+    ///
+    /// # Errors
+    /// As [`array`](Self::array).
+    pub fn stored(&self, name: &str) -> Result<StoredArray> {
         (self.read)(name)
     }
 }
@@ -122,7 +131,7 @@ pub fn open(path: &Path) -> Result<ArrayFile<'_>> {
         let (rows, _) = table::read(path)?;
         return Ok(ArrayFile {
             names: vec!["x".into()],
-            read: Box::new(move |_| Ok(rows.clone())),
+            read: Box::new(move |_| StoredArray::of_tensor(&rows)),
             is_table: true,
         });
     }
@@ -142,7 +151,7 @@ pub fn open(path: &Path) -> Result<ArrayFile<'_>> {
 #[derive(Clone, Debug)]
 pub enum InputArray {
     /// Numbers.
-    Numbers(Tensor),
+    Numbers(StoredArray),
     /// Texts one after the other, and the shape that they fill.
     Texts(Vec<String>, Vec<usize>),
 }
@@ -246,7 +255,7 @@ mod tests {
             write(&path, &[("x", &values)])?;
             let read = match read(&path, &["input".into()])? {
                 Arrays::Table { rows, .. } => rows,
-                Arrays::Tensors(tensors) => tensors[0].clone(),
+                Arrays::Stored(arrays) => arrays[0].tensor()?,
             };
             assert_eq!(read.to_vec2::<f32>()?, values.to_vec2::<f32>()?, "{suffix}");
         }
@@ -267,8 +276,8 @@ mod tests {
             for names in [["x0", "x1"], ["left", "right"]] {
                 let path = folder.path().join(format!("x.{suffix}"));
                 write(&path, &[(names[0], &a), (names[1], &b)])?;
-                let Arrays::Tensors(read) = read(&path, &inputs)? else { panic!("no table") };
-                assert_eq!(read.iter().map(Tensor::elem_count).collect::<Vec<_>>(), [1, 2]);
+                let Arrays::Stored(read) = read(&path, &inputs)? else { panic!("no table") };
+                assert_eq!(read.iter().map(StoredArray::count).collect::<Vec<_>>(), [1, 2]);
             }
         }
         for suffix in ["npy", "csv"] {

@@ -1,5 +1,6 @@
 //! What a format of arrays is.
 
+use super::stored::StoredArray;
 use crate::Result;
 use candle_core::Tensor;
 use std::path::Path;
@@ -46,7 +47,7 @@ pub(super) enum Holds {
 pub(super) struct Opened<'a> {
     /// The arrays' names.
     pub names: Vec<String>,
-    /// Reads the array of one of these names.
+    /// Opens the array of one of these names.
     pub array: Read<'a>,
     /// Reads an array of texts; none where the format has no such arrays.
     pub texts: Option<ReadTexts<'a>>,
@@ -59,4 +60,4 @@ pub type TextArray = (Vec<String>, Vec<usize>);
 type ReadTexts<'a> = Box<dyn Fn(&str) -> Result<TextArray> + 'a>;
 
 /// From an array's name to the array.
-pub(super) type Read<'a> = Box<dyn Fn(&str) -> Result<Tensor> + 'a>;
+pub(super) type Read<'a> = Box<dyn Fn(&str) -> Result<StoredArray> + 'a>;

@@ -7,10 +7,12 @@ pub(crate) mod archive;
 mod arrays;
 pub(crate) mod file;
 mod format;
+mod mapped;
 mod npy;
 pub(crate) mod npz;
 pub(crate) mod pickle;
 pub(crate) mod safetensors;
+mod stored;
 mod table;
 pub(crate) mod torch;
 
@@ -18,3 +20,5 @@ pub use arrays::{
     ArrayFile, Arrays, InputArray, open, read, read_mixed, read_suffixes, write, write_suffixes,
 };
 pub use file::read_text;
+pub use stored::StoredArray;
+pub(crate) use stored::{Kind, Number};

@@ -1,10 +1,12 @@
 //! NumPy's `.npy`: one array.
 
 use super::format::{Format, Holds, Opened, TextArray};
+use super::mapped::Map;
+use super::stored::{Bytes, Kind, StoredArray, in_c_order};
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The format.
 pub(super) struct Npy;
@@ -19,13 +21,14 @@ impl Format for Npy {
     }
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
-        let cannot = |what: &dyn std::fmt::Display| Error::file(path, format!("cannot be read: {what}"));
-        let bytes = std::fs::read(path).map_err(|error| cannot(&error).with_source(error))?;
-        let bytes = Rc::new(bytes);
-        let (numbers, words) = (bytes.clone(), bytes);
+        let map = Arc::new(Map::open(path)?);
+        let words = map.clone();
         let cannot = move |what: String| Error::file(path, format!("cannot be read: {what}"));
-        let array = move |_: &str| tensor(&numbers).map_err(cannot);
-        let texts = move |_: &str| texts(&words).map_err(cannot);
+        let array = move |_: &str| {
+            let all = Bytes::of_map(&map, 0..map.bytes().len()).unwrap_or_else(|| Bytes::of_memory(vec![]));
+            stored(&all).map_err(cannot)
+        };
+        let texts = move |_: &str| texts(words.bytes()).map_err(cannot);
         Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
@@ -79,38 +82,86 @@ impl Header {
         Ok((Self { descr: descr.into(), fortran_order, shape }, content))
     }
 
+    /// The bytes of the header that begins so, up to the first number; nothing where that cannot be told, or is more than
+    /// any header has.
+    pub fn length(start: &[u8]) -> Option<usize> {
+        const MOST: usize = 1 << 20;
+        let length = match *start.strip_prefix(b"\x93NUMPY")? {
+            [1, _, a, b, ..] => 10 + usize::from(u16::from_le_bytes([a, b])),
+            [2 | 3, _, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize).checked_add(12)?,
+            _ => return None,
+        };
+        (start.len()..=MOST).contains(&length).then_some(length)
+    }
+
     /// The number of elements; `None` where it overflows.
     pub fn count(&self) -> Option<usize> {
         self.shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))
     }
 }
 
+/// How an array's numbers stand, by its header.
+pub(super) struct Layout {
+    kind: Kind,
+    is_big_endian: bool,
+    /// The bytes of all numbers.
+    pub length: usize,
+    header: Header,
+}
+
+impl Layout {
+    /// The layout that a header names, of which `there` bytes are there.
+    pub fn of(header: Header, there: usize) -> std::result::Result<Self, String> {
+        let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
+        let kind = match kind {
+            "b1" | "u1" => Kind::U8,
+            "i1" => Kind::I8,
+            "u2" => Kind::U16,
+            "i2" => Kind::I16,
+            "f2" => Kind::F16,
+            "u4" => Kind::U32,
+            "i4" => Kind::I32,
+            "f4" => Kind::F32,
+            "u8" => Kind::U64,
+            "i8" => Kind::I64,
+            "f8" => Kind::F64,
+            _ => return Err(format!("an array of type {}, expected floats or whole numbers", header.descr)),
+        };
+        let is_big_endian = order == ">";
+        let length = header.count().and_then(|count| count.checked_mul(kind.size()));
+        let length = length
+            .filter(|&length| length <= there)
+            .ok_or_else(|| format!("the array ends too early for its shape {:?}", header.shape))?;
+        // An empty array is refused where it is asked for.
+        if there > length && length > 0 {
+            return Err(format!(
+                "{} bytes follow the array of shape {:?}; save one array a file, or several in a .npz",
+                there - length,
+                header.shape
+            ));
+        }
+        Ok(Self { kind, is_big_endian, length, header })
+    }
+
+    /// The array of these numbers.
+    pub fn array(self, content: Bytes) -> std::result::Result<StoredArray, String> {
+        let content = match self.header.fortran_order && self.header.shape.len() > 1 {
+            true => Bytes::of_memory(in_c_order(content.get(), self.kind.size(), &self.header.shape)),
+            false => content,
+        };
+        StoredArray::new(content, self.kind, self.is_big_endian, self.header.shape)
+    }
+}
+
 /// The array in the bytes of a `.npy`: in C's order or in Fortran's, as a transposed array or a table of pandas is saved,
 /// with the low byte first or the high one. Memory is asked for by what is there, not by what the header says.
-pub(super) fn tensor(bytes: &[u8]) -> std::result::Result<Tensor, String> {
-    let (header, whole) = Header::parse(bytes)?;
-    let unknown = || format!("an array of type {}, expected floats or whole numbers", header.descr);
-    let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
-    let size = match kind {
-        "i1" | "u1" | "b1" => 1,
-        "i2" | "u2" | "f2" => 2,
-        "i4" | "u4" | "f4" => 4,
-        "i8" | "u8" | "f8" => 8,
-        _ => return Err(unknown()),
-    };
-    let length = header.count().and_then(|count| count.checked_mul(size));
-    let content = length
-        .and_then(|length| whole.get(..length))
-        .ok_or_else(|| format!("the array ends too early for its shape {:?}", header.shape))?;
-    // An empty array is refused where it is asked for.
-    let rest = whole.len() - content.len();
-    if rest > 0 && !content.is_empty() {
-        return Err(format!(
-            "{rest} bytes follow the array of shape {:?}; save one array a file, or several in a .npz",
-            header.shape
-        ));
-    }
-    values(&header, order, kind, size, content).map_err(|error| error.to_string())
+pub(super) fn stored(bytes: &Bytes) -> std::result::Result<StoredArray, String> {
+    let whole = bytes.get();
+    let (header, content) = Header::parse(whole)?;
+    let from = whole.len() - content.len();
+    let layout = Layout::of(header, content.len())?;
+    let content = bytes.part(from..from + layout.length).ok_or("the array ends too early")?;
+    layout.array(content)
 }
 
 /// The texts in the bytes of a `.npy`: NumPy's `U` of so many characters, or `S` of so many bytes of UTF-8.
@@ -159,52 +210,6 @@ pub(super) fn texts(bytes: &[u8]) -> std::result::Result<TextArray, String> {
         Ok(text.trim_end_matches('\0').to_string())
     };
     Ok(((0..count).map(text).collect::<std::result::Result<_, String>>()?, header.shape.clone()))
-}
-
-/// The numbers in `content`, each of `size` bytes of the type `kind`, as an array of the header's shape.
-fn values(
-    header: &Header,
-    order: &str,
-    kind: &str,
-    size: usize,
-    content: &[u8],
-) -> candle_core::Result<Tensor> {
-    // The bytes of each number, low byte first.
-    let numbers = content.chunks_exact(size).map(|chunk| {
-        let mut low = [0; 8];
-        low[..size].copy_from_slice(chunk);
-        if order == ">" {
-            low[..size].reverse();
-        }
-        low
-    });
-    let low4 = |low: [u8; 8]| [low[0], low[1], low[2], low[3]];
-    let device = &Device::Cpu;
-    let tensor = match kind {
-        "f8" => Tensor::from_iter(numbers.map(f64::from_le_bytes), device)?,
-        "f4" => Tensor::from_iter(numbers.map(|low| f32::from_le_bytes(low4(low))), device)?,
-        "f2" => {
-            let half = |low: [u8; 8]| half::f16::from_le_bytes([low[0], low[1]]).to_f32();
-            Tensor::from_iter(numbers.map(half), device)?
-        }
-        "u1" | "b1" => Tensor::from_slice(content, content.len(), device)?,
-        _ => {
-            let unused = 64 - 8 * size as u32;
-            let signed = kind.starts_with('i');
-            let whole = |low: [u8; 8]| match signed {
-                // The sign stands in the highest bit that is used.
-                true => (i64::from_le_bytes(low) << unused) >> unused,
-                false => i64::try_from(u64::from_le_bytes(low)).unwrap_or(i64::MAX),
-            };
-            Tensor::from_iter(numbers.map(whole), device)?
-        }
-    };
-    if !header.fortran_order {
-        return tensor.reshape(header.shape.as_slice());
-    }
-    let axes: Vec<usize> = (0..header.shape.len()).rev().collect();
-    let reversed: Vec<usize> = header.shape.iter().rev().copied().collect();
-    tensor.reshape(reversed)?.permute(axes)?.contiguous()
 }
 
 /// The numbers of an integer or boolean array.

@@ -2,14 +2,17 @@
 
 use super::archive::archive;
 use super::format::{Format, Holds, Opened};
-use super::npy::{self, Header, integers};
+use super::mapped::Map;
+use super::npy::{self, Header, Layout, integers};
 use super::pickle::{self, Rows};
+use super::stored::{Bytes, StoredArray};
 use crate::panics;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The format.
 pub(super) struct Npz;
@@ -24,15 +27,14 @@ impl Format for Npz {
     }
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
-        let array = move |name: &str| {
-            let bytes = member(path, name)?;
-            npy::tensor(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
-        };
+        let names = names(path)?;
+        let map = Arc::new(Map::open(path)?);
+        let array = move |name: &str| contained(path, || stored(path, &map, name));
         let texts = move |name: &str| {
             let bytes = member(path, name)?;
             npy::texts(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
         };
-        Ok(Opened { names: names(path)?, array: Box::new(array), texts: Some(Box::new(texts)) })
+        Ok(Opened { names, array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
     fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
@@ -97,34 +99,124 @@ fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
 
 fn unpack(path: &Path, name: &str) -> Result<Vec<u8>> {
     let mut archive = open(path)?;
+    let member = find(path, &mut archive, name)?;
+    // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
+    let limit = limit(member.compressed_size());
+    let mut bytes = Vec::with_capacity(member.size().min(SMALL).min(limit) as usize);
+    member.take(limit + 1).read_to_end(&mut bytes).map_err(|error| damaged(path, name, error))?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(path, name, limit));
+    }
+    Ok(bytes)
+}
+
+/// What a member of so many compressed bytes may unpack to.
+fn limit(compressed: u64) -> u64 {
+    SMALL.saturating_add(compressed.saturating_mul(16))
+}
+
+fn too_large(path: &Path, name: &str, limit: u64) -> Error {
+    let what = format!(
+        "{name} unpacks to more than {} MB; save it with numpy.savez, without compression",
+        limit >> 20
+    );
+    Error::file(path, what)
+}
+
+fn damaged(path: &Path, name: &str, error: std::io::Error) -> Error {
+    Error::file(path, format!("{name} is damaged ({error}); download or copy the file again"))
+        .with_source(error)
+}
+
+/// The member `name`.npy.
+fn find<'a, R: Read + Seek>(
+    path: &Path,
+    archive: &'a mut zip::ZipArchive<R>,
+    name: &str,
+) -> Result<zip::read::ZipFile<'a, R>> {
     let has: Vec<String> =
         archive.file_names().take(8).filter_map(|name| Some(name.ok()?.into_owned())).collect();
-    let member = match archive.by_name(&format!("{name}.npy")) {
-        Ok(member) => member,
+    match archive.by_name(&format!("{name}.npy")) {
+        Ok(member) => Ok(member),
         Err(zip::result::ZipError::FileNotFound) => {
             let what = format!(
                 "holds no array {name}; expected Keras's imdb.npz with x_train, y_train, x_test and y_test, found {}",
                 if has.is_empty() { "nothing".into() } else { has.join(", ") }
             );
-            return Err(Error::file(path, what));
+            Err(Error::file(path, what))
         }
-        Err(error) => return Err(Error::file(path, format!("{name}: {error}")).with_source(error)),
-    };
-    // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
-    let limit = SMALL.saturating_add(member.compressed_size().saturating_mul(16));
-    let mut bytes = Vec::with_capacity(member.size().min(SMALL).min(limit) as usize);
-    member.take(limit + 1).read_to_end(&mut bytes).map_err(|error| {
-        let what = format!("{name} is damaged ({error}); download or copy the file again");
-        Error::file(path, what).with_source(error)
-    })?;
-    if bytes.len() as u64 > limit {
-        let what = format!(
-            "{name} unpacks to more than {} MB; save it with numpy.savez, without compression",
-            limit >> 20
-        );
-        return Err(Error::file(path, what));
+        Err(error) => Err(Error::file(path, format!("{name}: {error}")).with_source(error)),
     }
-    Ok(bytes)
+}
+
+/// The array `name` of the archive: where it stands in the file if it is stored, else unpacked into memory.
+fn stored(path: &Path, map: &Arc<Map>, name: &str) -> Result<StoredArray> {
+    let mut archive = open(path)?;
+    let member = find(path, &mut archive, name)?;
+    let wrong = |what: String| Error::file(path, format!("{name}: {what}"));
+    let is_plain =
+        member.compression() == zip::CompressionMethod::Stored && member.size() == member.compressed_size();
+    let (Some(start), true) = (member.data_start(), is_plain) else {
+        return unpacked(path, name, member);
+    };
+    let range = usize::try_from(start).ok().zip(usize::try_from(member.size()).ok());
+    let range = range.and_then(|(start, size)| Some(start..start.checked_add(size)?));
+    let Some(bytes) = range.and_then(|range| Bytes::of_map(map, range)) else {
+        return Err(damaged(path, name, std::io::ErrorKind::UnexpectedEof.into()));
+    };
+    let array = npy::stored(&bytes).map_err(wrong)?;
+    // As the crate does that reads archives, and NumPy.
+    if checksum(&bytes) != member.crc32() {
+        return Err(damaged(path, name, std::io::Error::other("Invalid checksum")));
+    }
+    Ok(array)
+}
+
+/// The CRC-32 of bytes, a part at a time.
+fn checksum(bytes: &Bytes) -> u32 {
+    const PART: usize = 1 << 20;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut from = 0;
+    for part in bytes.get().chunks(PART) {
+        hasher.update(part);
+        bytes.pass(from..from + part.len());
+        from += part.len();
+    }
+    hasher.finalize()
+}
+
+/// The array of a compressed member, unpacked once into where it stays: as much memory as its header's shape takes, which is
+/// held against the size of the member before any is asked for.
+fn unpacked(path: &Path, name: &str, mut member: zip::read::ZipFile<impl Read>) -> Result<StoredArray> {
+    let wrong = |what: String| Error::file(path, format!("{name}: {what}"));
+    let (size, limit) = (member.size(), limit(member.compressed_size()));
+    let mut head = Vec::new();
+    let mut read = |head: &mut Vec<u8>, count: usize| {
+        let count = (count - head.len()) as u64;
+        member.by_ref().take(count).read_to_end(head).map_err(|error| damaged(path, name, error))
+    };
+    read(&mut head, 12)?;
+    if let Some(length) = Header::length(&head) {
+        read(&mut head, length)?;
+    }
+    let (header, _) = Header::parse(&head).map_err(wrong)?;
+    let there = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(head.len());
+    let layout = Layout::of(header, there).map_err(wrong)?;
+    if layout.length as u64 > limit {
+        return Err(too_large(path, name, limit));
+    }
+    let mut content = Vec::new();
+    content.try_reserve_exact(layout.length).map_err(|error| wrong(error.to_string()))?;
+    // One byte more finds the end, where the checksum is looked at.
+    let length = layout.length as u64;
+    let count = match length {
+        0 => 0,
+        _ => member.take(length + 1).read_to_end(&mut content).map_err(|error| damaged(path, name, error))?,
+    };
+    if count as u64 != length {
+        return Err(damaged(path, name, std::io::ErrorKind::UnexpectedEof.into()));
+    }
+    layout.array(Bytes::of_memory(content)).map_err(wrong)
 }
 
 /// The rows of the array `name` of `path`: lists of token ids in an object array, or a two-dimensional integer array.

@@ -1,12 +1,16 @@
 //! `.safetensors`, whose bytes depend on nothing but its content.
 
 use super::format::{Format, Holds, Opened};
+use super::mapped::Map;
+use super::stored::{Bytes, Kind, StoredArray};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use safetensors::View;
-use serde_json::{Map, Value, json};
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The format.
 pub(super) struct Safetensors;
@@ -21,12 +25,16 @@ impl Format for Safetensors {
     }
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
-        let tensors = candle_core::safetensors::load(path, &Device::Cpu)
+        let map = Arc::new(Map::open(path)?);
+        let (header, metadata) = safetensors::SafeTensors::read_metadata(map.bytes())
             .map_err(|error| Error::file(path, format!("cannot be read: {error}")).with_source(error))?;
-        let mut names: Vec<String> = tensors.keys().cloned().collect();
+        let mut names = metadata.offset_keys();
         names.sort_unstable();
-        let missing = move |name: &str| Error::file(path, format!("holds no array {name}"));
-        let array = move |name: &str| tensors.get(name).cloned().ok_or_else(|| missing(name));
+        let array = move |name: &str| {
+            let info =
+                metadata.info(name).ok_or_else(|| Error::file(path, format!("holds no array {name}")))?;
+            stored(&map, 8 + header, info).map_err(|what| Error::file(path, format!("{name}: {what}")))
+        };
         Ok(Opened { names, array: Box::new(array), texts: None })
     }
 
@@ -34,6 +42,36 @@ impl Format for Safetensors {
         let tensors = arrays.iter().map(|(name, tensor)| (name.to_string(), Tensor::clone(tensor)));
         to_safetensors(&tensors.collect(), &BTreeMap::new())
     }
+}
+
+/// An array of a file whose numbers begin at the byte `start`.
+fn stored(map: &Arc<Map>, start: usize, info: &TensorInfo) -> std::result::Result<StoredArray, String> {
+    let (from, to) = info.data_offsets;
+    let content = Bytes::of_map(map, start.saturating_add(from)..start.saturating_add(to))
+        .ok_or("the file ends too early")?;
+    let kind = match info.dtype {
+        Dtype::BOOL | Dtype::U8 => Kind::U8,
+        Dtype::I8 => Kind::I8,
+        Dtype::U16 => Kind::U16,
+        Dtype::I16 => Kind::I16,
+        Dtype::U32 => Kind::U32,
+        Dtype::I32 => Kind::I32,
+        Dtype::U64 => Kind::U64,
+        Dtype::I64 => Kind::I64,
+        Dtype::F16 => Kind::F16,
+        Dtype::BF16 => Kind::Bf16,
+        Dtype::F32 => Kind::F32,
+        Dtype::F64 => Kind::F64,
+        Dtype::F8_E4M3 => {
+            let tensor = Tensor::from_raw_buffer(content.get(), DType::F8E4M3, &info.shape, &Device::Cpu);
+            return tensor
+                .map_err(crate::Error::from)
+                .and_then(|tensor| StoredArray::of_tensor(&tensor))
+                .map_err(|error| error.to_string());
+        }
+        other => return Err(format!("an array of type {other:?}, expected floats or whole numbers")),
+    };
+    StoredArray::new(content, kind, false, info.shape.clone())
 }
 
 /// A safetensors file of named tensors and metadata.
@@ -48,7 +86,7 @@ pub(crate) fn to_safetensors(
     tensors: &BTreeMap<String, Tensor>,
     metadata: &BTreeMap<&str, String>,
 ) -> Result<Vec<u8>> {
-    let mut header = Map::new();
+    let mut header = serde_json::Map::new();
     header.insert("__metadata__".into(), json!(metadata));
     let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
     // The widest types first keeps every tensor aligned; within a type by name.

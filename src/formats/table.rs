@@ -2,6 +2,7 @@
 
 use super::file::read_text;
 use super::format::{Format, Holds, Opened, TextArray};
+use super::stored::StoredArray;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
@@ -26,7 +27,7 @@ impl Format for Table {
         let text = read_text(path)?;
         let text = std::rc::Rc::new(text);
         let words = text.clone();
-        let array = move |_: &str| Ok(table(path, &text)?.0);
+        let array = move |_: &str| StoredArray::of_tensor(&table(path, &text)?.0);
         let texts = move |_: &str| texts(path, &words);
         Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }

@@ -242,21 +242,26 @@ fn class_weighted(
             );
         }
     };
-    let values = targets.as_floats().unwrap_or_default();
     let class = |row: &[f32]| match row {
         [class] => class.round_ties_even() as i64,
         row => row.iter().enumerate().fold(0, |best, (at, value)| if *value > row[best] { at } else { best })
             as i64,
     };
-    let weight = |row: &[f32]| {
-        let class = u32::try_from(class(row)).ok();
+    let weight = |class: i64| {
+        let class = u32::try_from(class).ok();
         class.and_then(|class| class_weight.get(&class)).copied().unwrap_or(1.0) as f32
     };
-    let seen: BTreeSet<i64> = values.chunks(width.max(1)).map(class).collect();
+    let (mut seen, mut weights) = (BTreeSet::new(), Vec::with_capacity(targets.rows()));
+    targets.try_for_each_part(|_, values| {
+        for class in values.chunks(width.max(1)).map(class) {
+            seen.insert(class);
+            weights.push(weight(class));
+        }
+        Ok::<(), Error>(())
+    })?;
     if let Some(class) = class_weight.keys().find(|class| !seen.contains(&i64::from(**class))) {
         return wrong(&format!("class {class} has a weight, and no training row is of it"));
     }
-    let weights: Vec<f32> = values.chunks(width.max(1)).map(weight).collect();
     let rows = weights.len();
     Ok(Some(train.clone().with_weights(&crate::data::Array::floats(weights, &[rows])?)?))
 }

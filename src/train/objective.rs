@@ -298,9 +298,10 @@ impl Objective {
             let name = if targets.len() == 1 { "y".to_string() } else { format!("y{at}") };
             let Some(loss) = &output.loss else { continue };
             check_shape(&name, loss, array, head)?;
-            if let Err((place, what)) =
-                loss.check_targets(array.as_floats().unwrap_or_default(), head.width())
-            {
+            let checked = array.try_for_each_part(|first, values| {
+                loss.check_targets(values, head.width()).map_err(|(place, what)| (first + place, what))
+            });
+            if let Err((place, what)) = checked {
                 let row = place / array.row_shape().iter().product::<usize>().max(1);
                 return Err(Error::Data(format!("{name} ({of}), row {row} counted from 0: {what}")));
             }
@@ -319,10 +320,15 @@ impl Objective {
         for (at, (output, array)) in self.outputs.iter().zip(examples.targets()).enumerate() {
             let is_of_classes =
                 output.loss.as_ref().is_some_and(|loss| loss.name().ends_with("crossentropy"));
-            let values = if array.rows() > 1 { array.as_floats().unwrap_or_default() } else { &[] };
-            if let (true, [first, rest @ ..]) = (is_of_classes, values)
-                && rest.iter().all(|value| value == first)
-            {
+            if !is_of_classes || array.rows() < 2 {
+                continue;
+            }
+            let mut label = None;
+            let same = array.try_for_each_part(|_, values| {
+                let first = *label.get_or_insert(values.first().copied().unwrap_or(f32::NAN));
+                if values.iter().all(|value| *value == first) { Ok(()) } else { Err(()) }
+            });
+            if let (Some(first), Ok(())) = (label, same) {
                 let of = if several { format!(" of y{at}") } else { String::new() };
                 let what = format!(
                     "all {} training rows{of} have label {first}; two classes are needed",
