@@ -190,6 +190,9 @@ fn checksum(bytes: &Bytes) -> u32 {
 fn unpacked(path: &Path, name: &str, mut member: zip::read::ZipFile<impl Read>) -> Result<StoredArray> {
     let wrong = |what: String| Error::file(path, format!("{name}: {what}"));
     let (size, limit) = (member.size(), limit(member.compressed_size()));
+    if size > limit {
+        return Err(too_large(path, name, limit));
+    }
     let mut head = Vec::new();
     let mut read = |head: &mut Vec<u8>, count: usize| {
         let count = (count - head.len()) as u64;
@@ -202,9 +205,6 @@ fn unpacked(path: &Path, name: &str, mut member: zip::read::ZipFile<impl Read>) 
     let (header, _) = Header::parse(&head).map_err(wrong)?;
     let there = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(head.len());
     let layout = Layout::of(header, there).map_err(wrong)?;
-    if layout.length as u64 > limit {
-        return Err(too_large(path, name, limit));
-    }
     let mut content = Vec::new();
     content.try_reserve_exact(layout.length).map_err(|error| wrong(error.to_string()))?;
     // One byte more finds the end, where the checksum is looked at.
