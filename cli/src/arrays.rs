@@ -1,7 +1,6 @@
 //! Files of arrays, as the command line names them.
 
 use anyhow::bail;
-use candle_core::Tensor;
 use candle_recurrent::formats::{self, Arrays, InputArray, read_suffixes, write_suffixes};
 use std::path::{Path, PathBuf};
 
@@ -41,19 +40,4 @@ pub(super) fn read_mixed(path: &Path, inputs: &[String], texts: &[bool]) -> anyh
         bail!("--input {}: there is no such file", path.display());
     }
     Ok(formats::read_mixed(path, inputs, texts)?)
-}
-
-/// The names of a model's answers: `y`, or `y0`, `y1`, ….
-pub(super) fn names(outputs: usize) -> Vec<String> {
-    match outputs {
-        1 => vec!["y".into()],
-        outputs => (0..outputs).map(|i| format!("y{i}")).collect(),
-    }
-}
-
-/// Writes a model's answers.
-pub(super) fn write(path: &Path, outputs: &[Tensor]) -> anyhow::Result<()> {
-    let names = names(outputs.len());
-    let arrays: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(outputs).collect();
-    Ok(formats::write(path, &arrays)?)
 }

@@ -4,7 +4,9 @@
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
 //! 130 interrupted.
 
+mod answers;
 mod arrays;
+mod classify;
 mod comparison;
 mod convert;
 mod dataset;
@@ -13,6 +15,7 @@ mod evaluate;
 mod flags;
 mod interrupt;
 mod lambdas;
+mod lines;
 mod list;
 mod model;
 mod output;

@@ -1,6 +1,7 @@
 //! Standard output for results, standard error for everything else.
 
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Stdout, Write};
 
 /// Standard output, line by line, so that a reader sees each line when it is there.
@@ -14,6 +15,16 @@ impl Output {
     /// Writes lines for people: what could move the cursor or turn the text around is escaped.
     pub(super) fn line(&mut self, text: impl std::fmt::Display) -> anyhow::Result<()> {
         writeln!(self.0, "{}", visible(&text.to_string())).map_err(fail)
+    }
+
+    /// Writes text as it stands, which nobody from outside has a say in: numbers, or lines that went through [`visible`].
+    pub(super) fn text(&mut self, text: &str) -> anyhow::Result<()> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// The same, as bytes.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.0.write_all(bytes).map_err(fail)
     }
 
     /// Writes one JSON value.
@@ -48,7 +59,11 @@ fn without_numbers(line: &str) -> String {
 }
 
 /// The text with control characters and those that set the direction of writing as escapes; lines and tabs stay.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    // As a rule there is nothing to be done, which bytes tell at once.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return Cow::Borrowed(text);
+    }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -58,7 +73,7 @@ fn visible(text: &str) -> String {
             _ => shown.push(c),
         }
     }
-    shown
+    Cow::Owned(shown)
 }
 
 /// A table with aligned columns: numbers (judged by the last row) to the right, words to the left.

@@ -1,8 +1,9 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
+use super::classify::{self, Answer, Batches, Classifier};
 use super::lambdas::Lambdas;
+use super::lines::Lines;
 use super::model::ModelSource;
-use super::prediction::{Prediction, note_unknown, read_lines};
 use super::run_folder::{refuse_input, refuse_run};
 use super::tokenizer::Encoding;
 use super::{Outcome, Output, arrays, predict_arrays, predict_texts, values};
@@ -14,7 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// Classify text from the command line or standard input, or run arrays through any model (--input)
 ///
-/// Prints the label, the probability that the text is positive, and the text; of arrays, what the model gives.
+/// Prints the label, the probability that the text is positive, and the text; of arrays, what the model gives. Lines of
+/// standard input are answered line by line, as they come: the answer to line n is line n of the output. A blank line has no
+/// answer, and a blank line stands in its place (with --json an item of nulls).
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +31,7 @@ pub(super) struct Args {
     /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), or of PyTorch's
     /// (.pt) with --config
     model: String,
-    /// The texts; without any, the lines of standard input
+    /// The texts; without any, the lines of standard input, of up to 16 MiB each
     text: Vec<String>,
     /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
     /// model's inputs; a .npy; or a .csv of numbers, a sample a line
@@ -53,21 +56,22 @@ pub(super) struct Args {
     #[command(flatten)]
     encoding: Encoding,
     /// Print one JSON value: a list of {text, probability, label, unknown}, the last the share of the text's words that
-    /// the vocabulary does not have (null where there are no words); of arrays, {y: …} with lists in lists
+    /// the vocabulary does not have (null where there are no words); of arrays, {y: …} with lists in lists. It is printed as
+    /// it comes, so what an error breaks off is not whole
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    /// Each of the texts, or each line of standard input.
-    fn each_text(&self, act: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// The texts, or the lines of standard input.
+    fn texts(&self) -> anyhow::Result<Lines> {
         if self.text.is_empty() {
-            return read_lines(act);
+            return Ok(Lines::stdin());
         }
         if let Some(index) = self.text.iter().position(|text| text.trim().is_empty()) {
             anyhow::bail!("TEXT {} of {}: is empty", index + 1, self.text.len());
         }
-        self.text.iter().try_for_each(|text| act(text.clone()))
+        Ok(Lines::Given(self.text.clone()))
     }
 }
 
@@ -87,40 +91,17 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         if let Some(option) = args.encoding.given() {
             anyhow::bail!("{}: turns text into ids itself; leave {option} out", args.model);
         }
-        let mut texts = vec![];
-        args.each_text(&mut |text| {
-            texts.push(text);
-            Ok(())
-        })?;
-        return predict_texts::run(&args.model, &checkpoint, texts, args.json, output);
+        return predict_texts::run(&args.model, &checkpoint, args.texts()?, args.json, output);
     }
-    let classifier = Classifier::new(args, checkpoint)?;
-    let mut predictions = Vec::new();
-    let mut count = 0;
-    let mut classify = |text: String| -> anyhow::Result<()> {
-        count += 1;
-        let prediction = classifier.predict(text)?;
-        if args.json {
-            predictions.push(prediction);
-            return Ok(());
-        }
-        prediction.print(output)
-    };
-    args.each_text(&mut classify)?;
-    if count == 0 {
-        anyhow::bail!("no text: give it as TEXT, or as lines on standard input");
-    }
-    if args.json {
-        output.json(&predictions)?;
-    }
-    Ok(Outcome::Done)
+    classify::run(&IdReader::new(args, checkpoint)?, args.texts()?, args.json, output)
 }
 
-struct Classifier {
+/// A model that reads ids, with the vocabulary that makes them of text.
+struct IdReader {
     checkpoint: Checkpoint,
 }
 
-impl Classifier {
+impl IdReader {
     fn new(args: &Args, mut checkpoint: Checkpoint) -> anyhow::Result<Self> {
         let model = &args.model;
         if checkpoint.config.model.vocab_size().is_none() {
@@ -147,14 +128,22 @@ impl Classifier {
         }
         Ok(Self { checkpoint })
     }
+}
 
-    fn predict(&self, text: String) -> anyhow::Result<Prediction> {
-        let predicted = self.checkpoint.predict_counted(&[&text])?.pop();
-        let (probability, encoded) = predicted.unwrap_or((f32::NAN, Encoded::default()));
-        if !probability.is_finite() {
-            anyhow::bail!("the model gives no number for {text:?}: are its weights finite?");
+impl Classifier for IdReader {
+    fn batches(&self) -> Batches {
+        match self.checkpoint.config.model.is_stateful() {
+            true => Batches::InTurn,
+            false => Batches::Any,
         }
-        note_unknown(&text, encoded.words, encoded.unknown);
-        Ok(Prediction::new(text, probability, encoded.unknown_share()))
+    }
+
+    fn classify(&self, texts: &[&str]) -> anyhow::Result<Vec<Answer>> {
+        let predicted = self.checkpoint.predict_counted(texts)?;
+        let answer = |(probability, encoded): (f32, Encoded)| Answer {
+            probability,
+            words: Some((encoded.words, encoded.unknown)),
+        };
+        Ok(predicted.into_iter().map(answer).collect())
     }
 }

@@ -1,19 +1,23 @@
 //! `predict` with a model that turns text into ids itself.
 
-use super::prediction::{Prediction, note_unknown};
+use super::classify::{self, Answer, Batches, Classifier};
+use super::lines::Lines;
+use super::output::message;
+use super::predict_arrays::TEXTS;
+use super::prediction::unknown_note;
 use super::{Outcome, Output, predict_arrays};
 use anyhow::bail;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::layers::{TextVectorization, Texts};
-use candle_recurrent::model::{Class, ModelConfig};
+use candle_recurrent::layers::{Mode, TextVectorization, Texts};
+use candle_recurrent::model::{Class, Model, ModelConfig};
 
 /// Runs the texts through the model that the argument `name` gave.
 pub(super) fn run(
     name: &str,
     checkpoint: &Checkpoint,
-    texts: Vec<String>,
+    texts: Lines,
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
@@ -23,44 +27,69 @@ pub(super) fn run(
         let names: Vec<&str> = inputs.iter().map(|layer| layer.name.as_str()).collect();
         bail!("{name}: has the inputs {}; give them with --input FILE", names.join(", "));
     }
-    if texts.is_empty() {
-        bail!("no text: give it as TEXT, or as lines on standard input");
+    let reader = TextReader { model: &checkpoint.model, counts: counts(model)? };
+    match model.check_binary_classifier() {
+        Ok(()) => classify::run(&reader, texts, as_json, output),
+        Err(_) => reader.show(texts, as_json, output),
     }
-    let counts = unknown(model, &texts)?;
-    let outputs =
-        predict_arrays::forward(&checkpoint.model, &[Texts::column(texts.iter().cloned()).into()], None)?;
-    let (Ok(()), Some(first)) = (model.check_binary_classifier(), outputs.first()) else {
-        return predict_arrays::show(&outputs, None, as_json, output);
-    };
-    let probabilities = first.flatten_all()?.to_vec1::<f32>()?;
-    let mut predictions = Vec::with_capacity(texts.len());
-    for ((text, probability), counts) in texts.into_iter().zip(probabilities).zip(counts) {
-        if !probability.is_finite() {
-            bail!("the model gives no number for {text:?}: are its weights finite?");
-        }
-        let share =
-            counts.filter(|(words, _)| *words > 0).map(|(words, unknown)| unknown as f32 / words as f32);
-        predictions.push(Prediction::new(text, probability, share));
-    }
-    match as_json {
-        true => output.json(&predictions)?,
-        false => predictions.iter().try_for_each(|prediction| prediction.print(output))?,
-    }
-    Ok(Outcome::Done)
 }
 
-/// The words of each text and how many are unknown, where one layer of the model splits texts into words.
-fn unknown(model: &ModelConfig, texts: &[String]) -> anyhow::Result<Vec<Option<(usize, usize)>>> {
+/// A model with what counts the words that it does not know.
+struct TextReader<'a> {
+    model: &'a Model,
+    /// The one layer of the model that splits texts into words, where there is one.
+    counts: Option<TextVectorization>,
+}
+
+fn counts(model: &ModelConfig) -> anyhow::Result<Option<TextVectorization>> {
     let mut layers = model.layers.iter().filter_map(|layer| match &layer.class {
         Class::TextVectorization(config) => Some(config),
         _ => None,
     });
-    let (Some(config), None) = (layers.next(), layers.next()) else { return Ok(vec![None; texts.len()]) };
-    let layer = TextVectorization::new(config.clone(), VarBuilder::zeros(DType::F32, &Device::Cpu))?;
-    let count = |text: &String| {
-        let (words, unknown) = layer.unknown(text)?;
-        note_unknown(text, words, unknown);
-        Ok(Some((words, unknown)))
-    };
-    texts.iter().map(count).collect()
+    let (Some(config), None) = (layers.next(), layers.next()) else { return Ok(None) };
+    let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+    Ok(Some(TextVectorization::new(config.clone(), vb)?))
+}
+
+impl TextReader<'_> {
+    fn words(&self, text: &str) -> anyhow::Result<Option<(usize, usize)>> {
+        Ok(self.counts.as_ref().map(|layer| layer.unknown(text)).transpose()?)
+    }
+
+    /// Prints the numbers that a model of another kind gives: a row a text, also a blank one.
+    fn show(&self, mut lines: Lines, as_json: bool, output: &mut Output) -> anyhow::Result<Outcome> {
+        let mut texts = vec![];
+        while let Some(more) = lines.next()? {
+            texts.extend(more);
+        }
+        if texts.iter().all(String::is_empty) {
+            bail!("no text: give it as TEXT, or as lines on standard input");
+        }
+        for text in texts.iter().filter(|text| !text.is_empty()) {
+            let note = self.words(text)?.and_then(|(words, unknown)| unknown_note(text, words, unknown));
+            note.iter().for_each(|note| message(note));
+        }
+        predict_arrays::show(self.model, Texts::column(texts).into(), as_json, output)
+    }
+}
+
+impl Classifier for TextReader<'_> {
+    fn batches(&self) -> Batches {
+        let config = self.model.config();
+        let pads_to_the_longest = |class: &Class| matches!(class, Class::TextVectorization(config) if config.output_sequence_length.is_none());
+        match config.layers.iter().any(|layer| pads_to_the_longest(&layer.class)) {
+            _ if config.is_stateful() => Batches::InTurn,
+            true => Batches::Of(TEXTS),
+            false => Batches::Any,
+        }
+    }
+
+    fn classify(&self, texts: &[&str]) -> anyhow::Result<Vec<Answer>> {
+        let column = Texts::column(texts.iter().copied());
+        let outputs = self.model.call(&[column.into()], Mode::Inference)?;
+        let Some(output) = outputs.first() else { return Ok(vec![]) };
+        let probabilities = output.values.tensor()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let answer = |(text, probability): (&&str, f32)| Ok(Answer { probability, words: self.words(text)? });
+        texts.iter().zip(probabilities).map(answer).collect()
+    }
 }

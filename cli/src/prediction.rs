@@ -1,61 +1,60 @@
-//! What `predict` says of a text, and where the texts come from.
+//! What `predict` says of a text.
 
-use super::output::{self, Output};
-use anyhow::Context;
+use super::output::visible;
 use serde::Serialize;
-use std::io::{BufRead, IsTerminal};
+use std::fmt::Write;
 
+/// The answer to a text; to a blank line, none.
 #[derive(Serialize)]
-pub(super) struct Prediction {
-    pub(super) text: String,
-    pub(super) probability: f32,
-    label: &'static str,
+pub(super) struct Prediction<'a> {
+    text: &'a str,
+    probability: Option<f32>,
+    label: Option<&'static str>,
     /// The share of words that the vocabulary does not have; none where there are no words.
     unknown: Option<f32>,
 }
 
-impl Prediction {
-    pub(super) fn new(text: String, probability: f32, unknown: Option<f32>) -> Self {
+impl<'a> Prediction<'a> {
+    pub(super) fn new(text: &'a str, probability: f32, unknown: Option<f32>) -> Self {
         // Strictly above one half, as Keras counts accuracy.
         let label = if probability > 0.5 { "positive" } else { "negative" };
-        Self { text, probability, label, unknown }
+        Self { text, probability: Some(probability), label: Some(label), unknown }
     }
 
-    pub(super) fn print(&self, output: &mut Output) -> anyhow::Result<()> {
-        let text = self.text.replace(['\n', '\r'], " ");
-        output.line(format_args!("{}  {:.4}  {text}", self.label, self.probability))
+    /// What stands in the place of a blank line's answer.
+    pub(super) fn blank() -> Self {
+        Self { text: "", probability: None, label: None, unknown: None }
     }
-}
 
-/// Each line of standard input that is not blank.
-pub(super) fn read_lines(classify: &mut dyn FnMut(String) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        output::message("type a text a line; Ctrl-D ends");
-    }
-    for (number, line) in stdin.lock().split(b'\n').enumerate() {
-        let line = line.context("standard input cannot be read")?;
-        let Ok(line) = String::from_utf8(line) else {
-            anyhow::bail!("standard input, line {}: is not UTF-8 text; convert the file first", number + 1);
-        };
-        // Windows's editors put a byte order mark first.
-        let line = if number == 0 { line.trim_start_matches('\u{feff}') } else { &line };
-        let line = line.trim_end_matches('\r');
-        if !line.trim().is_empty() {
-            classify(line.to_string())?;
+    /// Adds a line, as people read it.
+    pub(super) fn line(&self, out: &mut String) {
+        if let (Some(label), Some(probability)) = (self.label, self.probability) {
+            // Writing to a text does not fail.
+            let _ = write!(out, "{label}  {probability:.4}  ");
+            match self.text.contains(['\n', '\r']) {
+                false => out.push_str(&visible(self.text)),
+                true => out.push_str(&visible(&self.text.replace(['\n', '\r'], " "))),
+            }
         }
+        out.push('\n');
     }
-    Ok(())
+
+    /// Adds an item of a list in JSON, with the comma before it.
+    pub(super) fn item(&self, out: &mut String) -> anyhow::Result<()> {
+        out.push_str(",\n  ");
+        out.push_str(&serde_json::to_string_pretty(self)?.replace('\n', "\n  "));
+        Ok(())
+    }
 }
 
-/// Says so where the answer has nothing to do with the text.
-pub(super) fn note_unknown(text: &str, words: usize, unknown: usize) {
+/// What is to be said where the answer has nothing to do with the text.
+pub(super) fn unknown_note(text: &str, words: usize, unknown: usize) -> Option<String> {
     let what = match words {
         0 => "has no words",
         words if unknown == words => "has no word that the vocabulary knows",
-        _ => return,
+        _ => return None,
     };
     let shown: String = text.chars().take(40).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
-    output::message(&format!("note: {:?} {what}: the answer says nothing about it", shown + more));
+    Some(format!("note: {:?} {what}: the answer says nothing about it", shown + more))
 }

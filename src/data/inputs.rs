@@ -1,11 +1,12 @@
 //! A model's inputs, and arrays as they take them.
 
 use super::array::{Array, check_whole};
-use crate::formats::{Kind, StoredArray};
+use crate::formats::{Kind, Number, StoredArray};
 use crate::layers::Texts;
 use crate::model::{Class, LayerConfig, ModelConfig, Shape, TensorRef};
 use crate::{Error, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
+use std::ops::Range;
 
 /// An input of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +160,43 @@ impl ModelInput {
         }
     }
 
+    /// `count` rows of an array in a file from `from` on, as the model takes them; they are looked at as they are read.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and for rows that are not there.
+    pub fn rows(&self, array: &StoredArray, from: usize, count: usize) -> Result<Tensor> {
+        let shape = array.shape();
+        self.check_shape(shape)?;
+        let [rows, row @ ..] = shape else {
+            return Err(Error::Data("an array without axes has no rows".into()));
+        };
+        if from.checked_add(count).is_none_or(|end| end > *rows) {
+            return Err(Error::Data(format!("rows {from} to {} of {rows}", from.saturating_add(count))));
+        }
+        let width: usize = row.iter().product();
+        let range = from * width..(from + count) * width;
+        let mut checked = Vec::new();
+        if self.is_checked(Numbers::of(array.kind())) {
+            checked.reserve_exact(range.len());
+            array.extend::<f64>(range.clone(), &mut checked);
+            self.check(&checked)?;
+        }
+        let shape = [&[count], row].concat();
+        let tensor = match self.kind {
+            InputKind::Floats => {
+                Tensor::from_vec(numbers::<f32>(array, &range, &checked), shape, &Device::Cpu)
+            }
+            InputKind::Whole => {
+                Tensor::from_vec(numbers::<i64>(array, &range, &checked), shape, &Device::Cpu)
+            }
+            InputKind::Ids | InputKind::Texts => {
+                Tensor::from_vec(numbers::<u32>(array, &range, &checked), shape, &Device::Cpu)
+            }
+        };
+        array.pass(range);
+        Ok(tensor?)
+    }
+
     /// The array of a file as what is trained on; its numbers stay where they are, and are looked at once.
     ///
     /// # Errors
@@ -191,6 +229,16 @@ impl ModelInput {
         let (name, needed) = (&self.name, axes(&self.shape));
         Err(Error::Data(format!("the input `{name}` has shape {found:?}, the model needs ({needed})")))
     }
+}
+
+/// Numbers of an array, from those that were read to be looked at where there are any.
+fn numbers<T: Number>(array: &StoredArray, range: &Range<usize>, checked: &[f64]) -> Vec<T> {
+    if checked.len() == range.len() {
+        return checked.iter().map(|&value| T::of_f64(value)).collect();
+    }
+    let mut values = Vec::with_capacity(range.len());
+    array.extend(range.clone(), &mut values);
+    values
 }
 
 /// Axes in words, open ones as `any`.

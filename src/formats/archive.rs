@@ -12,19 +12,23 @@ pub(crate) fn limit(length: usize) -> usize {
     length.saturating_mul(16).saturating_add(16 << 20)
 }
 
+/// How a member of so many bytes is made.
+pub(super) fn member_options(length: usize) -> SimpleFileOptions {
+    SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644)
+        .large_file(length >= u32::MAX as usize)
+}
+
 /// A zip of these members, in this order.
 pub(crate) fn archive<N: AsRef<str>>(members: &[(N, Vec<u8>)]) -> Result<Vec<u8>> {
     let fail = |error: zip::result::ZipError| {
         Error::argument("archive", format!("cannot be made: {error}")).with_source(error)
     };
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Stored)
-        .last_modified_time(DateTime::default())
-        .unix_permissions(0o644);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
-        let options = options.large_file(bytes.len() >= u32::MAX as usize);
-        zip.start_file(name.as_ref(), options).map_err(fail)?;
+        zip.start_file(name.as_ref(), member_options(bytes.len())).map_err(fail)?;
         zip.write_all(bytes).map_err(|error| fail(error.into()))?;
     }
     let bytes = zip.finish().map_err(fail)?;

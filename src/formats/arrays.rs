@@ -1,12 +1,13 @@
 //! Arrays in and out, whatever the format of their file.
 
-use super::file::{check_regular, write_atomic};
-use super::format::{Format, Holds, Opened, Read};
+use super::file::check_regular;
+use super::format::{ArrayHead, Format, Holds, Opened, Read};
 use super::npy::Npy;
 use super::npz::Npz;
 use super::safetensors::Safetensors;
 use super::stored::StoredArray;
 use super::table::{self, Table};
+use super::writer::ArrayWriter;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::path::Path;
@@ -229,6 +230,21 @@ fn is_input_name(name: &str) -> bool {
 /// # Errors
 /// [`Error::File`] where the format holds one array and there are several, or the file cannot be written.
 pub fn write(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
+    let head = |(name, tensor): &(&str, &Tensor)| ArrayHead {
+        name: name.to_string(),
+        dtype: tensor.dtype(),
+        shape: tensor.dims().to_vec(),
+    };
+    let mut writer = begin(path, arrays.iter().map(head).collect())?;
+    writer.append(&arrays.iter().map(|&(_, tensor)| tensor.clone()).collect::<Vec<_>>())?;
+    writer.finish()
+}
+
+/// As [`write`](write()), for arrays whose rows come a few at a time.
+///
+/// # Errors
+/// As [`write`](write()).
+pub fn begin(path: impl AsRef<Path>, arrays: Vec<ArrayHead>) -> Result<ArrayWriter> {
     let path = path.as_ref();
     let format = find(path, |format| format.written())?;
     if format.holds() != Holds::Arrays && arrays.len() != 1 {
@@ -238,7 +254,7 @@ pub fn write(path: impl AsRef<Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
         );
         return Err(Error::file(path, what));
     }
-    write_atomic(path, &format.bytes(arrays)?)
+    ArrayWriter::begin(path, format, arrays)
 }
 
 #[cfg(test)]

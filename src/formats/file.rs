@@ -61,35 +61,74 @@ impl Staged {
 
 /// Writes `bytes` beside `path` under a temporary name.
 pub(crate) fn stage(path: &Path, bytes: &[u8]) -> Result<Staged> {
-    let folder = match path.parent() {
+    let mut staging = Staging::begin(path)?;
+    staging.file.write_all(bytes).map_err(|error| staging.fail(error))?;
+    staging.end()
+}
+
+/// A file that is being written beside its place, under a temporary name.
+pub(crate) struct Staging {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl Staging {
+    /// Makes the file that is to be at `path`.
+    pub(crate) fn begin(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::file(path, "cannot be written: it is a folder"));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".candle-recurrent-").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o644));
+        }
+        let file = builder.tempfile_in(folder(path)).map_err(|error| cannot(path, error))?;
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Another handle of the file.
+    pub(crate) fn file(&self) -> Result<std::fs::File> {
+        self.file.as_file().try_clone().map_err(|error| self.fail(error))
+    }
+
+    /// The folder that it is in.
+    pub(crate) fn folder(&self) -> &Path {
+        folder(&self.path)
+    }
+
+    /// What is said of a file that cannot be written.
+    pub(crate) fn fail(&self, error: std::io::Error) -> Error {
+        cannot(&self.path, error)
+    }
+
+    /// Everything is written: brings it to the disk.
+    pub(crate) fn end(self) -> Result<Staged> {
+        // A full disk may show only here, and a rename must not overtake the data.
+        self.file.as_file().sync_all().map_err(|error| self.fail(error))?;
+        Ok(Staged { file: self.file, path: self.path })
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let fail = |error: std::io::Error| {
-        let cause = match error.kind() {
-            std::io::ErrorKind::NotFound if !folder.exists() => {
-                format!("there is no folder {}; make it first", folder.display())
-            }
-            std::io::ErrorKind::NotFound => format!("the folder {} takes no files", folder.display()),
-            _ => cause(&error),
-        };
-        Error::file(path, format!("cannot be written: {cause}")).with_source(error)
-    };
-    if path.is_dir() {
-        return Err(Error::file(path, "cannot be written: it is a folder"));
     }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".candle-recurrent-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o644));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    // A full disk may show only here, and a rename must not overtake the data.
-    file.as_file().sync_all().map_err(fail)?;
-    Ok(Staged { file, path: path.to_path_buf() })
+}
+
+fn cannot(path: &Path, error: std::io::Error) -> Error {
+    let folder = folder(path);
+    let cause = match error.kind() {
+        std::io::ErrorKind::NotFound if !folder.exists() => {
+            format!("there is no folder {}; make it first", folder.display())
+        }
+        std::io::ErrorKind::NotFound => format!("the folder {} takes no files", folder.display()),
+        _ => cause(&error),
+    };
+    Error::file(path, format!("cannot be written: {cause}")).with_source(error)
 }
 
 /// The system's own words, without the temporary file's name or the error's number.

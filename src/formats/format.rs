@@ -2,7 +2,9 @@
 
 use super::stored::StoredArray;
 use crate::Result;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::Path;
 
 /// A kind of files that hold arrays.
@@ -24,12 +26,52 @@ pub(super) trait Format: Sync {
     /// [`Error::File`](crate::Error::File) where it cannot be read or is of another kind.
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>>;
 
-    /// The bytes of a file with these arrays in f32, or in their own type where the format keeps it; the same arrays
-    /// give the same bytes. There is one array where the format holds no more.
+    /// The order in which a file holds these arrays: their places in the list.
+    fn order(&self, arrays: &[ArrayHead]) -> Vec<usize> {
+        (0..arrays.len()).collect()
+    }
+
+    /// Begins a file of these arrays; the same arrays give the same bytes. There is one array where the format holds no more.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for what the format cannot hold.
-    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>>;
+    fn sink(&self, out: BufWriter<File>, arrays: &[ArrayHead]) -> Result<Box<dyn Sink>>;
+
+    /// Rows as they stand in a file: numbers of f32, or of their own type where the format keeps it, or text.
+    ///
+    /// # Errors
+    /// Candle's own.
+    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>>;
+}
+
+/// An array of which the numbers are still to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayHead {
+    /// Its name.
+    pub name: String,
+    /// The type of its numbers.
+    pub dtype: DType,
+    /// The length of each axis.
+    pub shape: Vec<usize>,
+}
+
+impl ArrayHead {
+    /// The number of numbers.
+    pub(super) fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// A file that is being written, array by array in the format's order.
+pub(super) trait Sink {
+    /// The next array begins.
+    fn begin(&mut self, array: &ArrayHead) -> std::io::Result<()>;
+
+    /// The next bytes of its rows.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Everything is written.
+    fn finish(self: Box<Self>) -> std::io::Result<()>;
 }
 
 /// What a file of some format holds.

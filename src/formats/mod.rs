@@ -15,10 +15,13 @@ pub(crate) mod safetensors;
 mod stored;
 mod table;
 pub(crate) mod torch;
+mod writer;
 
 pub use arrays::{
-    ArrayFile, Arrays, InputArray, open, read, read_mixed, read_suffixes, write, write_suffixes,
+    ArrayFile, Arrays, InputArray, begin, open, read, read_mixed, read_suffixes, write, write_suffixes,
 };
 pub use file::read_text;
+pub use format::ArrayHead;
 pub use stored::StoredArray;
 pub(crate) use stored::{Kind, Number};
+pub use writer::ArrayWriter;

@@ -1,10 +1,13 @@
 //! NumPy's `.npy`: one array.
 
-use super::format::{Format, Holds, Opened, TextArray};
+use super::format::{ArrayHead, Format, Holds, Opened, Sink, TextArray};
 use super::mapped::Map;
 use super::stored::{Bytes, Kind, StoredArray, in_c_order};
+use super::writer::Plain;
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,8 +35,12 @@ impl Format for Npy {
         Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
-    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
-        arrays.iter().try_fold(vec![], |file, (_, tensor)| Ok([file, bytes(tensor)?].concat()))
+    fn sink(&self, out: BufWriter<File>, _: &[ArrayHead]) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Plain { out, head: |array| header(&array.shape) }))
+    }
+
+    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
+        numbers(rows)
     }
 }
 
@@ -250,20 +257,22 @@ pub(super) fn integers(header: &Header, content: &[u8]) -> std::result::Result<V
         .collect()
 }
 
-/// A `.npy` of little-endian f32.
-pub(super) fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let axes: Vec<String> = tensor.dims().iter().map(|axis| format!("{axis},")).collect();
+/// The header of an array of little-endian f32 in C's order.
+pub(super) fn header(shape: &[usize]) -> Vec<u8> {
+    let axes: Vec<String> = shape.iter().map(|axis| format!("{axis},")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", axes.join(" "));
-    // The values begin at a multiple of 64 bytes, the line before them ends with a newline.
+    // The values begin at a multiple of 64 bytes, the line before them ends with a newline. Two bytes are enough for the
+    // header's length: models' outputs have no thousands of axes.
     let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
     header.push_str(&" ".repeat(length - header.len() - 1));
     header.push('\n');
-    let length =
-        u16::try_from(header.len()).map_err(|_| Error::argument("npy", "the array has too many axes"))?;
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(header.into_bytes());
-    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes()].concat()
+}
+
+/// Numbers as little-endian f32.
+pub(super) fn numbers(rows: &Tensor) -> Result<Vec<u8>> {
+    let values = rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let mut bytes = Vec::with_capacity(4 * values.len());
     bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! NumPy's `.npz`: arrays by name, each a `.npy` in a zip; and, for data sets, integers and lists of integers.
 
-use super::archive::archive;
-use super::format::{Format, Holds, Opened};
+use super::archive::member_options;
+use super::format::{ArrayHead, Format, Holds, Opened, Sink};
 use super::mapped::Map;
 use super::npy::{self, Header, Layout, integers};
 use super::pickle::{self, Rows};
@@ -10,7 +10,7 @@ use crate::panics;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,9 +37,32 @@ impl Format for Npz {
         Ok(Opened { names, array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
-    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
-        let member = |(name, tensor): &(&str, &Tensor)| Ok((format!("{name}.npy"), npy::bytes(tensor)?));
-        archive(&arrays.iter().map(member).collect::<Result<Vec<_>>>()?)
+    fn sink(&self, out: BufWriter<File>, _: &[ArrayHead]) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Members(zip::ZipWriter::new(out))))
+    }
+
+    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
+        npy::numbers(rows)
+    }
+}
+
+/// An archive that is being written. Checksums and sizes are put into the members' heads afterwards.
+struct Members(zip::ZipWriter<BufWriter<File>>);
+
+impl Sink for Members {
+    fn begin(&mut self, array: &ArrayHead) -> std::io::Result<()> {
+        let head = npy::header(&array.shape);
+        let options = member_options(head.len().saturating_add(array.count().saturating_mul(4)));
+        self.0.start_file(format!("{}.npy", array.name), options)?;
+        self.0.write_all(&head)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn finish(self: Box<Self>) -> std::io::Result<()> {
+        self.0.finish()?.flush()
     }
 }
 

@@ -1,14 +1,17 @@
 //! `.safetensors`, whose bytes depend on nothing but its content.
 
-use super::format::{Format, Holds, Opened};
+use super::format::{ArrayHead, Format, Holds, Opened, Sink};
 use super::mapped::Map;
 use super::stored::{Bytes, Kind, StoredArray};
+use super::writer::Plain;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use safetensors::View;
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,10 +41,49 @@ impl Format for Safetensors {
         Ok(Opened { names, array: Box::new(array), texts: None })
     }
 
-    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
-        let tensors = arrays.iter().map(|(name, tensor)| (name.to_string(), Tensor::clone(tensor)));
-        to_safetensors(&tensors.collect(), &BTreeMap::new())
+    fn order(&self, arrays: &[ArrayHead]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..arrays.len()).collect();
+        order.sort_by(|&a, &b| rank(&arrays[a]).cmp(&rank(&arrays[b])));
+        order
     }
+
+    fn sink(&self, mut out: BufWriter<File>, arrays: &[ArrayHead]) -> Result<Box<dyn Sink>> {
+        let ordered: Vec<&ArrayHead> = self.order(arrays).into_iter().map(|index| &arrays[index]).collect();
+        let head = header(&ordered, &BTreeMap::new())?;
+        out.write_all(&head).map_err(|error| Error::argument("safetensors", error.to_string()))?;
+        Ok(Box::new(Plain { out, head: |_| vec![] }))
+    }
+
+    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
+        Ok(View::data(&rows.to_device(&Device::Cpu)?.contiguous()?).into_owned())
+    }
+}
+
+/// The widest types first keeps every tensor aligned; within a type by name.
+fn rank(array: &ArrayHead) -> (std::cmp::Reverse<usize>, &str) {
+    (std::cmp::Reverse(array.dtype.size_in_bytes()), &array.name)
+}
+
+/// The header of a file of these tensors in this order, with its length before it.
+fn header(tensors: &[&ArrayHead], metadata: &BTreeMap<&str, String>) -> Result<Vec<u8>> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), json!(metadata));
+    let mut begin = 0;
+    for tensor in tensors {
+        let dtype = tensor.dtype;
+        if matches!(dtype, DType::F6E2M3 | DType::F6E3M2 | DType::F4 | DType::F8E8M0) {
+            let what = format!("values of type {dtype:?} cannot be written");
+            return Err(Error::argument(&tensor.name, what));
+        }
+        let end = begin + tensor.count() * dtype.size_in_bytes();
+        let entry =
+            json!({ "dtype": Dtype::from(dtype), "shape": tensor.shape, "data_offsets": [begin, end] });
+        header.insert(tensor.name.clone(), entry);
+        begin = end;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([(header.len() as u64).to_le_bytes().as_slice(), &header].concat())
 }
 
 /// An array of a file whose numbers begin at the byte `start`.
@@ -86,29 +128,20 @@ pub(crate) fn to_safetensors(
     tensors: &BTreeMap<String, Tensor>,
     metadata: &BTreeMap<&str, String>,
 ) -> Result<Vec<u8>> {
-    let mut header = serde_json::Map::new();
-    header.insert("__metadata__".into(), json!(metadata));
-    let mut order: Vec<(&String, &Tensor)> = tensors.iter().collect();
-    // The widest types first keeps every tensor aligned; within a type by name.
-    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(Tensor::dtype(tensor).size_in_bytes()));
-    let mut data: Vec<u8> = Vec::new();
-    for (name, tensor) in order {
-        let dtype = Tensor::dtype(tensor);
-        if matches!(dtype, DType::F6E2M3 | DType::F6E3M2 | DType::F4 | DType::F8E8M0) {
-            return Err(Error::argument(name, format!("values of type {dtype:?} cannot be written")));
-        }
-        let tensor = tensor.to_device(&Device::Cpu)?;
-        let begin = data.len();
-        data.extend_from_slice(&View::data(&tensor));
-        let entry = json!({ "dtype": safetensors::Dtype::from(dtype), "shape": tensor.dims(), "data_offsets": [begin, data.len()] });
-        header.insert(name.clone(), entry);
+    let heads: Vec<ArrayHead> = tensors
+        .iter()
+        .map(|(name, tensor)| ArrayHead {
+            name: name.clone(),
+            dtype: Tensor::dtype(tensor),
+            shape: tensor.dims().to_vec(),
+        })
+        .collect();
+    let mut heads: Vec<&ArrayHead> = heads.iter().collect();
+    heads.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    let mut bytes = header(&heads, metadata)?;
+    for tensor in heads.iter().filter_map(|head| tensors.get(&head.name)) {
+        bytes.extend_from_slice(&View::data(&tensor.to_device(&Device::Cpu)?));
     }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = Vec::with_capacity(8 + header.len() + data.len());
-    bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
-    bytes.append(&mut header);
-    bytes.append(&mut data);
     Ok(bytes)
 }
 

@@ -1,10 +1,14 @@
 //! Tables of numbers as text: `.csv`, `.tsv`, `.txt`.
 
 use super::file::read_text;
-use super::format::{Format, Holds, Opened, TextArray};
+use super::format::{ArrayHead, Format, Holds, Opened, Sink, TextArray};
 use super::stored::StoredArray;
+use super::writer::Plain;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
+use std::fmt::Write;
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::Path;
 
 /// The format.
@@ -32,17 +36,21 @@ impl Format for Table {
         Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
-    fn bytes(&self, arrays: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
+    fn sink(&self, out: BufWriter<File>, _: &[ArrayHead]) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Plain { out, head: |_| vec![] }))
+    }
+
+    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
         let mut text = String::new();
-        for (_, tensor) in arrays {
-            let rows = tensor.dims().first().copied().unwrap_or(1);
-            let columns = tensor.elem_count() / rows.max(1);
-            let values = tensor.to_dtype(DType::F32)?.reshape((rows, columns))?;
-            for row in values.to_vec2::<f32>()? {
-                let row: Vec<String> = row.iter().map(f32::to_string).collect();
-                text.push_str(&row.join(","));
-                text.push('\n');
+        let lines = rows.dims().first().copied().unwrap_or(1);
+        let columns = rows.elem_count() / lines.max(1);
+        for row in rows.to_dtype(DType::F32)?.reshape((lines, columns))?.to_vec2::<f32>()? {
+            for (column, value) in row.iter().enumerate() {
+                let comma = if column == 0 { "" } else { "," };
+                // Writing to a text does not fail.
+                let _ = write!(text, "{comma}{value}");
             }
+            text.push('\n');
         }
         Ok(text.into_bytes())
     }
