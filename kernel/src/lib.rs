@@ -29,6 +29,8 @@
 //! | `projection` | input that is projected before the time loop |
 //! | `gradients` | the sums of the backward pass, and the gradients that come of them |
 //! | `forward`, `backward` | the time loops |
+//! | `vectorized` | plain loops that the compiler makes vectors of |
+//! | `pooling`, `normalization` | what stands around recurrent layers; on their own |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
 //!
@@ -61,12 +63,15 @@ mod lane_layout;
 mod layer;
 mod lstm;
 mod math;
+pub mod normalization;
 mod outer;
 mod packed;
 mod plan;
+pub mod pooling;
 mod product;
 mod projection;
 mod simple_rnn;
+mod vectorized;
 mod weights;
 
 pub use accumulate::scatter;

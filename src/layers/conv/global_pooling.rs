@@ -1,11 +1,13 @@
 //! Keras's `GlobalMaxPooling1D` to `3D` and `GlobalAveragePooling1D` to `3D` (`keras/src/layers/pooling/`), channels last.
 
 use crate::layers::flow::{Flow, first};
+use crate::layers::fused::{fused1, fuses};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::pooling::{self, Places};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -46,6 +48,17 @@ fn spatial_axes<const N: usize>(xs: &Tensor) -> Result<Vec<usize>> {
     Ok((1..=N).collect())
 }
 
+/// The places of a sample of (batch, …, channels), and the output's shape.
+fn places<const N: usize>(xs: &Tensor, keepdims: bool) -> (Places, Vec<usize>) {
+    let dims = xs.dims();
+    let mut shape = dims.to_vec();
+    shape[1..=N].fill(1);
+    if !keepdims {
+        shape.drain(1..=N);
+    }
+    (Places { places: dims[1..=N].iter().product(), channels: dims[N + 1] }, shape)
+}
+
 /// Without the axes of 1, unless they are to be kept.
 fn finish<const N: usize>(ys: Tensor, keepdims: bool) -> Result<Tensor> {
     if keepdims {
@@ -59,6 +72,16 @@ impl<const N: usize> GlobalMaxPoolingConfig<N> {
     /// NaN where there is one; where several places hold the largest, they share its gradient.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         let axes = spatial_axes::<N>(xs)?;
+        if fuses(xs) {
+            let (of, shape) = places::<N>(xs, self.keepdims);
+            return fused1(
+                "global-max",
+                xs,
+                shape,
+                move |x, out| pooling::global_max(of, x, out),
+                move |[x, out, d_out], d_x| pooling::global_max_back(of, x, out, d_out, d_x),
+            );
+        }
         let mut largest = xs.detach();
         for &axis in &axes {
             largest = largest.max_keepdim(axis)?;
@@ -148,6 +171,20 @@ impl<const N: usize> GlobalAveragePooling<N> {
     /// If the input has another number of axes.
     pub fn forward_masked(&self, xs: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         let axes = spatial_axes::<N>(xs)?;
+        if fuses(xs) {
+            let (of, shape) = places::<N>(xs, self.config.keepdims);
+            let mask = mask.map(|mask| mask_bytes(mask, xs)).transpose()?.map(Arc::new);
+            let mask_back = mask.clone();
+            return fused1(
+                "global-mean",
+                xs,
+                shape,
+                move |x, out| pooling::global_mean(of, x, mask.as_deref().map(Vec::as_slice), out),
+                move |[_, _, d_out], d_x| {
+                    pooling::global_mean_back(of, mask_back.as_deref().map(Vec::as_slice), d_out, d_x);
+                },
+            );
+        }
         let Some(mask) = mask else {
             return finish::<N>(xs.mean_keepdim(axes.as_slice())?, self.config.keepdims);
         };
@@ -156,6 +193,15 @@ impl<const N: usize> GlobalAveragePooling<N> {
         let kept = mask.broadcast_as(xs.shape())?.contiguous()?.where_cond(xs, &xs.zeros_like()?)?;
         finish::<N>(kept.sum_keepdim(1)?.broadcast_div(&count)?, self.config.keepdims)
     }
+}
+
+/// 0 where a place of `xs` does not count.
+fn mask_bytes(mask: &Tensor, xs: &Tensor) -> Result<Vec<u8>> {
+    let places = &xs.dims()[..xs.rank() - 1];
+    if mask.dims() != places {
+        bail!("global pooling: the mask {:?} does not fit the input's {places:?}", mask.dims())
+    }
+    mask.ne(0u8)?.flatten_all()?.to_vec1::<u8>()
 }
 
 impl<const N: usize> Module for GlobalAveragePooling<N> {

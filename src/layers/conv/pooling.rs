@@ -2,11 +2,13 @@
 //! channels last.
 
 use super::window::{Padding, Sizes, Window, taps, window_shape, windows};
+use crate::layers::fused::{fused1, fuses};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, single};
-use candle_core::{Result, Tensor, bail};
+use crate::layers::shape::{Checked, Shape, check_numbers, single};
+use candle_core::{D, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::pooling::{self as kernel, Axis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -82,9 +84,50 @@ pooling!(
     "The mean of each window: (batch, …, channels) with shorter axes between."
 );
 
+/// Refuses an input that has other axes, or is shorter than the windows.
+fn check_fit(xs: &Tensor, windows: &[Window]) -> Result<()> {
+    if xs.rank() != windows.len() + 2 {
+        bail!("a window over {} axes needs {} axes, given {:?}", windows.len(), windows.len() + 2, xs.dims())
+    }
+    let mut sizes = vec![xs.dim(0)?, xs.dim(D::Minus1)?];
+    for (window, &length) in windows.iter().zip(&xs.dims()[1..]) {
+        let count = window.count(length);
+        if count == 0 {
+            bail!("a window of {} places does not fit {length} steps", window.size)
+        }
+        sizes.push(count);
+    }
+    check_numbers(&sizes)
+}
+
+/// The windows as the kernels take them, and the output's shape.
+fn over(xs: &Tensor, windows: &[Window]) -> Result<(kernel::Windows, Vec<usize>)> {
+    check_fit(xs, windows)?;
+    let mut axes = [Axis::ONE; 3];
+    let mut shape = xs.dims().to_vec();
+    for (at, window) in windows.iter().enumerate() {
+        let length = xs.dim(at + 1)?;
+        let (count, (before, _)) = (window.count(length), window.padding(length));
+        axes[3 - windows.len() + at] =
+            Axis { length, count, size: window.size, stride: window.stride, before };
+        shape[at + 1] = count;
+    }
+    Ok((kernel::Windows { axes, channels: xs.dim(D::Minus1)? }, shape))
+}
+
 impl<const N: usize> MaxPoolingConfig<N> {
     /// NaN where there is one; the gradient goes to the first place that holds the largest.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        if fuses(xs) && N <= 3 {
+            let (windows, shape) = over(xs, &self.windows())?;
+            return fused1(
+                "max-pooling",
+                xs,
+                shape,
+                move |x, out| kernel::max(&windows, x, out),
+                move |[x, out, d_out], d_x| kernel::max_back(&windows, x, out, d_out, d_x),
+            );
+        }
         let mut taps = taps(xs, &self.windows(), f64::NEG_INFINITY)?.into_iter();
         let Some(mut largest) = taps.next() else { bail!("a window needs at least one place") };
         for tap in taps {
@@ -99,6 +142,16 @@ impl<const N: usize> MaxPoolingConfig<N> {
 impl<const N: usize> AveragePoolingConfig<N> {
     /// Of those places that are within the input.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        if fuses(xs) && N <= 3 {
+            let (windows, shape) = over(xs, &self.windows())?;
+            return fused1(
+                "average-pooling",
+                xs,
+                shape,
+                move |x, out| kernel::mean(&windows, x, out),
+                move |[_, _, d_out], d_x| kernel::mean_back(&windows, d_out, d_x),
+            );
+        }
         let sum = |xs: &Tensor| -> Result<Tensor> {
             let taps = taps(xs, &self.windows(), 0.0)?;
             Tensor::stack(&taps, 0)?.sum(0)

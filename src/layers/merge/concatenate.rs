@@ -1,6 +1,7 @@
 //! Keras's `Concatenate` (`keras/src/layers/merging/concatenate.py`).
 
 use crate::layers::flow::Flow;
+use crate::layers::join::all_beside;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
 use crate::layers::shape::{Checked, Shape, axis_index, show};
@@ -97,6 +98,7 @@ impl Concatenate {
     /// If they do not fit each other.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         match axis_index(self.config.axis, inputs.first().map_or(0, Tensor::rank)) {
+            Ok(axis) if inputs.first().is_some_and(|first| axis + 1 == first.rank()) => all_beside(inputs),
             Ok(axis) => Tensor::cat(inputs, axis),
             Err(what) => bail!("layer {}: {what}", self.name),
         }

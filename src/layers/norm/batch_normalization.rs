@@ -1,6 +1,8 @@
 //! Keras's `BatchNormalization` (`keras/src/layers/normalization/batch_normalization.py`).
 
+use super::statistics::{Statistics, normalize};
 use crate::layers::flow::{Flow, first};
+use crate::layers::fused::fuses;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
 use crate::layers::masks::MaskRule;
@@ -122,6 +124,10 @@ impl BatchNormalization {
             Ok(axis) => axis,
             Err(what) => bail!("layer {}: {what}", self.name),
         };
+        // Keras's masks have an axis fewer than the input, and so have no axis of features.
+        if fuses(xs) && mask.is_none_or(|_| axis + 1 == xs.rank()) {
+            return self.fused(xs, mask, axis, mode);
+        }
         let others: Vec<usize> = (0..xs.rank()).filter(|&other| other != axis).collect();
         let mut shape = vec![1; xs.rank()];
         shape[axis] = xs.dim(axis)?;
@@ -145,6 +151,22 @@ impl BatchNormalization {
             Some(beta) => ys.broadcast_add(&beta.reshape(&*shape)?),
             None => Ok(ys),
         }
+    }
+
+    /// The same in a few passes over memory.
+    fn fused(&self, xs: &Tensor, mask: Option<&Tensor>, axis: usize, mode: Mode) -> Result<Tensor> {
+        let statistics = match mode {
+            Mode::Inference => Statistics::given(xs, axis, [&self.moving_mean, &self.moving_variance])?,
+            Mode::Training { .. } => {
+                let mask = mask.map(|mask| mask_bytes(&self.name, xs, mask)).transpose()?;
+                let statistics = Statistics::of_batch(xs, axis, mask)?;
+                let [mean, variance] = statistics.tensors(xs.device())?;
+                self.carry(&self.moving_mean, &mean)?;
+                self.carry(&self.moving_variance, &variance)?;
+                statistics
+            }
+        };
+        normalize(xs, statistics, self.config.epsilon, self.gamma.as_ref(), self.beta.as_ref())
     }
 
     /// moving = moving · momentum + batch · (1 - momentum), in place.
@@ -184,6 +206,15 @@ impl Layer for BatchNormalization {
     fn mixes_samples(&self) -> bool {
         true
     }
+}
+
+/// 0 where a place of `xs` does not count.
+fn mask_bytes(name: &str, xs: &Tensor, mask: &Tensor) -> Result<Vec<u8>> {
+    let places = &xs.dims()[..xs.rank() - 1];
+    if mask.dims() != places {
+        bail!("layer {name}: the mask {:?} does not fit the input's {places:?}", mask.dims())
+    }
+    mask.ne(0u8)?.flatten_all()?.to_vec1::<u8>()
 }
 
 /// Mean and variance over the axes `over`, of the places that the mask leaves.

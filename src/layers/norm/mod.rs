@@ -3,6 +3,7 @@
 mod batch_normalization;
 mod group_normalization;
 mod layer_normalization;
+mod statistics;
 mod unit_normalization;
 
 pub use batch_normalization::{BatchNormalization, BatchNormalizationConfig};

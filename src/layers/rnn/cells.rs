@@ -5,6 +5,7 @@ use super::settings::{Call, RnnOutput, check_states, place_sequence, sequence_ma
 use super::{GruConfig, LstmConfig, SimpleRnnConfig};
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::Variable;
+use crate::layers::join::flip;
 use crate::layers::layer::{Config, Layer, Pass, Passes, Placed, TimeLoop, first_shape, time_loop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, features};
@@ -319,11 +320,4 @@ impl Layer for Rnn {
     fn children(&self) -> Vec<&dyn Layer> {
         self.layers.iter().map(|(layer, _)| layer.as_ref()).collect()
     }
-}
-
-/// The steps from the last to the first.
-pub(crate) fn flip(xs: &Tensor) -> Result<Tensor> {
-    let time = xs.dim(1)?;
-    let steps: Vec<u32> = (0..time as u32).rev().collect();
-    xs.contiguous()?.index_select(&Tensor::from_vec(steps, time, xs.device())?, 1)
 }

@@ -16,7 +16,6 @@ mod steps;
 mod tests;
 
 pub(crate) use candle_layout::swap_first_gates;
-pub(crate) use cells::flip;
 pub use cells::{CellConfig, Rnn, RnnConfig};
 pub use conv_lstm::{ConvLstm, ConvLstmConfig};
 pub use gru::{Gru, GruConfig};

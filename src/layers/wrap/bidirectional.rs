@@ -1,10 +1,10 @@
 //! Keras's `Bidirectional` (`keras/src/layers/rnn/bidirectional.py`).
 
 use crate::layers::flow::{Flow, Values, first};
+use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
-use crate::layers::rnn::flip;
 use crate::layers::shape::{Checked, Shape, show};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -205,10 +205,15 @@ impl Bidirectional {
         first(&self.run(&[xs.clone().into()], mode.into())?)?.values.tensor()
     }
 
-    fn merge(&self, a: Tensor, b: Tensor) -> Result<Vec<Tensor>> {
+    /// Joins the output of the layer that walks forwards and that of the other, whose steps come as it walked them.
+    fn merge(&self, a: Tensor, mut b: Tensor) -> Result<Vec<Tensor>> {
+        let joins = self.merge_mode == Some(MergeMode::Concat);
+        if self.return_sequences && !joins {
+            b = flip(&b)?;
+        }
         Ok(match self.merge_mode {
             None => vec![a, b],
-            Some(MergeMode::Concat) => vec![Tensor::cat(&[&a, &b], a.rank() - 1)?],
+            Some(MergeMode::Concat) => vec![beside(&a, &b, self.return_sequences)?],
             Some(MergeMode::Sum) => vec![(a + b)?],
             Some(MergeMode::Mul) => vec![(a * b)?],
             Some(MergeMode::Ave) => vec![((a + b)? / 2.0)?],
@@ -236,10 +241,7 @@ impl Layer for Bidirectional {
         let mut forwards = self.forward.run(&given(ahead), pass)?.into_iter();
         let mut backwards = self.backward.run(&given(behind), pass)?.into_iter();
         let a = first(forwards.next().as_slice())?.values.tensor()?;
-        let mut b = first(backwards.next().as_slice())?.values.tensor()?;
-        if self.return_sequences {
-            b = flip(&b)?;
-        }
+        let b = first(backwards.next().as_slice())?.values.tensor()?;
         let merged = self.merge(a, b)?.into_iter().map(Flow::from);
         Ok(merged.chain(forwards).chain(backwards).collect())
     }

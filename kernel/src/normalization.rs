@@ -1,0 +1,346 @@
+//! What normalisations add up, and what they make of it: statistics in f64, in an order that follows from the shapes.
+//!
+//! Features lie along the last axis but one of (outer, features, inner); `inner` is 1 where they lie along the last.
+
+use crate::vectorized::{SHARE, vectorized};
+use rayon::prelude::*;
+
+/// Where the features of a tensor lie: (outer, features, inner).
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// How many.
+    pub features: usize,
+    /// Numbers of a feature that follow each other.
+    pub inner: usize,
+}
+
+impl Features {
+    fn row(self) -> usize {
+        self.features * self.inner
+    }
+
+    /// Rows that are added up at a time.
+    fn rows(self) -> usize {
+        (SHARE / self.row().max(1)).max(32)
+    }
+}
+
+/// Σ x and Σ x² of each feature, over the rows that `mask` leaves.
+pub fn sums(of: Features, x: &[f32], mask: Option<&[u8]>) -> [Vec<f64>; 2] {
+    shares(of, x.len(), |rows, from, both| {
+        let part = &x[rows.start * of.row()..rows.end * of.row()];
+        let mask = mask.map(|mask| &mask[rows.start..rows.end]);
+        let (sums, squares) = both.split_at_mut(from);
+        add_squares(of, part, mask, sums, squares);
+    })
+}
+
+/// Σ d and Σ d (x - mean) of each feature.
+pub fn products(of: Features, x: &[f32], d: &[f32], mean: &[f32]) -> [Vec<f64>; 2] {
+    shares(of, x.len(), |rows, from, both| {
+        let range = rows.start * of.row()..rows.end * of.row();
+        let (sums, products) = both.split_at_mut(from);
+        add_products(of, &x[range.clone()], &d[range], mean, sums, products);
+    })
+}
+
+/// Adds up the shares of so many rows each, in their order, whichever thread was first. `add` gets the rows, and the place
+/// where the second sums begin.
+fn shares(
+    of: Features,
+    len: usize,
+    add: impl Fn(std::ops::Range<usize>, usize, &mut [f64]) + Sync,
+) -> [Vec<f64>; 2] {
+    let (rows, each) = (len / of.row().max(1), of.rows());
+    let share = |at: usize| {
+        let mut both = vec![0.0f64; 2 * of.features];
+        add(at * each..((at + 1) * each).min(rows), of.features, &mut both);
+        both
+    };
+    let count = rows.div_ceil(each);
+    let shares: Vec<Vec<f64>> = match count {
+        0..2 => (0..count).map(share).collect(),
+        _ => (0..count).into_par_iter().map(share).collect(),
+    };
+    let mut total = vec![0.0f64; 2 * of.features];
+    for share in shares {
+        for (total, share) in total.iter_mut().zip(share) {
+            *total += share;
+        }
+    }
+    let second = total.split_off(of.features);
+    [total, second]
+}
+
+/// Features below which several rows are added side by side.
+const NARROW: usize = 32;
+
+/// Rows side by side: what is added to a sum then has time to arrive.
+#[inline(always)]
+fn abreast(features: usize) -> usize {
+    let mut rows = 1;
+    while rows * features < NARROW {
+        rows *= 2;
+    }
+    rows
+}
+
+vectorized! {
+    fn add_squares<'a>(
+        of: Features,
+        x: &'a [f32],
+        mask: Option<&'a [u8]>,
+        sums: &'a mut [f64],
+        squares: &'a mut [f64],
+    ) {
+        let Features { features, inner } = of;
+        if let Some(mask) = mask {
+            for row in 0..mask.len() {
+                if mask[row] != 0 {
+                    square_row(&x[row * features..][..features], sums, squares);
+                }
+            }
+        } else if inner == 1 {
+            let width = abreast(features) * features;
+            let (mut wide, mut wide_squares) = (vec![0.0f64; width], vec![0.0f64; width]);
+            for row in 0..x.len() / width {
+                square_row(&x[row * width..][..width], &mut wide, &mut wide_squares);
+            }
+            let left = x.len() / width * width;
+            square_row(&x[left..], &mut wide[..x.len() - left], &mut wide_squares[..x.len() - left]);
+            fold(&wide, sums);
+            fold(&wide_squares, squares);
+        } else {
+            for run in 0..x.len() / inner {
+                let x = &x[run * inner..][..inner];
+                let (mut sum, mut square) = ([0.0f64; 8], [0.0f64; 8]);
+                for eight in 0..inner / 8 {
+                    square_row(&x[eight * 8..][..8], &mut sum, &mut square);
+                }
+                let left = inner / 8 * 8;
+                square_row(&x[left..], &mut sum[..inner - left], &mut square[..inner - left]);
+                sums[run % features] += total(&sum);
+                squares[run % features] += total(&square);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn square_row(x: &[f32], sums: &mut [f64], squares: &mut [f64]) {
+    let (x, squares) = (&x[..sums.len()], &mut squares[..sums.len()]);
+    for c in 0..sums.len() {
+        let x = f64::from(x[c]);
+        sums[c] += x;
+        // The product of two f32 is exact, so this rounds once as mul_add does.
+        squares[c] += x * x;
+    }
+}
+
+/// Adds the rows that stood side by side.
+#[inline(always)]
+fn fold(wide: &[f64], sums: &mut [f64]) {
+    let features = sums.len();
+    for row in 0..wide.len() / features {
+        for c in 0..features {
+            sums[c] += wide[row * features + c];
+        }
+    }
+}
+
+#[inline(always)]
+fn total(lanes: &[f64; 8]) -> f64 {
+    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+}
+
+vectorized! {
+    fn add_products<'a>(
+        of: Features,
+        x: &'a [f32],
+        d: &'a [f32],
+        mean: &'a [f32],
+        sums: &'a mut [f64],
+        products: &'a mut [f64],
+    ) {
+        let Features { features, inner } = of;
+        if inner == 1 {
+            let rows = abreast(features);
+            let width = rows * features;
+            let mut means = vec![0.0f32; width];
+            for at in 0..width {
+                means[at] = mean[at % features];
+            }
+            let (mut wide, mut wide_products) = (vec![0.0f64; width], vec![0.0f64; width]);
+            for row in 0..x.len() / width {
+                let (x, d) = (&x[row * width..][..width], &d[row * width..][..width]);
+                product_row(x, d, &means, &mut wide, &mut wide_products);
+            }
+            let left = x.len() / width * width;
+            let count = x.len() - left;
+            product_row(&x[left..], &d[left..], &means, &mut wide[..count], &mut wide_products[..count]);
+            fold(&wide, sums);
+            fold(&wide_products, products);
+        } else {
+            for run in 0..x.len() / inner {
+                let (x, d) = (&x[run * inner..][..inner], &d[run * inner..][..inner]);
+                let means = [mean[run % features]; 8];
+                let (mut sum, mut product) = ([0.0f64; 8], [0.0f64; 8]);
+                for eight in 0..inner / 8 {
+                    product_row(&x[eight * 8..][..8], &d[eight * 8..][..8], &means, &mut sum, &mut product);
+                }
+                let left = inner / 8 * 8;
+                let count = inner - left;
+                product_row(&x[left..], &d[left..], &means, &mut sum[..count], &mut product[..count]);
+                sums[run % features] += total(&sum);
+                products[run % features] += total(&product);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn product_row(x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64], products: &mut [f64]) {
+    let (x, d, mean) = (&x[..sums.len()], &d[..sums.len()], &mean[..sums.len()]);
+    let products = &mut products[..sums.len()];
+    for c in 0..sums.len() {
+        let slope = f64::from(d[c]);
+        sums[c] += slope;
+        products[c] += slope * f64::from(x[c] - mean[c]);
+    }
+}
+
+/// (x - mean) · scale + shift of each feature.
+pub fn scale(of: Features, x: &[f32], mean: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+    let row = of.row();
+    if x.len() < 2 * SHARE {
+        return scale_rows(of, x, mean, scale, shift, out);
+    }
+    let each = of.rows() * row;
+    let parts = x.par_chunks(each).zip(out.par_chunks_mut(each));
+    parts.for_each(|(x, out)| scale_rows(of, x, mean, scale, shift, out));
+}
+
+vectorized! {
+    fn scale_rows<'a>(
+        of: Features,
+        x: &'a [f32],
+        mean: &'a [f32],
+        scale: &'a [f32],
+        shift: &'a [f32],
+        out: &'a mut [f32],
+    ) {
+        let Features { features, inner } = of;
+        if inner == 1 {
+            for row in 0..x.len() / features {
+                let (x, out) = (&x[row * features..][..features], &mut out[row * features..][..features]);
+                scale_row(x, mean, scale, shift, out);
+            }
+        } else {
+            for run in 0..x.len() / inner {
+                let (x, out) = (&x[run * inner..][..inner], &mut out[run * inner..][..inner]);
+                let (mean, scale, shift) = (mean[run % features], scale[run % features], shift[run % features]);
+                for i in 0..inner {
+                    out[i] = (x[i] - mean).mul_add(scale, shift);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn scale_row(x: &[f32], mean: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+    let n = out.len();
+    let (x, mean, scale, shift) = (&x[..n], &mean[..n], &scale[..n], &shift[..n]);
+    for c in 0..n {
+        out[c] = (x[c] - mean[c]).mul_add(scale[c], shift[c]);
+    }
+}
+
+/// What a feature's gradient is made of: `scale · (d - shift - (x - mean) · slope)`.
+#[derive(Clone, Debug, Default)]
+pub struct Back {
+    /// The statistics' mean.
+    pub mean: Vec<f32>,
+    /// What x was multiplied with.
+    pub scale: Vec<f32>,
+    /// What comes through the mean.
+    pub shift: Vec<f32>,
+    /// What comes through the variance.
+    pub slope: Vec<f32>,
+}
+
+/// The gradient of [`scale`] where mean and variance are those of the rows that `mask` leaves.
+pub fn scale_back(of: Features, back: &Back, x: &[f32], d: &[f32], mask: Option<&[u8]>, d_x: &mut [f32]) {
+    let row = of.row();
+    let each = of.rows();
+    let part = |(at, ((x, d), d_x)): (usize, ((&[f32], &[f32]), &mut [f32]))| {
+        back_rows(of, back, x, d, mask.map(|mask| &mask[at * each..]), d_x);
+    };
+    let size = (each * row).max(1);
+    let parts = x.par_chunks(size).zip(d.par_chunks(size)).zip(d_x.par_chunks_mut(size));
+    parts.enumerate().for_each(part);
+}
+
+vectorized! {
+    fn back_rows<'a>(
+        of: Features,
+        back: &'a Back,
+        x: &'a [f32],
+        d: &'a [f32],
+        mask: Option<&'a [u8]>,
+        d_x: &'a mut [f32],
+    ) {
+        let Features { features, inner } = of;
+        let (mean, scale) = (&back.mean[..features], &back.scale[..features]);
+        let (shift, slope) = (&back.shift[..features], &back.slope[..features]);
+        if inner == 1 {
+            for row in 0..x.len() / features {
+                let (x, d) = (&x[row * features..][..features], &d[row * features..][..features]);
+                let d_x = &mut d_x[row * features..][..features];
+                if masked(mask, row) {
+                    for c in 0..features {
+                        d_x[c] = d[c] * scale[c];
+                    }
+                } else {
+                    back_row(x, d, mean, scale, shift, slope, d_x);
+                }
+            }
+        } else {
+            for run in 0..x.len() / inner {
+                let (x, d) = (&x[run * inner..][..inner], &d[run * inner..][..inner]);
+                let d_x = &mut d_x[run * inner..][..inner];
+                let at = run % features;
+                let (mean, scale, shift, slope) = (mean[at], scale[at], shift[at], slope[at]);
+                for i in 0..inner {
+                    d_x[i] = scale * (x[i] - mean).mul_add(-slope, d[i] - shift);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn masked(mask: Option<&[u8]>, at: usize) -> bool {
+    match mask {
+        Some(mask) => mask[at] == 0,
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn back_row(
+    x: &[f32],
+    d: &[f32],
+    mean: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    slope: &[f32],
+    d_x: &mut [f32],
+) {
+    let n = d_x.len();
+    let (x, d, mean) = (&x[..n], &d[..n], &mean[..n]);
+    let (scale, shift, slope) = (&scale[..n], &shift[..n], &slope[..n]);
+    for c in 0..n {
+        d_x[c] = scale[c] * (x[c] - mean[c]).mul_add(-slope[c], d[c] - shift[c]);
+    }
+}

@@ -1,0 +1,111 @@
+//! Tensors side by side along their last axis, and steps from the last to the first.
+
+use super::fused::{fused1, fused2, fuses};
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// Numbers that one thread copies at a time.
+const SHARE: usize = 1 << 15;
+
+/// Rows that one thread copies at a time, `width` numbers each; whole samples of `steps` rows.
+fn rows(width: usize, steps: usize) -> usize {
+    (SHARE / (width * steps).max(1)).max(1) * steps
+}
+
+/// `a` and `b` side by side along their last axis, the other axes alike; with `flips`, the steps of `b` (its axis 1) from
+/// the last to the first.
+pub fn beside(a: &Tensor, b: &Tensor, flips: bool) -> Result<Tensor> {
+    let last = a.rank().saturating_sub(1);
+    let alike = a.rank() == b.rank() && a.rank() > 0 && a.dims()[..last] == b.dims()[..last];
+    if !alike || !fuses(a) || !fuses(b) {
+        return match flips {
+            true => Tensor::cat(&[a, &flip(b)?], last),
+            false => Tensor::cat(&[a, b], last),
+        };
+    }
+    let widths = [a.dim(last)?, b.dim(last)?];
+    let steps = if flips { a.dim(1)? } else { 1 };
+    let mut shape = a.dims().to_vec();
+    shape[last] = widths[0] + widths[1];
+    fused2(
+        "beside",
+        [a, b],
+        shape,
+        move |[a, b], out| place(widths, steps, a, b, out),
+        move |[a, b, _, d]| {
+            let (mut d_a, mut d_b) = (vec![0.0; a.len()], vec![0.0; b.len()]);
+            cut(widths, steps, d, &mut d_a, &mut d_b);
+            [d_a, d_b]
+        },
+    )
+}
+
+/// The inputs side by side along their last axis.
+pub fn all_beside(inputs: &[Tensor]) -> Result<Tensor> {
+    match inputs {
+        [one] => Ok(one.clone()),
+        [a, b] => beside(a, b, false),
+        _ => {
+            let (left, right) = inputs.split_at(inputs.len() / 2);
+            beside(&all_beside(left)?, &all_beside(right)?, false)
+        }
+    }
+}
+
+/// Where the row stands that is `row` with the steps of its sample from the last to the first.
+fn turned(row: usize, steps: usize) -> usize {
+    row - row % steps + (steps - 1 - row % steps)
+}
+
+fn place([left, right]: [usize; 2], steps: usize, a: &[f32], b: &[f32], out: &mut [f32]) {
+    let rows = rows(left + right, steps);
+    let part = |((a, b), out): ((&[f32], &[f32]), &mut [f32])| {
+        for (row, out) in out.chunks_exact_mut(left + right).enumerate() {
+            let (into_left, into_right) = out.split_at_mut(left);
+            into_left.copy_from_slice(&a[row * left..][..left]);
+            into_right.copy_from_slice(&b[turned(row, steps) * right..][..right]);
+        }
+    };
+    let parts = a.par_chunks(rows * left).zip(b.par_chunks(rows * right));
+    parts.zip(out.par_chunks_mut(rows * (left + right))).for_each(part);
+}
+
+fn cut([left, right]: [usize; 2], steps: usize, d: &[f32], d_a: &mut [f32], d_b: &mut [f32]) {
+    let rows = rows(left + right, steps);
+    let part = |((d_a, d_b), d): ((&mut [f32], &mut [f32]), &[f32])| {
+        for (row, d) in d.chunks_exact(left + right).enumerate() {
+            let (from_left, from_right) = d.split_at(left);
+            d_a[row * left..][..left].copy_from_slice(from_left);
+            d_b[turned(row, steps) * right..][..right].copy_from_slice(from_right);
+        }
+    };
+    let parts = d_a.par_chunks_mut(rows * left).zip(d_b.par_chunks_mut(rows * right));
+    parts.zip(d.par_chunks(rows * (left + right))).for_each(part);
+}
+
+/// The steps (axis 1) from the last to the first.
+pub fn flip(xs: &Tensor) -> Result<Tensor> {
+    let time = xs.dim(1)?;
+    if fuses(xs) {
+        let width = xs.dims().iter().skip(2).product();
+        return fused1(
+            "flip",
+            xs,
+            xs.shape(),
+            move |x, out| turn(width, time, x, out),
+            move |[_, _, d], d_x| turn(width, time, d, d_x),
+        );
+    }
+    let steps: Vec<u32> = (0..time as u32).rev().collect();
+    xs.contiguous()?.index_select(&Tensor::from_vec(steps, time, xs.device())?, 1)
+}
+
+fn turn(width: usize, steps: usize, x: &[f32], out: &mut [f32]) {
+    let size = rows(width, steps) * width;
+    let part = |(x, out): (&[f32], &mut [f32])| {
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            out.copy_from_slice(&x[turned(row, steps) * width..][..width]);
+        }
+    };
+    x.par_chunks(size).zip(out.par_chunks_mut(size)).for_each(part);
+}

@@ -1,0 +1,141 @@
+//! A normalisation of features by their mean and variance, as one op.
+
+use crate::layers::cpu::with_floats;
+use crate::layers::fused::fused3;
+use candle_core::{Device, Result, Tensor};
+use candle_recurrent_kernel::normalization::{self as kernel, Back, Features};
+use std::sync::Arc;
+
+/// Mean and variance of each feature.
+pub(super) struct Statistics {
+    of: Features,
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+    batch: Option<Batch>,
+}
+
+/// What statistics of the batch itself are of: gradients go through them.
+struct Batch {
+    /// 0 for the rows that they leave out.
+    mask: Option<Arc<Vec<u8>>>,
+    /// What the sums were divided by.
+    count: f64,
+    /// What the differences from the mean add up to: not quite 0, for Keras adds its epsilon to the number of rows.
+    rest: Vec<f64>,
+}
+
+fn features(xs: &Tensor, axis: usize) -> Features {
+    let dims = xs.dims();
+    Features { features: dims[axis], inner: dims[axis + 1..].iter().product() }
+}
+
+impl Statistics {
+    /// Those of the batch, of the rows that `mask` leaves.
+    pub fn of_batch(xs: &Tensor, axis: usize, mask: Option<Vec<u8>>) -> Result<Self> {
+        let of = features(xs, axis);
+        let [sums, squares] = with_floats([xs], |[x]| kernel::sums(of, x, mask.as_deref()))?;
+        let (rows, count) = match &mask {
+            Some(mask) => {
+                let rows = mask.iter().filter(|&&counts| counts != 0).count() as f64;
+                (rows, rows + 1e-7)
+            }
+            None => {
+                let rows = (xs.elem_count() / of.features) as f64;
+                (rows, rows)
+            }
+        };
+        let mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
+        // Σ (x - mean)², mean as it is.
+        let variance = squares.iter().zip(&sums).zip(&mean).map(|((square, sum), mean)| {
+            let sum = square - 2.0 * mean * sum + rows * mean * mean;
+            // What rounding left of 0; NaN stays.
+            if sum < 0.0 { 0.0 } else { sum / count }
+        });
+        let variance = variance.collect();
+        let rest = sums.iter().zip(&mean).map(|(sum, mean)| sum - rows * mean).collect();
+        Ok(Self { of, mean, variance, batch: Some(Batch { mask: mask.map(Arc::new), count, rest }) })
+    }
+
+    /// Those that are given: mean and variance, each (features). No gradient goes to them.
+    pub fn given(xs: &Tensor, axis: usize, given: [&Tensor; 2]) -> Result<Self> {
+        let [mean, variance] = with_floats(given, |given| {
+            given.map(|values| values.iter().copied().map(f64::from).collect::<Vec<_>>())
+        })?;
+        Ok(Self { of: features(xs, axis), mean, variance, batch: None })
+    }
+
+    /// Mean and variance as tensors (features).
+    pub fn tensors(&self, device: &Device) -> Result<[Tensor; 2]> {
+        let tensor = |values: &[f64]| Tensor::from_vec(single(values.iter().copied()), values.len(), device);
+        Ok([tensor(&self.mean)?, tensor(&self.variance)?])
+    }
+}
+
+fn single(values: impl Iterator<Item = f64>) -> Vec<f32> {
+    values.map(|value| value as f32).collect()
+}
+
+/// (x - mean) / sqrt(variance + epsilon) · gamma + beta.
+pub(super) fn normalize(
+    xs: &Tensor,
+    statistics: Statistics,
+    epsilon: f64,
+    gamma: Option<&Tensor>,
+    beta: Option<&Tensor>,
+) -> Result<Tensor> {
+    let of = statistics.of;
+    let or = |given: Option<&Tensor>, value: f32| match given {
+        Some(given) => Ok(given.clone()),
+        None => Tensor::full(value, of.features, xs.device()),
+    };
+    let (gamma, beta) = (or(gamma, 1.0)?, or(beta, 0.0)?);
+    let mean = Arc::new(single(statistics.mean.iter().copied()));
+    let inverse: Arc<Vec<f64>> =
+        Arc::new(statistics.variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect());
+    let (mean_back, inverse_back, batch) = (mean.clone(), inverse.clone(), statistics.batch);
+    let variables = gamma.track_op() || beta.track_op();
+    let track = xs.track_op();
+    fused3(
+        "normalize",
+        [xs, &gamma, &beta],
+        xs.shape(),
+        move |[x, gamma, beta], out| {
+            kernel::scale(of, x, &mean, &scales(&inverse, gamma), beta, out);
+        },
+        move |[x, gamma, _, _, d]| {
+            let [sums, products] = match batch.is_some() || variables {
+                true => kernel::products(of, x, d, &mean_back),
+                false => [vec![0.0; of.features], vec![0.0; of.features]],
+            };
+            let mut d_x = vec![];
+            if track {
+                let through = batch.as_ref().map(|batch| through(batch, &inverse_back, &sums, &products));
+                let [shift, slope] =
+                    through.unwrap_or_else(|| [vec![0.0; of.features], vec![0.0; of.features]]);
+                let scale = scales(&inverse_back, gamma);
+                let back = Back { mean: mean_back.to_vec(), scale, shift, slope };
+                let mask = batch.as_ref().and_then(|batch| batch.mask.as_deref()).map(Vec::as_slice);
+                d_x = vec![0.0; x.len()];
+                kernel::scale_back(of, &back, x, d, mask, &mut d_x);
+            }
+            let d_gamma = products.iter().zip(&*inverse_back).map(|(product, inverse)| product * inverse);
+            [d_x, single(d_gamma), single(sums.iter().copied())]
+        },
+    )
+}
+
+fn scales(inverse: &[f64], gamma: &[f32]) -> Vec<f32> {
+    single(inverse.iter().zip(gamma).map(|(inverse, &gamma)| inverse * f64::from(gamma)))
+}
+
+/// What comes through the batch's mean and variance: see [`Back`].
+fn through(batch: &Batch, inverse: &[f64], sums: &[f64], products: &[f64]) -> [Vec<f32>; 2] {
+    let features = inverse.iter().zip(sums).zip(products).zip(&batch.rest);
+    let (shift, slope) = features
+        .map(|(((inverse, sum), product), rest)| {
+            let slope = inverse * inverse * product / batch.count;
+            (((sum / batch.count - slope * rest / batch.count) as f32), slope as f32)
+        })
+        .unzip();
+    [shift, slope]
+}
