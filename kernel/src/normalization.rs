@@ -269,50 +269,40 @@ pub struct Back {
     pub slope: Vec<f32>,
 }
 
-/// The gradient of [`scale`] where mean and variance are those of the rows that `mask` leaves.
-pub fn scale_back(of: Features, back: &Back, x: &[f32], d: &[f32], mask: Option<&[u8]>, d_x: &mut [f32]) {
-    let row = of.row();
+/// The gradient of [`scale`] where mean and variance are those of the rows that `mask` leaves, in place of that of its
+/// output.
+pub fn scale_back(of: Features, back: &Back, x: &[f32], mask: Option<&[u8]>, d: &mut [f32]) {
     let each = of.rows();
-    let part = |(at, ((x, d), d_x)): (usize, ((&[f32], &[f32]), &mut [f32]))| {
-        back_rows(of, back, x, d, mask.map(|mask| &mask[at * each..]), d_x);
+    let part = |(at, (x, d)): (usize, (&[f32], &mut [f32]))| {
+        back_rows(of, back, x, mask.map(|mask| &mask[at * each..]), d);
     };
-    let size = (each * row).max(1);
-    let parts = x.par_chunks(size).zip(d.par_chunks(size)).zip(d_x.par_chunks_mut(size));
-    parts.enumerate().for_each(part);
+    let size = (each * of.row()).max(1);
+    x.par_chunks(size).zip(d.par_chunks_mut(size)).enumerate().for_each(part);
 }
 
 vectorized! {
-    fn back_rows<'a>(
-        of: Features,
-        back: &'a Back,
-        x: &'a [f32],
-        d: &'a [f32],
-        mask: Option<&'a [u8]>,
-        d_x: &'a mut [f32],
-    ) {
+    fn back_rows<'a>(of: Features, back: &'a Back, x: &'a [f32], mask: Option<&'a [u8]>, d: &'a mut [f32]) {
         let Features { features, inner } = of;
         let (mean, scale) = (&back.mean[..features], &back.scale[..features]);
         let (shift, slope) = (&back.shift[..features], &back.slope[..features]);
         if inner == 1 {
             for row in 0..x.len() / features {
-                let (x, d) = (&x[row * features..][..features], &d[row * features..][..features]);
-                let d_x = &mut d_x[row * features..][..features];
+                let (x, d) = (&x[row * features..][..features], &mut d[row * features..][..features]);
                 if masked(mask, row) {
                     for c in 0..features {
-                        d_x[c] = d[c] * scale[c];
+                        d[c] *= scale[c];
                     }
                 } else {
-                    back_row(x, d, mean, scale, shift, slope, d_x);
+                    back_row(x, mean, scale, shift, slope, d);
                 }
             }
         } else {
             for run in 0..x.len() / inner {
-                let (x, d) = (&x[run * inner..][..inner], &d[run * inner..][..inner]);
-                let d_x = &mut d_x[run * inner..][..inner];
+                let (x, d) = (&x[run * inner..][..inner], &mut d[run * inner..][..inner]);
                 let at = run % features;
                 let (mean, scale, shift, slope) = (mean[at], scale[at], shift[at], slope[at]);
                 for i in 0..inner {
-                    d_x[i] = scale * (x[i] - mean).mul_add(-slope, d[i] - shift);
+                    d[i] = scale * (x[i] - mean).mul_add(-slope, d[i] - shift);
                 }
             }
         }
@@ -328,19 +318,11 @@ fn masked(mask: Option<&[u8]>, at: usize) -> bool {
 }
 
 #[inline(always)]
-fn back_row(
-    x: &[f32],
-    d: &[f32],
-    mean: &[f32],
-    scale: &[f32],
-    shift: &[f32],
-    slope: &[f32],
-    d_x: &mut [f32],
-) {
-    let n = d_x.len();
-    let (x, d, mean) = (&x[..n], &d[..n], &mean[..n]);
+fn back_row(x: &[f32], mean: &[f32], scale: &[f32], shift: &[f32], slope: &[f32], d: &mut [f32]) {
+    let n = d.len();
+    let (x, mean) = (&x[..n], &mean[..n]);
     let (scale, shift, slope) = (&scale[..n], &shift[..n], &slope[..n]);
     for c in 0..n {
-        d_x[c] = scale[c] * (x[c] - mean[c]).mul_add(-slope[c], d[c] - shift[c]);
+        d[c] = scale[c] * (x[c] - mean[c]).mul_add(-slope[c], d[c] - shift[c]);
     }
 }

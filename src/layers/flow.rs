@@ -1,5 +1,6 @@
 //! What flows from one layer to the next: values with their mask.
 
+use super::strand::Strand;
 use super::table::Rows;
 use super::texts::Texts;
 use candle_core::{DType, Result, Tensor, bail};
@@ -18,6 +19,8 @@ pub struct Flow {
 pub enum Values {
     /// Numbers or ids.
     Tensor(Tensor),
+    /// Numbers that an op of this crate gave.
+    Strand(Strand),
     /// Rows of a table.
     Rows(Rows),
     /// Texts, for the layers that turn them into numbers.
@@ -29,6 +32,7 @@ impl Values {
     pub fn tensor(&self) -> Result<Tensor> {
         match self {
             Self::Tensor(tensor) => Ok(tensor.clone()),
+            Self::Strand(strand) => Ok(strand.tensor().clone()),
             Self::Rows(rows) => rows.look_up(),
             Self::Texts(_) => {
                 bail!(
@@ -42,7 +46,16 @@ impl Values {
     pub fn texts(&self) -> Result<&Texts> {
         match self {
             Self::Texts(texts) => Ok(texts),
-            Self::Tensor(_) | Self::Rows(_) => bail!("needs text, and is given numbers"),
+            Self::Tensor(_) | Self::Strand(_) | Self::Rows(_) => bail!("needs text, and is given numbers"),
+        }
+    }
+
+    /// The numbers as floats, for an op of this crate.
+    pub(crate) fn strand(&self) -> Result<Strand> {
+        match self {
+            Self::Strand(strand) => Ok(strand.clone()),
+            Self::Rows(rows) => rows.strand(),
+            other => other.floats().map(Strand::from),
         }
     }
 
@@ -62,6 +75,17 @@ impl Flow {
     /// The numbers as floats.
     pub fn floats(&self) -> Result<Tensor> {
         self.values.floats()
+    }
+
+    /// The numbers as floats, for an op of this crate.
+    pub(crate) fn strand(&self) -> Result<Strand> {
+        self.values.strand()
+    }
+}
+
+impl From<Strand> for Flow {
+    fn from(values: Strand) -> Self {
+        Self { values: Values::Strand(values), mask: None }
     }
 }
 

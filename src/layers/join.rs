@@ -1,6 +1,6 @@
 //! Tensors side by side along their last axis, and steps from the last to the first.
 
-use super::fused::{fused1, fused2, fuses};
+use super::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
@@ -14,34 +14,28 @@ fn rows(width: usize, steps: usize) -> usize {
 
 /// `a` and `b` side by side along their last axis, the other axes alike; with `flips`, the steps of `b` (its axis 1) from
 /// the last to the first.
-pub fn beside(a: &Tensor, b: &Tensor, flips: bool) -> Result<Tensor> {
-    let last = a.rank().saturating_sub(1);
-    let alike = a.rank() == b.rank() && a.rank() > 0 && a.dims()[..last] == b.dims()[..last];
-    if !alike || !fuses(a) || !fuses(b) {
-        return match flips {
-            true => Tensor::cat(&[a, &flip(b)?], last),
-            false => Tensor::cat(&[a, b], last),
-        };
+pub fn beside(a: &Strand, b: &Strand, flips: bool) -> Result<Strand> {
+    let (left, right) = (a.tensor(), b.tensor());
+    let last = left.rank().saturating_sub(1);
+    let alike = left.rank() == right.rank() && left.rank() > 0 && left.dims()[..last] == right.dims()[..last];
+    if !alike || !a.fuses() || !b.fuses() {
+        let turned = if flips { flip(b)? } else { b.clone() };
+        return Tensor::cat(&[left, turned.tensor()], last).map(Strand::from);
     }
-    let widths = [a.dim(last)?, b.dim(last)?];
-    let steps = if flips { a.dim(1)? } else { 1 };
-    let mut shape = a.dims().to_vec();
+    let widths = [left.dim(last)?, right.dim(last)?];
+    let steps = if flips { left.dim(1)? } else { 1 };
+    let mut shape = left.dims().to_vec();
     shape[last] = widths[0] + widths[1];
-    fused2(
-        "beside",
-        [a, b],
-        shape,
-        move |[a, b], out| place(widths, steps, a, b, out),
-        move |[a, b, _, d]| {
-            let (mut d_a, mut d_b) = (vec![0.0; a.len()], vec![0.0; b.len()]);
-            cut(widths, steps, d, &mut d_a, &mut d_b);
-            [d_a, d_b]
-        },
-    )
+    let back = move |Back { x: [a, b], d, .. }: Back<'_, 2>| {
+        let (mut d_a, mut d_b) = (vec![0.0; a.len()], vec![0.0; b.len()]);
+        cut(widths, steps, &d, &mut d_a, &mut d_b);
+        [d_a, d_b]
+    };
+    fused("beside", [a, b], shape, |[a, b], out| place(widths, steps, a, b, out), back)
 }
 
 /// The inputs side by side along their last axis.
-pub fn all_beside(inputs: &[Tensor]) -> Result<Tensor> {
+pub fn all_beside(inputs: &[Strand]) -> Result<Strand> {
     match inputs {
         [one] => Ok(one.clone()),
         [a, b] => beside(a, b, false),
@@ -84,20 +78,21 @@ fn cut([left, right]: [usize; 2], steps: usize, d: &[f32], d_a: &mut [f32], d_b:
 }
 
 /// The steps (axis 1) from the last to the first.
-pub fn flip(xs: &Tensor) -> Result<Tensor> {
-    let time = xs.dim(1)?;
-    if fuses(xs) {
-        let width = xs.dims().iter().skip(2).product();
-        return fused1(
-            "flip",
-            xs,
-            xs.shape(),
-            move |x, out| turn(width, time, x, out),
-            move |[_, _, d], d_x| turn(width, time, d, d_x),
-        );
+pub fn flip(xs: &Strand) -> Result<Strand> {
+    let values = xs.tensor();
+    let time = values.dim(1)?;
+    if !xs.fuses() {
+        let steps: Vec<u32> = (0..time as u32).rev().collect();
+        let steps = Tensor::from_vec(steps, time, values.device())?;
+        return values.contiguous()?.index_select(&steps, 1).map(Strand::from);
     }
-    let steps: Vec<u32> = (0..time as u32).rev().collect();
-    xs.contiguous()?.index_select(&Tensor::from_vec(steps, time, xs.device())?, 1)
+    let width = values.dims().iter().skip(2).product();
+    let back = move |Back { d, .. }: Back<'_, 1>| {
+        let mut d_x = vec![0.0; d.len()];
+        turn(width, time, &d, &mut d_x);
+        [d_x]
+    };
+    fused("flip", [xs], values.shape(), |[x], out| turn(width, time, x, out), back)
 }
 
 fn turn(width: usize, steps: usize, x: &[f32], out: &mut [f32]) {

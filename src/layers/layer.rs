@@ -265,9 +265,10 @@ pub fn first_shape(inputs: &[Shape]) -> &[Option<usize>] {
 }
 
 /// The public face of a layer without variables that works on one tensor, whatever the pass: `$config` has a
-/// `forward(&self, &Tensor)`. The values are taken as `floats`, or as the `tensor` that they are.
+/// `forward(&self, &Tensor)`. The values are taken as `floats`, or as the `tensor` that they are; as a `strand` where it is
+/// a `forward(&self, &Strand)` to a strand.
 macro_rules! plain_layer {
-    ($(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty, $values:ident) => {
+    (@face $(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty) => {
         $(#[$doc])*
         #[derive(Clone, Debug)]
         pub struct $layer $(<const $n: usize>)? {
@@ -297,6 +298,29 @@ macro_rules! plain_layer {
                 &self.config
             }
         }
+    };
+    ($(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty, strand) => {
+        $crate::layers::layer::plain_layer! { @face $(#[$doc])* $layer $(<const $n: usize>)?, $config }
+
+        impl $(<const $n: usize>)? candle_core::Module for $layer $(<$n>)? {
+            fn forward(&self, xs: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+                Ok(self.config.forward(&xs.clone().into())?.tensor().clone())
+            }
+        }
+
+        impl $(<const $n: usize>)? $crate::layers::layer::Layer for $layer $(<$n>)? {
+            fn run(
+                &self,
+                inputs: &[$crate::layers::flow::Flow],
+                _: $crate::layers::layer::Pass,
+            ) -> candle_core::Result<Vec<$crate::layers::flow::Flow>> {
+                let xs = $crate::layers::flow::first(inputs)?.strand()?;
+                Ok(vec![self.config.forward(&xs)?.into()])
+            }
+        }
+    };
+    ($(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty, $values:ident) => {
+        $crate::layers::layer::plain_layer! { @face $(#[$doc])* $layer $(<const $n: usize>)?, $config }
 
         impl $(<const $n: usize>)? candle_core::Module for $layer $(<$n>)? {
             fn forward(&self, xs: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {

@@ -1,8 +1,9 @@
 //! A table of vectors that is read by ids, with the gradients of its rows.
 
-use super::cpu::{floats, with_floats};
+use super::cpu::with_floats;
+use super::strand::{Back, Strand, op};
 use super::token_squares::TokenSquares;
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use candle_recurrent_kernel as kernel;
 
 /// The table of an embedding: (vocabulary, features).
@@ -93,61 +94,33 @@ impl Table {
 impl Rows {
     /// The rows themselves: one more axis than the ids, as long as a vector.
     pub fn look_up(&self) -> Result<Tensor> {
-        let mut shape = self.ids.dims().to_vec();
-        shape.push(self.table.features());
-        let flat = self.ids.flatten_all()?;
-        let rows = match &self.table.squares {
-            Some(squares) => {
-                let op = LookUp { table: self.table.clone(), ids: flat.to_vec1()? };
-                self.table.vectors.contiguous()?.apply_op2(squares.companion(), op)?
-            }
-            None => self.table.vectors.index_select(&flat, 0)?,
-        };
-        rows.reshape(shape)
-    }
-}
-
-/// Rows of a table in training. The second tensor is the companion, whose gradient is that of the squares.
-struct LookUp {
-    table: Table,
-    ids: Vec<u32>,
-}
-
-impl CustomOp2 for LookUp {
-    fn name(&self) -> &'static str {
-        "embedding"
+        Ok(self.strand()?.tensor().clone())
     }
 
-    fn cpu_fwd(
-        &self,
-        vectors: &CpuStorage,
-        layout: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let vectors = floats(vectors, layout)?;
+    /// The same, for ops of this crate.
+    pub(crate) fn strand(&self) -> Result<Strand> {
         let features = self.table.features();
-        let mut rows = Vec::with_capacity(self.ids.len() * features);
-        for &id in &self.ids {
-            rows.extend_from_slice(&vectors[id as usize * features..][..features]);
-        }
-        Ok((CpuStorage::F32(rows), (self.ids.len(), features).into()))
-    }
-
-    fn bwd(
-        &self,
-        vectors: &Tensor,
-        companion: &Tensor,
-        _: &Tensor,
-        d_rows: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let rows = self.table.rows(&self.ids);
-        let mut sums =
-            with_floats([d_rows], |[d_rows]| kernel::scatter(&rows, self.table.features(), d_rows))?;
-        let squares = sums.split_off(vectors.elem_count());
-        Ok((
-            Some(Tensor::from_vec(sums, vectors.shape(), vectors.device())?),
-            Some(Tensor::from_vec(squares, companion.shape(), companion.device())?),
-        ))
+        let mut shape = self.ids.dims().to_vec();
+        shape.push(features);
+        let flat = self.ids.flatten_all()?;
+        let Some(squares) = &self.table.squares else {
+            return self.table.vectors.index_select(&flat, 0)?.reshape(shape).map(Strand::from);
+        };
+        let ids = flat.to_vec1::<u32>()?;
+        let rows = with_floats([&self.table.vectors], |[vectors]| {
+            let mut rows = Vec::with_capacity(ids.len() * features);
+            for &id in &ids {
+                rows.extend_from_slice(&vectors[id as usize * features..][..features]);
+            }
+            rows
+        })?;
+        // The second tensor is the companion, whose gradient is that of the squares.
+        let inputs = [&self.table.vectors.clone().into(), &squares.companion().clone().into()];
+        let table = self.table.clone();
+        op("embedding", inputs, rows, shape, move |Back { x: [vectors, _], d, .. }: Back<'_, 2>| {
+            let mut sums = kernel::scatter(&table.rows(&ids), table.features(), &d);
+            let squares = sums.split_off(vectors.len());
+            [sums, squares]
+        })
     }
 }

@@ -1,10 +1,10 @@
 //! Keras's `GlobalMaxPooling1D` to `3D` and `GlobalAveragePooling1D` to `3D` (`keras/src/layers/pooling/`), channels last.
 
 use crate::layers::flow::{Flow, first};
-use crate::layers::fused::{fused1, fuses};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::pooling::{self, Places};
@@ -70,29 +70,32 @@ fn finish<const N: usize>(ys: Tensor, keepdims: bool) -> Result<Tensor> {
 
 impl<const N: usize> GlobalMaxPoolingConfig<N> {
     /// NaN where there is one; where several places hold the largest, they share its gradient.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let axes = spatial_axes::<N>(xs)?;
-        if fuses(xs) {
-            let (of, shape) = places::<N>(xs, self.keepdims);
-            return fused1(
-                "global-max",
-                xs,
-                shape,
-                move |x, out| pooling::global_max(of, x, out),
-                move |[x, out, d_out], d_x| pooling::global_max_back(of, x, out, d_out, d_x),
-            );
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        let axes = spatial_axes::<N>(xs.tensor())?;
+        if !xs.fuses() {
+            return self.by_tensors(xs.tensor(), &axes).map(Strand::from);
         }
+        let (of, shape) = places::<N>(xs.tensor(), self.keepdims);
+        let back = move |Back { x: [x], y, d, .. }: Back<'_, 1>| {
+            let mut d_x = vec![0.0; x.len()];
+            pooling::global_max_back(of, x, y, &d, &mut d_x);
+            [d_x]
+        };
+        fused("global-max", [xs], shape, |[x], out| pooling::global_max(of, x, out), back)
+    }
+
+    fn by_tensors(&self, xs: &Tensor, axes: &[usize]) -> Result<Tensor> {
         let mut largest = xs.detach();
-        for &axis in &axes {
+        for &axis in axes {
             largest = largest.max_keepdim(axis)?;
         }
         // Not "equal": NaN is less than nothing and so comes through.
         let places = xs.detach().broadcast_lt(&largest)?.eq(0u8)?.to_dtype(xs.dtype())?;
-        let count = places.sum_keepdim(axes.as_slice())?;
+        let count = places.sum_keepdim(axes)?;
         // The mean of the places that hold it: the value, with the gradient shared.
         let zeros = xs.zeros_like()?;
         let held = places.ne(0.0)?.where_cond(xs, &zeros)?;
-        finish::<N>((held.sum_keepdim(axes.as_slice())? / count)?, self.keepdims)
+        finish::<N>((held.sum_keepdim(axes)? / count)?, self.keepdims)
     }
 }
 
@@ -116,7 +119,7 @@ impl<const N: usize> Config for GlobalMaxPoolingConfig<N> {
 
 plain_layer! {
     /// The largest value of each channel: (batch, …, channels) to (batch, channels).
-    GlobalMaxPooling<const N: usize>, GlobalMaxPoolingConfig<N>, floats
+    GlobalMaxPooling<const N: usize>, GlobalMaxPoolingConfig<N>, strand
 }
 
 impl<const N: usize> Config for GlobalAveragePoolingConfig<N> {
@@ -170,23 +173,33 @@ impl<const N: usize> GlobalAveragePooling<N> {
     /// # Errors
     /// If the input has another number of axes.
     pub fn forward_masked(&self, xs: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-        let axes = spatial_axes::<N>(xs)?;
-        if fuses(xs) {
-            let (of, shape) = places::<N>(xs, self.config.keepdims);
-            let mask = mask.map(|mask| mask_bytes(mask, xs)).transpose()?.map(Arc::new);
-            let mask_back = mask.clone();
-            return fused1(
-                "global-mean",
-                xs,
-                shape,
-                move |x, out| pooling::global_mean(of, x, mask.as_deref().map(Vec::as_slice), out),
-                move |[_, _, d_out], d_x| {
-                    pooling::global_mean_back(of, mask_back.as_deref().map(Vec::as_slice), d_out, d_x);
-                },
-            );
+        Ok(self.over(&xs.clone().into(), mask)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mask: Option<&Tensor>) -> Result<Strand> {
+        let axes = spatial_axes::<N>(xs.tensor())?;
+        if !xs.fuses() {
+            return self.by_tensors(xs.tensor(), mask, &axes).map(Strand::from);
         }
+        let (of, shape) = places::<N>(xs.tensor(), self.config.keepdims);
+        let mask = mask.map(|mask| mask_bytes(mask, xs.tensor())).transpose()?.map(Arc::new);
+        let of_forward = mask.clone();
+        fused(
+            "global-mean",
+            [xs],
+            shape,
+            |[x], out| pooling::global_mean(of, x, of_forward.as_deref().map(Vec::as_slice), out),
+            move |Back { x: [x], d, .. }: Back<'_, 1>| {
+                let mut d_x = vec![0.0; x.len()];
+                pooling::global_mean_back(of, mask.as_deref().map(Vec::as_slice), &d, &mut d_x);
+                [d_x]
+            },
+        )
+    }
+
+    fn by_tensors(&self, xs: &Tensor, mask: Option<&Tensor>, axes: &[usize]) -> Result<Tensor> {
         let Some(mask) = mask else {
-            return finish::<N>(xs.mean_keepdim(axes.as_slice())?, self.config.keepdims);
+            return finish::<N>(xs.mean_keepdim(axes)?, self.config.keepdims);
         };
         let mask = mask.ne(0u8)?.unsqueeze(2)?;
         let count = mask.to_dtype(xs.dtype())?.sum_keepdim(1)?;
@@ -215,6 +228,6 @@ impl<const N: usize> Layer for GlobalAveragePooling<N> {
         let input = first(inputs)?;
         // Of several spatial axes Keras heeds no mask.
         let mask = input.mask.as_ref().filter(|_| N == 1);
-        Ok(vec![self.forward_masked(&input.floats()?, mask)?.into()])
+        Ok(vec![self.over(&input.strand()?, mask)?.into()])
     }
 }

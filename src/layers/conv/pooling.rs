@@ -2,10 +2,10 @@
 //! channels last.
 
 use super::window::{Padding, Sizes, Window, taps, window_shape, windows};
-use crate::layers::fused::{fused1, fuses};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_numbers, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::pooling::{self as kernel, Axis};
@@ -68,7 +68,7 @@ macro_rules! pooling {
 
         plain_layer! {
             #[doc = $doc]
-            $layer<const N: usize>, $config<N>, floats
+            $layer<const N: usize>, $config<N>, strand
         }
     };
 }
@@ -117,17 +117,20 @@ fn over(xs: &Tensor, windows: &[Window]) -> Result<(kernel::Windows, Vec<usize>)
 
 impl<const N: usize> MaxPoolingConfig<N> {
     /// NaN where there is one; the gradient goes to the first place that holds the largest.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        if fuses(xs) && N <= 3 {
-            let (windows, shape) = over(xs, &self.windows())?;
-            return fused1(
-                "max-pooling",
-                xs,
-                shape,
-                move |x, out| kernel::max(&windows, x, out),
-                move |[x, out, d_out], d_x| kernel::max_back(&windows, x, out, d_out, d_x),
-            );
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        if !xs.fuses() || N > 3 {
+            return self.by_tensors(xs.tensor()).map(Strand::from);
         }
+        let (windows, shape) = over(xs.tensor(), &self.windows())?;
+        let back = move |Back { x: [x], y, d, .. }: Back<'_, 1>| {
+            let mut d_x = vec![0.0; x.len()];
+            kernel::max_back(&windows, x, y, &d, &mut d_x);
+            [d_x]
+        };
+        fused("max-pooling", [xs], shape, |[x], out| kernel::max(&windows, x, out), back)
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let mut taps = taps(xs, &self.windows(), f64::NEG_INFINITY)?.into_iter();
         let Some(mut largest) = taps.next() else { bail!("a window needs at least one place") };
         for tap in taps {
@@ -141,17 +144,20 @@ impl<const N: usize> MaxPoolingConfig<N> {
 
 impl<const N: usize> AveragePoolingConfig<N> {
     /// Of those places that are within the input.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        if fuses(xs) && N <= 3 {
-            let (windows, shape) = over(xs, &self.windows())?;
-            return fused1(
-                "average-pooling",
-                xs,
-                shape,
-                move |x, out| kernel::mean(&windows, x, out),
-                move |[_, _, d_out], d_x| kernel::mean_back(&windows, d_out, d_x),
-            );
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        if !xs.fuses() || N > 3 {
+            return self.by_tensors(xs.tensor()).map(Strand::from);
         }
+        let (windows, shape) = over(xs.tensor(), &self.windows())?;
+        let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
+            let mut d_x = vec![0.0; x.len()];
+            kernel::mean_back(&windows, &d, &mut d_x);
+            [d_x]
+        };
+        fused("average-pooling", [xs], shape, |[x], out| kernel::mean(&windows, x, out), back)
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let sum = |xs: &Tensor| -> Result<Tensor> {
             let taps = taps(xs, &self.windows(), 0.0)?;
             Tensor::stack(&taps, 0)?.sum(0)

@@ -139,7 +139,7 @@ impl Layer for Embedding {
         let rows = self.rows(&ids)?;
         let values = match rows.ids.rank() {
             2 => Values::Rows(rows),
-            _ => Values::Tensor(rows.look_up()?),
+            _ => Values::Strand(rows.strand()?),
         };
         Ok(vec![Flow { values, mask: None }])
     }

@@ -201,7 +201,7 @@ fn read_rows_in_training(flow: &mut Flow) -> Result<()> {
     if let Values::Rows(rows) = &flow.values
         && rows.table.squares().is_some()
     {
-        flow.values = Values::Tensor(rows.look_up()?);
+        flow.values = Values::Strand(rows.strand()?);
     }
     Ok(())
 }

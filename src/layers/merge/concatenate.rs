@@ -5,6 +5,7 @@ use crate::layers::join::all_beside;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
 use crate::layers::shape::{Checked, Shape, axis_index, show};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -97,8 +98,12 @@ impl Concatenate {
     /// # Errors
     /// If they do not fit each other.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        match axis_index(self.config.axis, inputs.first().map_or(0, Tensor::rank)) {
-            Ok(axis) if inputs.first().is_some_and(|first| axis + 1 == first.rank()) => all_beside(inputs),
+        let rank = inputs.first().map_or(0, Tensor::rank);
+        match axis_index(self.config.axis, rank) {
+            Ok(axis) if axis + 1 == rank => {
+                let strands: Vec<Strand> = inputs.iter().cloned().map(Strand::from).collect();
+                Ok(all_beside(&strands)?.tensor().clone())
+            }
             Ok(axis) => Tensor::cat(inputs, axis),
             Err(what) => bail!("layer {}: {what}", self.name),
         }
@@ -109,6 +114,11 @@ impl Layer for Concatenate {
     fn run(&self, inputs: &[Flow], _: Pass) -> Result<Vec<Flow>> {
         let mut values = inputs.iter().map(|input| input.values.tensor()).collect::<Result<Vec<_>>>()?;
         if values.iter().any(|values| values.dtype().is_float()) {
+            let rank = values.first().map_or(0, Tensor::rank);
+            if axis_index(self.config.axis, rank).is_ok_and(|axis| axis + 1 == rank) {
+                let strands = inputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
+                return Ok(vec![all_beside(&strands)?.into()]);
+            }
             values = inputs.iter().map(Flow::floats).collect::<Result<_>>()?;
         }
         Ok(vec![self.forward(&values)?.into()])

@@ -2,11 +2,11 @@
 
 use super::statistics::{Statistics, normalize};
 use crate::layers::flow::{Flow, first};
-use crate::layers::fused::fuses;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axis_index, check_epsilon, single};
+use crate::layers::strand::Strand;
 use candle_core::{D, Result, Tensor, Var, bail};
 use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -120,14 +120,23 @@ impl BatchNormalization {
     /// # Errors
     /// If the input has another number of features, or the mask does not fit.
     pub fn forward(&self, xs: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        let axis = match axis_index(self.config.axis, xs.rank()) {
+        Ok(self.over(&xs.clone().into(), mask, mode)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mask: Option<&Tensor>, mode: Mode) -> Result<Strand> {
+        let rank = xs.tensor().rank();
+        let axis = match axis_index(self.config.axis, rank) {
             Ok(axis) => axis,
             Err(what) => bail!("layer {}: {what}", self.name),
         };
         // Keras's masks have an axis fewer than the input, and so have no axis of features.
-        if fuses(xs) && mask.is_none_or(|_| axis + 1 == xs.rank()) {
-            return self.fused(xs, mask, axis, mode);
+        match xs.fuses() && mask.is_none_or(|_| axis + 1 == rank) {
+            true => self.fused(xs, mask, axis, mode),
+            false => self.by_tensors(xs.tensor(), mask, axis, mode).map(Strand::from),
         }
+    }
+
+    fn by_tensors(&self, xs: &Tensor, mask: Option<&Tensor>, axis: usize, mode: Mode) -> Result<Tensor> {
         let others: Vec<usize> = (0..xs.rank()).filter(|&other| other != axis).collect();
         let mut shape = vec![1; xs.rank()];
         shape[axis] = xs.dim(axis)?;
@@ -154,13 +163,14 @@ impl BatchNormalization {
     }
 
     /// The same in a few passes over memory.
-    fn fused(&self, xs: &Tensor, mask: Option<&Tensor>, axis: usize, mode: Mode) -> Result<Tensor> {
+    fn fused(&self, xs: &Strand, mask: Option<&Tensor>, axis: usize, mode: Mode) -> Result<Strand> {
+        let values = xs.tensor();
         let statistics = match mode {
-            Mode::Inference => Statistics::given(xs, axis, [&self.moving_mean, &self.moving_variance])?,
+            Mode::Inference => Statistics::given(values, axis, [&self.moving_mean, &self.moving_variance])?,
             Mode::Training { .. } => {
-                let mask = mask.map(|mask| mask_bytes(&self.name, xs, mask)).transpose()?;
-                let statistics = Statistics::of_batch(xs, axis, mask)?;
-                let [mean, variance] = statistics.tensors(xs.device())?;
+                let mask = mask.map(|mask| mask_bytes(&self.name, values, mask)).transpose()?;
+                let statistics = Statistics::of_batch(values, axis, mask)?;
+                let [mean, variance] = statistics.tensors(values.device())?;
                 self.carry(&self.moving_mean, &mean)?;
                 self.carry(&self.moving_variance, &variance)?;
                 statistics
@@ -191,7 +201,7 @@ impl Layer for BatchNormalization {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
         let input = first(inputs)?;
         let mode = if pass.frozen { Mode::Inference } else { pass.mode };
-        Ok(vec![self.forward(&input.floats()?, input.mask.as_ref(), mode)?.into()])
+        Ok(vec![self.over(&input.strand()?, input.mask.as_ref(), mode)?.into()])
     }
 
     fn moving(&self) -> Vec<(String, Var)> {

@@ -1,10 +1,9 @@
 //! A normalisation of features by their mean and variance, as one op.
 
 use crate::layers::cpu::with_floats;
-use crate::layers::fused::fused3;
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Device, Result, Tensor};
-use candle_recurrent_kernel::normalization::{self as kernel, Back, Features};
-use std::sync::Arc;
+use candle_recurrent_kernel::normalization::{self as kernel, Features};
 
 /// Mean and variance of each feature.
 pub(super) struct Statistics {
@@ -17,7 +16,7 @@ pub(super) struct Statistics {
 /// What statistics of the batch itself are of: gradients go through them.
 struct Batch {
     /// 0 for the rows that they leave out.
-    mask: Option<Arc<Vec<u8>>>,
+    mask: Option<Vec<u8>>,
     /// What the sums were divided by.
     count: f64,
     /// What the differences from the mean add up to: not quite 0, for Keras adds its epsilon to the number of rows.
@@ -53,7 +52,7 @@ impl Statistics {
         });
         let variance = variance.collect();
         let rest = sums.iter().zip(&mean).map(|(sum, mean)| sum - rows * mean).collect();
-        Ok(Self { of, mean, variance, batch: Some(Batch { mask: mask.map(Arc::new), count, rest }) })
+        Ok(Self { of, mean, variance, batch: Some(Batch { mask, count, rest }) })
     }
 
     /// Those that are given: mean and variance, each (features). No gradient goes to them.
@@ -77,48 +76,45 @@ fn single(values: impl Iterator<Item = f64>) -> Vec<f32> {
 
 /// (x - mean) / sqrt(variance + epsilon) · gamma + beta.
 pub(super) fn normalize(
-    xs: &Tensor,
+    xs: &Strand,
     statistics: Statistics,
     epsilon: f64,
     gamma: Option<&Tensor>,
     beta: Option<&Tensor>,
-) -> Result<Tensor> {
-    let of = statistics.of;
+) -> Result<Strand> {
+    let Statistics { of, mean, variance, batch } = statistics;
     let or = |given: Option<&Tensor>, value: f32| match given {
         Some(given) => Ok(given.clone()),
-        None => Tensor::full(value, of.features, xs.device()),
+        None => Tensor::full(value, of.features, &Device::Cpu),
     };
-    let (gamma, beta) = (or(gamma, 1.0)?, or(beta, 0.0)?);
-    let mean = Arc::new(single(statistics.mean.iter().copied()));
-    let inverse: Arc<Vec<f64>> =
-        Arc::new(statistics.variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect());
-    let (mean_back, inverse_back, batch) = (mean.clone(), inverse.clone(), statistics.batch);
-    let variables = gamma.track_op() || beta.track_op();
-    let track = xs.track_op();
-    fused3(
+    let (gamma, beta) = (or(gamma, 1.0)?.into(), or(beta, 0.0)?.into());
+    let mean = single(mean.into_iter());
+    let inverse: Vec<f64> = variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect();
+    let (of_mean, of_inverse) = (mean.clone(), inverse.clone());
+    fused(
         "normalize",
         [xs, &gamma, &beta],
-        xs.shape(),
-        move |[x, gamma, beta], out| {
-            kernel::scale(of, x, &mean, &scales(&inverse, gamma), beta, out);
+        xs.tensor().shape(),
+        |[x, gamma, beta], out| {
+            kernel::scale(of, x, &of_mean, &scales(&of_inverse, gamma), beta, out);
         },
-        move |[x, gamma, _, _, d]| {
-            let [sums, products] = match batch.is_some() || variables {
-                true => kernel::products(of, x, d, &mean_back),
-                false => [vec![0.0; of.features], vec![0.0; of.features]],
+        move |Back { x: [x, gamma, _], d, wanted, .. }: Back<'_, 3>| {
+            let none = || vec![0.0; of.features];
+            let [sums, products] = match batch.is_some() || wanted[1] || wanted[2] {
+                true => kernel::products(of, x, &d, &mean),
+                false => [none(), none()],
             };
             let mut d_x = vec![];
-            if track {
-                let through = batch.as_ref().map(|batch| through(batch, &inverse_back, &sums, &products));
+            if wanted[0] {
+                let through = batch.as_ref().map(|batch| through(batch, &inverse, &sums, &products));
                 let [shift, slope] =
                     through.unwrap_or_else(|| [vec![0.0; of.features], vec![0.0; of.features]]);
-                let scale = scales(&inverse_back, gamma);
-                let back = Back { mean: mean_back.to_vec(), scale, shift, slope };
-                let mask = batch.as_ref().and_then(|batch| batch.mask.as_deref()).map(Vec::as_slice);
-                d_x = vec![0.0; x.len()];
-                kernel::scale_back(of, &back, x, d, mask, &mut d_x);
+                let back = kernel::Back { mean: mean.clone(), scale: scales(&inverse, gamma), shift, slope };
+                let mask = batch.as_ref().and_then(|batch| batch.mask.as_deref());
+                d_x = d;
+                kernel::scale_back(of, &back, x, mask, &mut d_x);
             }
-            let d_gamma = products.iter().zip(&*inverse_back).map(|(product, inverse)| product * inverse);
+            let d_gamma = products.iter().zip(&inverse).map(|(product, inverse)| product * inverse);
             [d_x, single(d_gamma), single(sums.iter().copied())]
         },
     )

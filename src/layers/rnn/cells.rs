@@ -309,7 +309,7 @@ impl Layer for Rnn {
             let call: Vec<Flow> = std::iter::once(&flow).chain(own).cloned().collect();
             let mut outputs = layer.run(&call, pass)?.into_iter();
             if index == 0 && self.config.go_backwards {
-                mask = mask.map(|mask| flip(&mask)).transpose()?;
+                mask = mask.map(|mask| flip(&mask.into()).map(|mask| mask.tensor().clone())).transpose()?;
             }
             flow = Flow { mask: mask.clone(), ..first(outputs.next().as_slice())?.clone() };
             last.extend(outputs);

@@ -5,15 +5,16 @@
 //! holds each sequence's outputs, followed by its final states where somebody wants them.
 
 use super::parameters::Parameters;
-use super::settings::{DropoutMask, RnnOutput, Source};
-use crate::layers::cpu::{floats, with_floats};
+use super::settings::{DropoutMask, Source};
+use crate::layers::cpu::with_floats;
+use crate::layers::strand::{self, Back, Strand};
 use crate::layers::table::Table;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor};
 use candle_recurrent_kernel::{self as kernel, Layer, Saved};
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-/// Runs the layer on the kernels.
+/// Runs the layer on the kernels: the output, and the final states where the layer gives them.
 pub fn run(
     parameters: &Parameters,
     layer: Layer,
@@ -22,28 +23,31 @@ pub fn run(
     states: Option<&[Tensor]>,
     input_dropout: Option<DropoutMask>,
     recurrent_dropout: Option<DropoutMask>,
-) -> Result<RnnOutput> {
+) -> Result<(Strand, Vec<Tensor>)> {
     let weights = pack(parameters)?;
     let (batch, time, _) = source.shape()?;
     let (x, rows) = match source {
-        Source::Features(xs) => (xs.contiguous()?, None),
+        Source::Features(xs) => (xs.clone(), None),
         // There is room for either the states or the companion of the table.
-        Source::Rows(rows) if states.is_some() && rows.table.squares().is_some() => (rows.look_up()?, None),
+        Source::Rows(rows) if states.is_some() && rows.table.squares().is_some() => (rows.strand()?, None),
         Source::Rows(rows) => {
             let ids = rows.ids.flatten_all()?.to_vec1::<u32>()?;
-            (rows.table.vectors().contiguous()?, Some((rows.table.clone(), ids)))
+            (rows.table.vectors().clone().into(), Some((rows.table.clone(), ids)))
         }
     };
     let squares = rows.as_ref().and_then(|(table, _)| table.squares());
     let (third, tensor) = match (states, squares) {
-        (Some(states), _) => (Third::States, Tensor::stack(states, 1)?.contiguous()?),
+        (Some(states), _) => (Third::States, Tensor::stack(states, 1)?),
         (None, Some(squares)) => (Third::Companion, squares.companion().clone()),
-        (None, None) => (Third::Nothing, weights.clone()),
+        (None, None) => (Third::Nothing, weights.detach()),
     };
     let mask = mask.map(|mask| mask.flatten_all()?.to_vec1::<u8>()).transpose()?;
     let (units, count, steps) = (layer.units, layer.kind.states(), layer.steps_out(time));
     let (return_sequences, return_state) = (layer.return_sequences, layer.return_state);
+    let inputs = [&x, &weights.into(), &tensor.into()];
+    let save = inputs.iter().any(|input| input.tracks());
     let op = RecurrentOp {
+        rows_out: layer.rows_out(time),
         layer,
         batch,
         time,
@@ -52,19 +56,29 @@ pub fn run(
         input_dropout,
         recurrent_dropout,
         third,
-        save: x.track_op() || weights.track_op() || tensor.track_op(),
-        want_x: x.track_op(),
+        save,
         saved: Mutex::new(None),
     };
-    let packed = x.apply_op3(&weights, &tensor, op)?;
+    let shape = match return_sequences || return_state {
+        true => vec![batch, op.rows_out, units],
+        false => vec![batch, units],
+    };
+    let out = with_floats(inputs.map(Strand::tensor), |[x, weights, third]| {
+        let (out, saved) = op.forward(x, weights, &op.states(third));
+        *op.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
+        out
+    })?;
+    let packed = strand::op("recurrent", inputs, out, shape, move |back| op.backward(back))?;
     if !return_state {
-        return Ok(RnnOutput { hidden: packed, states: vec![] });
+        return Ok((packed, vec![]));
     }
+    let packed = packed.tensor();
     let output = packed.narrow(1, 0, steps)?.contiguous()?;
     let states = (0..count)
         .map(|state| packed.narrow(1, steps + state, 1)?.squeeze(1)?.contiguous())
         .collect::<Result<_>>()?;
-    Ok(RnnOutput { hidden: if return_sequences { output } else { output.reshape((batch, units))? }, states })
+    let output = if return_sequences { output } else { output.reshape((batch, units))? };
+    Ok((output.into(), states))
 }
 
 /// kernel, recurrent kernel and bias in one row.
@@ -97,9 +111,10 @@ struct RecurrentOp {
     input_dropout: Option<DropoutMask>,
     recurrent_dropout: Option<DropoutMask>,
     third: Third,
-    /// Whether a backward pass may follow, and whether it will be asked for the input's gradient.
+    /// Rows of a sequence's output.
+    rows_out: usize,
+    /// Whether a backward pass may follow.
     save: bool,
-    want_x: bool,
     /// What the forward pass left for the backward pass; the first one takes it, a second one would run forward again, on
     /// the table as it is then.
     saved: Mutex<Option<Saved>>,
@@ -131,69 +146,26 @@ impl RecurrentOp {
     }
 
     fn forward(&self, x: &[f32], weights: &[f32], states: &[f32]) -> (Vec<f32>, Option<Saved>) {
-        let mut out = vec![0.0; self.batch * self.layer.rows_out(self.time) * self.layer.units];
+        let mut out = vec![0.0; self.batch * self.rows_out * self.layer.units];
         let saved = kernel::forward(&self.layer, &self.input(x, states), weights, self.save, &mut out);
         (out, saved)
     }
-}
 
-impl CustomOp3 for RecurrentOp {
-    fn name(&self) -> &'static str {
-        "recurrent"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weights: &CpuStorage,
-        weights_layout: &Layout,
-        third: &CpuStorage,
-        third_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let states = self.states(floats(third, third_layout)?);
-        let (out, saved) = self.forward(floats(x, x_layout)?, floats(weights, weights_layout)?, &states);
-        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
-        let (batch, units) = (self.batch, self.layer.units);
-        let shape: Shape = match self.layer.return_sequences || self.layer.return_state {
-            true => (batch, self.layer.rows_out(self.time), units).into(),
-            false => (batch, units).into(),
-        };
-        Ok((CpuStorage::F32(out), shape))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        third: &Tensor,
-        _: &Tensor,
-        d_out: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn backward(&self, back: Back<'_, 3>) -> [Vec<f32>; 3] {
+        let Back { x: [x, weights, third], d, wanted: [want_x, _, want_third], .. } = back;
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (shape, device) = (x.shape(), x.device());
-        let gradients = with_floats([x, weights, third, d_out], |[x, weights, third, d_out]| {
-            let states = self.states(third);
-            let saved = saved.or_else(|| self.forward(x, weights, &states).1);
-            saved.map(|saved| {
-                let input = self.input(x, &states);
-                kernel::backward(&self.layer, &input, weights, saved, d_out, self.want_x)
-            })
-        })?;
-        let Some(gradients) = gradients else {
-            bail!("a recurrent layer was asked for gradients of tensors that are not tracked")
+        let states = self.states(third);
+        // There is always something saved where gradients are asked for.
+        let Some(saved) = saved.or_else(|| self.forward(x, weights, &states).1) else {
+            return [x, weights, third].map(|values| vec![0.0; values.len()]);
         };
+        let gradients = kernel::backward(&self.layer, &self.input(x, &states), weights, saved, &d, want_x);
         let mut d_x = gradients.x;
         let d_third = match self.third {
-            Third::States if third.track_op() => Some(gradients.states),
-            Third::Companion if self.want_x => Some(d_x.split_off(x.elem_count())),
-            _ => None,
+            Third::States if want_third => gradients.states,
+            Third::Companion if want_x => d_x.split_off(x.len()),
+            _ => vec![0.0; if want_third { third.len() } else { 0 }],
         };
-        let d_x = self.want_x.then_some(d_x);
-        Ok((
-            d_x.map(|d_x| Tensor::from_vec(d_x, shape, device)).transpose()?,
-            Some(Tensor::from_vec(gradients.weights, weights.shape(), device)?),
-            d_third.map(|d_third| Tensor::from_vec(d_third, third.shape(), device)).transpose()?,
-        ))
+        [d_x, gradients.weights, d_third]
     }
 }

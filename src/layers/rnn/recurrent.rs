@@ -8,6 +8,7 @@ use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::{Flow, Values, first};
 use crate::layers::layer::{Mode, Pass, Passes};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -36,15 +37,15 @@ impl Recurrent {
         let states = if states.is_empty() { None } else { Some(states.as_slice()) };
         let call = Call { mask: input.mask.as_ref(), states, mode: pass.mode };
         let return_state = self.of.settings.time_loop.return_state;
-        let output = match &input.values {
-            Values::Rows(rows) => self.forward(Source::Rows(rows), call, return_state)?,
-            Values::Tensor(_) | Values::Texts(_) => {
-                self.forward(Source::Features(&input.floats()?), call, return_state)?
+        let (hidden, states) = match &input.values {
+            Values::Rows(rows) => self.carry_on(Source::Rows(rows), call, return_state)?,
+            Values::Tensor(_) | Values::Strand(_) | Values::Texts(_) => {
+                self.carry_on(Source::Features(&input.strand()?), call, return_state)?
             }
         };
-        let mut flows = vec![Flow::from(output.hidden)];
+        let mut flows = vec![Flow::from(hidden)];
         if return_state {
-            flows.extend(output.states.into_iter().map(Flow::from));
+            flows.extend(states.into_iter().map(Flow::from));
         }
         Ok(flows)
     }
@@ -52,7 +53,7 @@ impl Recurrent {
     /// A call from zeros, each one in training with dropout masks of its own.
     pub fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
         let call = Call { mode: self.passes.next(train), ..Call::default() };
-        Ok(self.forward(Source::Features(xs), call, false)?.hidden)
+        Ok(self.forward(Source::Features(&xs.clone().into()), call, false)?.hidden)
     }
 
     /// The states of zeros of a batch.
@@ -63,12 +64,12 @@ impl Recurrent {
     /// The states after one step of (batch, features).
     pub fn step(&self, xs: &Tensor, states: &[Tensor]) -> Result<Vec<Tensor>> {
         let call = Call { states: Some(states), ..Call::default() };
-        Ok(self.output(Source::Features(&xs.unsqueeze(1)?), call, true)?.states)
+        Ok(self.output(Source::Features(&xs.unsqueeze(1)?.into()), call, true)?.1)
     }
 
     /// The states after each step of (batch, time, features), walked forwards.
     pub fn walk(&self, xs: &Tensor, states: &[Tensor]) -> Result<Vec<Vec<Tensor>>> {
-        self.check(Source::Features(xs), Call::default())?;
+        self.check(Source::Features(&xs.clone().into()), Call::default())?;
         steps::walk(&self.of, xs, states)
     }
 
@@ -76,9 +77,10 @@ impl Recurrent {
     fn check(&self, source: Source<'_>, call: Call<'_>) -> Result<usize> {
         let values = source.values();
         if let Source::Features(xs) = source
-            && xs.rank() != 3
+            && xs.tensor().rank() != 3
         {
-            bail!("layer {}: needs an input (batch, time, features), given {:?}", self.of.name, xs.dims())
+            let given = xs.tensor().dims();
+            bail!("layer {}: needs an input (batch, time, features), given {given:?}", self.of.name)
         }
         if values.dtype() != self.of.kernel.dtype() {
             let (own, given) = (self.of.kernel.dtype(), values.dtype());
@@ -103,21 +105,36 @@ impl Recurrent {
 
     /// The states are given with `return_state`, or if the layer is to carry them; else there may be none.
     pub fn forward(&self, source: Source<'_>, call: Call<'_>, return_state: bool) -> Result<RnnOutput> {
-        let output = self.output(source, call, return_state)?;
+        let (hidden, states) = self.carry_on(source, call, return_state)?;
+        Ok(RnnOutput { hidden: hidden.tensor().clone(), states })
+    }
+
+    fn carry_on(
+        &self,
+        source: Source<'_>,
+        call: Call<'_>,
+        return_state: bool,
+    ) -> Result<(Strand, Vec<Tensor>)> {
+        let (hidden, states) = self.output(source, call, return_state)?;
         if self.of.settings.time_loop.stateful {
-            self.carried.keep(&output.states);
+            self.carried.keep(&states);
         }
-        Ok(output)
+        Ok((hidden, states))
     }
 
     /// The same, and nothing is carried on.
-    fn output(&self, source: Source<'_>, call: Call<'_>, return_state: bool) -> Result<RnnOutput> {
+    fn output(
+        &self,
+        source: Source<'_>,
+        call: Call<'_>,
+        return_state: bool,
+    ) -> Result<(Strand, Vec<Tensor>)> {
         let batch = self.check(source, call)?;
         let return_state = return_state || self.of.settings.time_loop.stateful;
         let states = self.initial_states(batch, call)?;
         let mask = call.steps()?;
         let (input_dropout, recurrent_dropout) = self.draw_masks(batch, call.mode);
-        let output = match self.path(source.values(), return_state) {
+        match self.path(source.values(), return_state) {
             Path::Kernels(layer) => op::run(
                 &self.of,
                 layer,
@@ -126,17 +143,18 @@ impl Recurrent {
                 states.as_deref(),
                 input_dropout,
                 recurrent_dropout,
-            )?,
+            ),
             Path::Steps => {
                 let xs = match source {
-                    Source::Features(xs) => xs.clone(),
+                    Source::Features(xs) => xs.tensor().clone(),
                     Source::Rows(rows) => rows.look_up()?,
                 };
                 let states = self.or_zeros(states, batch, &xs)?;
-                steps::run(&self.of, &xs, mask.as_ref(), &states, input_dropout, recurrent_dropout)?
+                let output =
+                    steps::run(&self.of, &xs, mask.as_ref(), &states, input_dropout, recurrent_dropout)?;
+                Ok((output.hidden.into(), output.states))
             }
-        };
-        Ok(output)
+        }
     }
 
     /// Forgets what a stateful layer carries from batch to batch.
@@ -314,7 +332,7 @@ macro_rules! recurrent_layer {
                 xs: &candle_core::Tensor,
                 call: $crate::layers::Call<'_>,
             ) -> candle_core::Result<$crate::layers::RnnOutput> {
-                self.inner.forward($crate::layers::rnn::settings::Source::Features(xs), call, true)
+                self.inner.forward($crate::layers::rnn::settings::Source::Features(&xs.clone().into()), call, true)
             }
 
             /// The same over rows of an embedding ([`Embedding::rows`](crate::layers::Embedding::rows)), which are

@@ -5,6 +5,7 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Mode, Placed, TimeLoop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, check_units, features, show};
+use crate::layers::strand::Strand;
 use crate::layers::table::Rows;
 use candle_core::{DType, Result, Tensor, bail};
 use candle_recurrent_kernel::Kind;
@@ -149,7 +150,7 @@ impl Settings {
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// (batch, time, features)
-    Features(&'a Tensor),
+    Features(&'a Strand),
     /// Rows of a table by ids (batch, time).
     Rows(&'a Rows),
 }
@@ -158,7 +159,7 @@ impl Source<'_> {
     /// Batch, steps, features.
     pub fn shape(self) -> Result<(usize, usize, usize)> {
         match self {
-            Self::Features(xs) => xs.dims3(),
+            Self::Features(xs) => xs.tensor().dims3(),
             Self::Rows(rows) => {
                 let (batch, time) = rows.ids.dims2()?;
                 Ok((batch, time, rows.table.vectors().dim(1)?))
@@ -169,7 +170,7 @@ impl Source<'_> {
     /// The tensor with the numbers.
     pub fn values(&self) -> &Tensor {
         match self {
-            Self::Features(xs) => xs,
+            Self::Features(xs) => xs.tensor(),
             Self::Rows(rows) => rows.table.vectors(),
         }
     }

@@ -6,6 +6,7 @@ use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, 
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
 use crate::layers::shape::{Checked, Shape, show};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -206,17 +207,19 @@ impl Bidirectional {
     }
 
     /// Joins the output of the layer that walks forwards and that of the other, whose steps come as it walked them.
-    fn merge(&self, a: Tensor, mut b: Tensor) -> Result<Vec<Tensor>> {
-        let joins = self.merge_mode == Some(MergeMode::Concat);
-        if self.return_sequences && !joins {
+    fn merge(&self, a: Strand, mut b: Strand) -> Result<Vec<Strand>> {
+        if self.merge_mode == Some(MergeMode::Concat) {
+            return Ok(vec![beside(&a, &b, self.return_sequences)?]);
+        }
+        if self.return_sequences {
             b = flip(&b)?;
         }
+        let (left, right) = (a.tensor(), b.tensor());
         Ok(match self.merge_mode {
-            None => vec![a, b],
-            Some(MergeMode::Concat) => vec![beside(&a, &b, self.return_sequences)?],
-            Some(MergeMode::Sum) => vec![(a + b)?],
-            Some(MergeMode::Mul) => vec![(a * b)?],
-            Some(MergeMode::Ave) => vec![((a + b)? / 2.0)?],
+            Some(MergeMode::Sum) => vec![(left + right)?.into()],
+            Some(MergeMode::Mul) => vec![(left * right)?.into()],
+            Some(MergeMode::Ave) => vec![((left + right)? / 2.0)?.into()],
+            None | Some(MergeMode::Concat) => vec![a, b],
         })
     }
 }
@@ -234,14 +237,14 @@ impl Layer for Bidirectional {
         if let Values::Rows(rows) = &input.values
             && rows.table.squares().is_some()
         {
-            input.values = Values::Tensor(rows.look_up()?);
+            input.values = Values::Strand(rows.strand()?);
         }
         let (ahead, behind) = inputs[1..].split_at((inputs.len() - 1) / 2);
         let given = |states: &[Flow]| std::iter::once(&input).chain(states).cloned().collect::<Vec<_>>();
         let mut forwards = self.forward.run(&given(ahead), pass)?.into_iter();
         let mut backwards = self.backward.run(&given(behind), pass)?.into_iter();
-        let a = first(forwards.next().as_slice())?.values.tensor()?;
-        let b = first(backwards.next().as_slice())?.values.tensor()?;
+        let a = first(forwards.next().as_slice())?.strand()?;
+        let b = first(backwards.next().as_slice())?.strand()?;
         let merged = self.merge(a, b)?.into_iter().map(Flow::from);
         Ok(merged.chain(forwards).chain(backwards).collect())
     }
