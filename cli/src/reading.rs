@@ -15,7 +15,8 @@ use std::path::PathBuf;
 pub(super) struct Reading {
     /// Reviews: builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
     /// folder, or a folder of the Hub's Parquet files. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
-    /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight where they are there
+    /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight (sample_weight0, …) where they
+    /// are there
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
     pub(super) data: Source,
     /// A .npy or .csv of the input, in place of --data; goes with --y

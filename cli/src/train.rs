@@ -407,7 +407,7 @@ impl Run<'_> {
                 "warning: the figure {name} is no number: is the metric defined for these targets?"
             ));
         }
-        let is_plain = config.recipe.loss == "binary_crossentropy" && parts.train.weights().is_none();
+        let is_plain = config.recipe.loss == "binary_crossentropy" && parts.train.weights().is_empty();
         if is_plain && results.get("val_loss").is_some_and(|loss| loss > GUESSING) {
             message(&format!(
                 "warning: the best val_loss, {:.4}, is worse than that of guessing, {LN_2:.4}; try another --learning-rate",

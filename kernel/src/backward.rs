@@ -271,7 +271,7 @@ fn skip_masked<S: Simd, const M: usize>(
     }
 }
 
-/// Adds a step's gradients of the biases, those of the first slots, in `T` strands.
+/// Adds a step's gradients of the biases, those of the first slots, in `T` parities.
 #[inline(always)]
 fn add_bias<S: Simd, const M: usize, const T: usize>(
     simd: S,
@@ -287,14 +287,14 @@ fn add_bias<S: Simd, const M: usize, const T: usize>(
         if t % grid.slots >= starts {
             continue;
         }
-        for strand in 0..T {
-            let mut sum = bias[strand * stride + t];
+        for parity in 0..T {
+            let mut sum = bias[parity * stride + t];
             for group in 0..grid.groups {
                 for m in 0..M / T {
-                    sum = simd.add_f32s(sum, tiles[group * stride + t][m * T + strand]);
+                    sum = simd.add_f32s(sum, tiles[group * stride + t][m * T + parity]);
                 }
             }
-            bias[strand * stride + t] = sum;
+            bias[parity * stride + t] = sum;
         }
     }
 }
@@ -327,9 +327,9 @@ fn add_gradients<S: Simd, C: Cell, const M: usize>(
     let Chunk { first, states, slots, inputs, dx } = chunk;
     let steps = slots.len() / plan.slot;
     let [bias, mut d_recurrent, d_kernel, table, squares] = pass.sums.cut(share);
-    let LaneLayout { starts, strands, .. } = pass.weights.layout;
+    let LaneLayout { starts, parities, .. } = pass.weights.layout;
     for slots in slots.chunks_exact(plan.slot) {
-        match strands {
+        match parities {
             1 => add_bias::<S, M, 1>(simd, plan.slots, starts, slots, bias),
             _ => add_bias::<S, M, 2>(simd, plan.slots, starts, slots, bias),
         }

@@ -28,7 +28,7 @@ pub(crate) struct GateProduct<'a> {
     /// The slots of the cell.
     grid: Grid,
     /// Matrices that a gradient is summed up in.
-    strands: usize,
+    parities: usize,
 }
 
 /// Where the gradient of an operand goes: slot 0 of a grid.
@@ -67,7 +67,7 @@ impl<'a> GateProduct<'a> {
                 (0..grid.vectors).flat_map(|v| slots.iter().map(move |slot| v * grid.slots + slot)).collect()
             })
             .collect();
-        Self { weights, gates, slots, columns, masks, grid, strands: layout.strands }
+        Self { weights, gates, slots, columns, masks, grid, parities: layout.parities }
     }
 
     /// Tiles of a group's slots.
@@ -149,7 +149,7 @@ impl<'a> GateProduct<'a> {
     }
 
     /// Adds the gradient of the weights, `(a · mask)ᵀ · d` over `steps` steps, to `sums`: for each of the weights a
-    /// matrix laid out as [`Packed`] for each strand, one row a float of `a`. Returns what follows them. `scratch` has room for `steps`
+    /// matrix laid out as [`Packed`] for each parity, one row a float of `a`. Returns what follows them. `scratch` has room for `steps`
     /// times the grid of `a` with one slot.
     #[inline(always)]
     pub fn add_gradient<'s, S: Simd, const M: usize>(
@@ -171,13 +171,13 @@ impl<'a> GateProduct<'a> {
                 },
             };
             let out;
-            let len = a.grid.vectors * a.grid.width(simd) * columns.len() * S::F32_LANES * self.strands;
+            let len = a.grid.vectors * a.grid.width(simd) * columns.len() * S::F32_LANES * self.parities;
             (out, sums) = sums.split_at_mut(len);
             let outer = Outer::<M> {
                 groups: self.grid.groups,
                 steps,
                 out,
-                strands: self.strands,
+                parities: self.parities,
                 a,
                 a_step: a_step / tile,
                 d: slots.first,

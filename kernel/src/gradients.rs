@@ -28,11 +28,11 @@ impl Sums {
         let columns = vectors * layout.gates;
         let row_sums = |table: Rows<'_>| table.vocabulary * layout.feature_vectors() * width;
         Self {
-            bias: vectors * layer.kind.slots() * lanes * layout.strands,
-            recurrent: vectors * width * columns * lanes * layout.strands,
+            bias: vectors * layer.kind.slots() * lanes * layout.parities,
+            recurrent: vectors * width * columns * lanes * layout.parities,
             kernel: match tables.projected {
                 Some(table) => table.vocabulary * columns * width,
-                None => layout.feature_vectors() * width * columns * lanes * layout.strands,
+                None => layout.feature_vectors() * width * columns * lanes * layout.parities,
             },
             table: if tables.projected.is_none() { tables.by_row.map_or(0, row_sums) } else { 0 },
             squares: tables.by_row.filter(|table| table.squares).map_or(0, row_sums),

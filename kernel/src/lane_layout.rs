@@ -19,7 +19,7 @@ pub(crate) struct LaneLayout {
     pub shared: usize,
     /// Sums that gradients of weights are kept in beside each other's lanes: where vectors of sixteen lanes would be shared
     /// by two sequences, those of even and of odd number are added up apart on every machine.
-    pub strands: usize,
+    pub parities: usize,
     pub units: usize,
     pub features: usize,
     pub gates: usize,
@@ -36,8 +36,8 @@ impl LaneLayout {
         let in_pairs = 2 * units <= WIDEST && batch >= 2 * GROUP;
         let halved = in_pairs && may_share(lanes(), GROUP) && 2 * units <= lanes();
         let (lanes, shared) = if halved { (lanes(), 2) } else { (lanes_for(units), 1) };
-        let strands = if in_pairs && !halved { 2 } else { 1 };
-        Self { lanes, shared, strands, units, features, gates, starts }
+        let parities = if in_pairs && !halved { 2 } else { 1 };
+        Self { lanes, shared, parities, units, features, gates, starts }
     }
 
     /// Runs `op` with vectors of so many lanes.
@@ -115,7 +115,7 @@ impl LaneLayout {
         for gates in gates {
             let columns = gates.len() * self.vectors();
             let floats = len.next_multiple_of(self.width()) * columns * self.lanes;
-            let (of_these, rest) = sums.split_at(floats * self.strands);
+            let (of_these, rest) = sums.split_at(floats * self.parities);
             sums = rest;
             let of_these = self.join(of_these);
             unpack(&of_these, self.vector(), len, columns, |i, column, lanes| {
@@ -127,9 +127,9 @@ impl LaneLayout {
         }
     }
 
-    /// The sum of the strands.
+    /// The sum of the parities.
     pub fn join(self, sums: &[f32]) -> Cow<'_, [f32]> {
-        let (even, odd) = sums.split_at(sums.len() / self.strands);
+        let (even, odd) = sums.split_at(sums.len() / self.parities);
         match odd {
             [] => Cow::Borrowed(even),
             odd => even.iter().zip(odd).map(|(even, odd)| even + odd).collect(),

@@ -14,7 +14,7 @@ pub(crate) struct Outer<'a, const M: usize> {
     /// their own; or those of even number have the first of two such matrices, and those of odd number the second.
     pub out: &'a mut [f32],
     /// Matrices of sums.
-    pub strands: usize,
+    pub parities: usize,
     /// One segment. A step is so many tiles long.
     pub a: Operand<'a>,
     pub a_step: usize,
@@ -82,8 +82,8 @@ impl<const M: usize> Outer<'_, M> {
         }
         let tiles = (self.steps - 1) * self.d_step + self.groups * self.d_stride;
         assert!(self.d.len() / lanes >= tiles * M);
-        assert!(self.strands == 1 || self.strands == 2 && M == GROUP);
-        assert!(self.out.len() / lanes >= self.strands * self.a.grid.vectors * width * self.columns.len());
+        assert!(self.parities == 1 || self.parities == 2 && M == GROUP);
+        assert!(self.out.len() / lanes >= self.parities * self.a.grid.vectors * width * self.columns.len());
     }
 
     /// The rows: of each vector the steps, of each step the groups.
@@ -154,7 +154,7 @@ impl<const M: usize> Outer<'_, M> {
         for v in 0..self.a.grid.vectors {
             let mut k = 0;
             while k < S::F32_LANES / P {
-                if M == GROUP && P == 1 && self.strands == 2 {
+                if M == GROUP && P == 1 && self.parities == 2 {
                     self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, 0);
                     self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, 1);
                 } else {
@@ -165,7 +165,7 @@ impl<const M: usize> Outer<'_, M> {
         }
     }
 
-    /// A tile of sums, over every `T`th vector of each group from vector `strand` on.
+    /// A tile of sums, over every `T`th vector of each group from vector `parity` on.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn tile<S: Simd, const N: usize, const P: usize, const T: usize>(
@@ -176,7 +176,7 @@ impl<const M: usize> Outer<'_, M> {
         a: Tiles<'_>,
         d: Tiles<'_>,
         columns: [usize; N],
-        strand: usize,
+        parity: usize,
     ) {
         let tile = M * S::F32_LANES;
         let width = S::F32_LANES / P;
@@ -186,7 +186,7 @@ impl<const M: usize> Outer<'_, M> {
         // group within `a`, of which the walks are copies if they are not those themselves, and that `out` has a panel
         // for these columns.
         unsafe {
-            let out = out.add((strand * self.columns.len() + column) * rows).cast::<[S::f32s; N]>().add(v * width + k);
+            let out = out.add((parity * self.columns.len() + column) * rows).cast::<[S::f32s; N]>().add(v * width + k);
             let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
             for r in 0..ROWS {
                 sums[r] = out.add(r).read();
@@ -194,7 +194,7 @@ impl<const M: usize> Outer<'_, M> {
             for step in 0..self.steps {
                 let mut x = a.floats.as_ptr().add((v * a.of_vector + step * a.of_step) * tile + k * P);
                 let mut y = d.floats.as_ptr().add(step * d.of_step * tile);
-                (x, y) = (x.add(strand * S::F32_LANES), y.add(strand * S::F32_LANES));
+                (x, y) = (x.add(parity * S::F32_LANES), y.add(parity * S::F32_LANES));
                 for _ in 0..self.groups {
                     for m in 0..M / T {
                         let m = m * T;

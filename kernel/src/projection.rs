@@ -143,7 +143,7 @@ pub(crate) fn backward(packed: &Weights, x: &[f32], d: &[f32], d_x: &mut [f32]) 
     let rows = (x.len() / layout.features).div_ceil(PARTS).next_multiple_of(LINES);
     let xs = x.par_chunks(rows * layout.features).zip(d.par_chunks(rows * width));
     let run = |((x, d), d_x): ((&[f32], &[f32]), &mut [f32])| {
-        let mut sum = Buffer::zeros(layout.feature_vectors() * layout.lanes * width * layout.strands);
+        let mut sum = Buffer::zeros(layout.feature_vectors() * layout.lanes * width * layout.parities);
         layout.dispatch(ProjectBack { x, d, sum: &mut sum, packed, d_x });
         sum
     };
@@ -196,7 +196,7 @@ impl WithSimd for ProjectBack<'_> {
                 groups,
                 steps: 1,
                 out: sum,
-                strands: layout.strands,
+                parities: layout.parities,
                 a: Operand { floats: &x_tiles, grid: rows, slots: &[0] },
                 a_step: 0,
                 d: &d_tiles,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArraySource {
     /// One file: `x` and `y`, or `x0`, `x1`, … and `y0`, `y1`, …, or the inputs' and outputs' own names; the same with `_val` and
-    /// `_test` (or all with `_train`); `sample_weight`.
+    /// `_test` (or all with `_train`); `sample_weight`, or one an output: `sample_weight0`, ….
     File(PathBuf),
     /// A file of the one input, and one of the one target.
     Pair {
@@ -224,16 +224,29 @@ impl Parts<'_> {
                 other => within(self.path, other),
             };
             let mut examples = Examples::new(inputs, targets).map_err(within)?;
-            let weight =
-                suffixes.iter().map(|suffix| format!("sample_weight{suffix}")).find(|name| self.has(name));
-            if let Some(weight) = &weight {
-                let weights = target(self.file.stored(weight)?)?;
-                examples = examples.with_weights(&weights).map_err(within)?;
+            let weights = self.weights(suffixes);
+            if !weights.is_empty() {
+                let arrays = weights.iter().map(|name| target(self.file.stored(name)?));
+                examples = examples.with_weights(&arrays.collect::<Result<Vec<_>>>()?).map_err(within)?;
             }
-            self.used.borrow_mut().extend(xs.into_iter().chain(ys).chain(weight));
+            self.used.borrow_mut().extend(xs.into_iter().chain(ys).chain(weights));
             return Ok(Some(examples));
         }
         Ok(None)
+    }
+
+    /// The names of the sample weights that are there: one for all outputs, or one an output.
+    fn weights(&self, suffixes: &[&str]) -> Vec<String> {
+        let forms = suffixes.iter().flat_map(|suffix| {
+            let outputs = 0..self.outputs.len();
+            [
+                vec![format!("sample_weight{suffix}")],
+                outputs.clone().map(|at| format!("sample_weight{at}{suffix}")).collect(),
+                outputs.map(|at| format!("sample_weight{suffix}{at}")).collect(),
+            ]
+        });
+        let mut forms = forms.filter(|names: &Vec<String>| names.iter().all(|name| self.has(name)));
+        forms.next().unwrap_or_default()
     }
 
     fn missing(&self) -> Error {

@@ -9,7 +9,8 @@ use crate::{Error, Result};
 pub struct Examples {
     inputs: Vec<Array>,
     targets: Vec<Array>,
-    weights: Option<Array>,
+    /// None, one for all outputs, or one an output.
+    weights: Vec<Array>,
 }
 
 impl Examples {
@@ -29,26 +30,33 @@ impl Examples {
             }
         }
         let targets = targets.iter().map(Array::to_floats).collect();
-        Ok(Self { inputs, targets, weights: None })
+        Ok(Self { inputs, targets, weights: vec![] })
     }
 
     /// The same with a weight for each row, (rows), or for each step, (rows, time): Keras's `sample_weight`, which
-    /// multiplies an example's loss.
+    /// multiplies an example's loss. One array serves all outputs; several are those of each.
     ///
     /// # Errors
-    /// [`Error::Data`] for weights of another number of rows, negative or not finite.
-    pub fn with_weights(self, weights: &Array) -> Result<Self> {
-        let weights = weights.to_floats();
-        check("sample_weight", &weights, self.rows(), "x")?;
-        weights.try_for_each_part(|first, values| match values.iter().position(|&weight| weight < 0.0) {
-            None => Ok(()),
-            Some(at) => {
-                let (row, weight) = (first + at, values[at]);
-                let what = format!("sample_weight holds {weight} (number {row}), expected no negative one");
-                Err(Error::Data(what))
-            }
-        })?;
-        Ok(Self { weights: Some(weights), ..self })
+    /// [`Error::Data`] for weights of another number of rows, negative or not finite, or for another number of outputs.
+    pub fn with_weights(self, weights: &[Array]) -> Result<Self> {
+        let (count, outputs) = (weights.len(), self.targets.len());
+        if count > 1 && count != outputs {
+            let what = format!("there are {count} arrays of sample weights for {outputs} outputs; give one, or one an output");
+            return Err(Error::Data(what));
+        }
+        let weights: Vec<Array> = weights.iter().map(Array::to_floats).collect();
+        for (index, weights) in weights.iter().enumerate() {
+            let name = if count == 1 { "sample_weight".into() } else { format!("sample_weight{index}") };
+            check(&name, weights, self.rows(), "x")?;
+            weights.try_for_each_part(|first, values| match values.iter().position(|&weight| weight < 0.0) {
+                None => Ok(()),
+                Some(at) => {
+                    let (row, weight) = (first + at, values[at]);
+                    Err(Error::Data(format!("{name} holds {weight} (number {row}), expected no negative one")))
+                }
+            })?;
+        }
+        Ok(Self { weights, ..self })
     }
 
     /// The number of rows.
@@ -71,9 +79,9 @@ impl Examples {
         &self.targets
     }
 
-    /// The weights of rows or steps; none where all count alike.
-    pub fn weights(&self) -> Option<&Array> {
-        self.weights.as_ref()
+    /// The weights of rows or steps: none where all count alike, one array for all outputs, or one an output.
+    pub fn weights(&self) -> &[Array] {
+        &self.weights
     }
 
     /// `count` rows from `from` on.
@@ -83,8 +91,11 @@ impl Examples {
     pub fn part(&self, from: usize, count: usize) -> Result<Self> {
         let part =
             |arrays: &[Array]| arrays.iter().map(|array| array.part(from, count)).collect::<Result<_>>();
-        let weights = self.weights.as_ref().map(|weights| weights.part(from, count)).transpose()?;
-        Ok(Self { inputs: part(&self.inputs)?, targets: part(&self.targets)?, weights })
+        Ok(Self {
+            inputs: part(&self.inputs)?,
+            targets: part(&self.targets)?,
+            weights: part(&self.weights)?,
+        })
     }
 }
 
@@ -108,6 +119,6 @@ impl From<&Dataset> for Examples {
         // Of a Dataset's own lengths: neither can fail.
         let inputs = Array::ids(dataset.ids(), &[rows, max_len]).into_iter().collect();
         let targets = Array::floats(labels, &[rows, 1]).into_iter().collect();
-        Self { inputs, targets, weights: None }
+        Self { inputs, targets, weights: vec![] }
     }
 }

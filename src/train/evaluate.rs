@@ -107,7 +107,7 @@ pub(super) fn measure<T: Trainable + ?Sized>(
         let batch = Batch::slice(examples, from, count, device)?;
         let meters = meters.get_or_insert_with(|| batch.meters(objective, &called));
         // Where all rows count alike, the mean of the batches' means is the mean of all.
-        let counts_alike = batch.weights.is_none()
+        let counts_alike = batch.weights.is_empty()
             && called.outputs.iter().all(|output| output.mask.is_none())
             && objective.is_mean_over_rows();
         let group = if counts_alike { count } else { batch_size };
@@ -127,7 +127,8 @@ pub(super) fn measure<T: Trainable + ?Sized>(
 /// The targets and weights of a batch, on the host for metrics and on the device for losses.
 pub(super) struct Batch {
     targets: Vec<Tensor>,
-    weights: Option<Tensor>,
+    /// None, one for all outputs, or one an output.
+    weights: Vec<Tensor>,
     pub(super) rows: usize,
 }
 
@@ -142,14 +143,19 @@ impl Batch {
     }
 
     fn of(examples: &Examples, rows: usize, part: impl Fn(&Array) -> Result<Tensor>) -> Result<Self> {
-        let targets = examples.targets().iter().map(&part).collect::<Result<_>>()?;
-        Ok(Self { targets, weights: examples.weights().map(part).transpose()?, rows })
+        let tensors = |arrays: &[Array]| arrays.iter().map(&part).collect::<Result<_>>();
+        Ok(Self { targets: tensors(examples.targets())?, weights: tensors(examples.weights())?, rows })
     }
 
     fn narrow(&self, from: usize, rows: usize) -> Result<Self> {
         let narrow = |tensor: &Tensor| tensor.narrow(0, from, rows)?.contiguous();
-        let targets = self.targets.iter().map(narrow).collect::<candle_core::Result<_>>()?;
-        Ok(Self { targets, weights: self.weights.as_ref().map(narrow).transpose()?, rows })
+        let parts = |tensors: &[Tensor]| tensors.iter().map(narrow).collect::<candle_core::Result<_>>();
+        Ok(Self { targets: parts(&self.targets)?, weights: parts(&self.weights)?, rows })
+    }
+
+    /// The weights for an output.
+    fn weights(&self, output: usize) -> Option<&Tensor> {
+        self.weights.get(output).or(self.weights.first())
     }
 
     /// Meters for batches like this one.
@@ -205,12 +211,13 @@ impl Total {
             });
             Ok(())
         };
-        for ((goal, output), targets) in objective.outputs.iter().zip(&called.outputs).zip(&batch.targets) {
+        let outputs = objective.outputs.iter().zip(&called.outputs).zip(&batch.targets);
+        for (at, ((goal, output), targets)) in outputs.enumerate() {
             let Some(loss) = &goal.loss else {
                 losses.push(None);
                 continue;
             };
-            let own = loss.batch(output, targets, batch.weights.as_ref())?;
+            let own = loss.batch(output, targets, batch.weights(at))?;
             value += own.value * goal.loss_weight;
             let weighted =
                 if goal.loss_weight == 1.0 { own.loss.clone() } else { (&own.loss * goal.loss_weight)? };
@@ -231,7 +238,7 @@ impl Total {
         meters.add(&Scored {
             outputs: &called.outputs,
             targets: &batch.targets,
-            weights: batch.weights.as_ref(),
+            weights: &(0..called.outputs.len()).map(|output| batch.weights(output)).collect::<Vec<_>>(),
             losses: &self.losses,
             loss: self.value,
             rows: batch.rows,

@@ -221,7 +221,7 @@ fn class_weighted(
     {
         return wrong(&format!("the weight of class {class} is {weight}, expected a number of at least 0"));
     }
-    if train.weights().is_some() {
+    if !train.weights().is_empty() {
         return wrong("the rows have weights of their own (sample_weight); give one or the other");
     }
     let [targets] = train.targets() else {
@@ -263,7 +263,7 @@ fn class_weighted(
         return wrong(&format!("class {class} has a weight, and no training row is of it"));
     }
     let rows = weights.len();
-    Ok(Some(train.clone().with_weights(&crate::data::Array::floats(weights, &[rows])?)?))
+    Ok(Some(train.clone().with_weights(&[crate::data::Array::floats(weights, &[rows])?])?))
 }
 
 struct Run<'a, T: ?Sized, F: ?Sized> {

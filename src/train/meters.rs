@@ -51,8 +51,8 @@ pub(super) struct Scored<'a> {
     pub(super) outputs: &'a [Output],
     /// Each output's targets.
     pub(super) targets: &'a [Tensor],
-    /// The sample weights: one a row, or one a step.
-    pub(super) weights: Option<&'a Tensor>,
+    /// Each output's sample weights: one a row, or one a step.
+    pub(super) weights: &'a [Option<&'a Tensor>],
     /// Each output's own loss, where it has one.
     pub(super) losses: &'a [Option<BatchLoss>],
     /// The whole.
@@ -113,7 +113,7 @@ impl Meters {
                 weights.into_iter().flat_map(|weight| std::iter::repeat_n(weight, each)).collect()
             };
             let mask = output.mask.as_ref().map(host).transpose()?.map(spread);
-            let weights = batch.weights.map(host).transpose()?.map(spread);
+            let weights = batch.weights[at].map(host).transpose()?.map(spread);
             let joined: Option<Vec<f32>> = match (&weights, &mask) {
                 (Some(weights), Some(mask)) => Some(weights.iter().zip(mask).map(|(a, b)| a * b).collect()),
                 _ => None,
