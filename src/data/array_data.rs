@@ -281,3 +281,72 @@ impl Parts<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Tensor};
+
+    fn npy(descr: &str, order: &str, shape: &str, content: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
+        [b"\x93NUMPY\x01\0\x76\0".as_slice(), format!("{header:117}\n").as_bytes(), content].concat()
+    }
+
+    fn input(kind: InputKind) -> ModelInput {
+        ModelInput { name: "input".into(), shape: vec![None, Some(3)], kind }
+    }
+
+    /// However its numbers stand in the file, the array is that of the tensor which the whole file makes.
+    #[test]
+    fn numbers_of_a_file_are_those_of_its_tensor() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.npy");
+        let columns = [1_i64, 4, 2, 5, 3, 6];
+        let small: Vec<u8> = columns.iter().map(|&value| value as u8).collect();
+        let files = [
+            npy("<f8", "True", "(2, 3)", &columns.map(|v| (v as f64).to_le_bytes()).concat()),
+            npy(">f4", "True", "(2, 3)", &columns.map(|v| (v as f32).to_be_bytes()).concat()),
+            npy("<i8", "True", "(2, 3)", &columns.map(i64::to_le_bytes).concat()),
+            npy(">i4", "True", "(2, 3)", &columns.map(|v| (v as i32).to_be_bytes()).concat()),
+            npy("|u1", "True", "(2, 3)", &small),
+        ];
+        for bytes in files {
+            std::fs::write(&path, bytes).expect("written");
+            for kind in [InputKind::Floats, InputKind::Whole, InputKind::Ids] {
+                let file = formats::open(&path)?;
+                let array = accept(&[input(kind)], 0, file.stored("x")?, false)?;
+                assert_eq!(array, Array::from_tensor(&input(kind).accept(file.array("x")?)?)?);
+                let rows = input(kind).rows(&file.stored("x")?, 1, 1)?;
+                let expected = Tensor::new(&[[4_i64, 5, 6]], &Device::Cpu)?.to_dtype(rows.dtype())?;
+                assert_eq!(rows.to_string(), expected.to_string());
+            }
+            let floats = target(formats::open(&path)?.stored("x")?)?;
+            let row = floats.slice(1, 1, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            assert_eq!(row, [4.0, 5.0, 6.0]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_found() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.npy");
+        let refused = |bytes: Vec<u8>, kind| {
+            std::fs::write(&path, bytes).expect("written");
+            let array = formats::open(&path)?.stored("x")?;
+            Ok::<_, Error>(accept(&[input(kind)], 0, array, false).expect_err("refused").to_string())
+        };
+        let f8 =
+            |value: f64| npy("<f8", "False", "(1, 3)", &[0.0, value, 0.0].map(f64::to_le_bytes).concat());
+        let i8 = |value: i64| npy("<i8", "False", "(1, 3)", &[0, value, 0].map(i64::to_le_bytes).concat());
+        assert!(refused(f8(1e300), InputKind::Floats)?.contains("holds 1e300, which is beyond"));
+        assert!(refused(f8(0.5), InputKind::Whole)?.contains("whole numbers, and holds 0.5"));
+        assert!(refused(i8(1 << 25), InputKind::Whole)?.contains("beyond 2^24"));
+        for (bytes, found) in [(f8(f64::NAN), "NaN"), (i8(-1), "-1"), (i8(1 << 32), "4294967296")] {
+            assert!(refused(bytes, InputKind::Ids)?.contains(&format!("token ids, and holds {found}")));
+        }
+        std::fs::write(&path, i8(1 << 24 | 1)).expect("written");
+        assert!(target(formats::open(&path)?.stored("x")?).is_err());
+        Ok(())
+    }
+}

@@ -276,3 +276,37 @@ pub(super) fn numbers(rows: &Tensor) -> Result<Vec<u8>> {
     bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the bytes are, there is an array of what is there or one line that says what is wrong.
+        #[test]
+        fn no_bytes_bring_the_reader_down(
+            descr in "[<>|=]?[bifuSU]?[0-9]{0,2}",
+            order in "(True|False|)",
+            shape in proptest::collection::vec(prop_oneof![0_usize..5, Just(usize::MAX), Just(1 << 40)], 0..4),
+            content in proptest::collection::vec(any::<u8>(), 0..80),
+            cut in 0_usize..250,
+        ) {
+            let axes: Vec<String> = shape.iter().map(|axis| format!("{axis},")).collect();
+            let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({}), }}\n", axes.join(" "));
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.into_bytes());
+            bytes.extend(&content);
+            bytes.truncate(cut.max(1));
+            if let Ok(array) = stored(&Bytes::of_memory(bytes.clone())) {
+                prop_assert_eq!(array.shape(), shape.as_slice());
+                prop_assert!(array.count() <= content.len());
+                if array.count() > 0 {
+                    prop_assert_eq!(array.tensor().expect("a tensor").elem_count(), array.count());
+                }
+            }
+            let _ = texts(&bytes);
+        }
+    }
+}

@@ -130,3 +130,72 @@ impl Sink for Plain {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::formats::archive::archive;
+    use crate::formats::{ArrayHead, begin, npy, write};
+    use crate::{Error, Result};
+    use candle_core::{DType, Device, Tensor};
+
+    fn head(name: &str, tensor: &Tensor) -> ArrayHead {
+        ArrayHead { name: name.into(), dtype: tensor.dtype(), shape: tensor.dims().to_vec() }
+    }
+
+    /// Rows that come a few at a time make the file that the whole arrays make.
+    #[test]
+    fn rows_in_pieces_make_the_same_file() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let device = &Device::Cpu;
+        let a = Tensor::rand(-1f32, 1.0, (70, 3), device)?;
+        let b = Tensor::rand(-1f64, 1.0, (70, 2, 2), device)?;
+        for (suffix, arrays) in [
+            ("npz", vec![("a", &a), ("b", &b)]),
+            ("safetensors", vec![("a", &a), ("b", &b)]),
+            ("npy", vec![("a", &b)]),
+            ("csv", vec![("a", &a)]),
+        ] {
+            let (whole, parts) = (
+                folder.path().join(format!("whole.{suffix}")),
+                folder.path().join(format!("parts.{suffix}")),
+            );
+            write(&whole, &arrays)?;
+            let mut writer = begin(&parts, arrays.iter().map(|(name, tensor)| head(name, tensor)).collect())?;
+            for (from, count) in [(0, 1), (1, 40), (41, 29)] {
+                let rows = arrays.iter().map(|(_, tensor)| tensor.narrow(0, from, count));
+                writer.append(&rows.collect::<candle_core::Result<Vec<_>>>()?)?;
+                assert!(!parts.exists());
+            }
+            writer.finish()?;
+            let [whole, parts] = [&whole, &parts].map(|path| std::fs::read(path).expect("a file"));
+            assert!(whole == parts, "{suffix}");
+            if suffix == "npz" {
+                let member = |(name, tensor): &(&str, &Tensor)| {
+                    Ok((format!("{name}.npy"), [npy::header(tensor.dims()), npy::numbers(tensor)?].concat()))
+                };
+                assert!(whole == archive(&arrays.iter().map(member).collect::<Result<Vec<_>>>()?)?);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn rows_that_do_not_belong_are_refused() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.npz");
+        let x = Tensor::zeros((4, 3), DType::F32, &Device::Cpu)?;
+        let refused = |rows: &[Tensor], finish: bool| {
+            let mut writer = begin(&path, vec![head("x", &x)])?;
+            let appended = writer.append(rows);
+            let result = if finish { writer.finish() } else { appended };
+            Ok::<_, Error>(result.expect_err("refused").to_string())
+        };
+        assert!(refused(&[x.narrow(1, 0, 2)?], false)?.contains("do not go on an array of shape [4, 3]"));
+        assert!(refused(&[x.to_dtype(DType::F64)?], false)?.contains("do not go on"));
+        assert!(refused(&[Tensor::cat(&[&x, &x], 0)?], false)?.contains("do not go on"));
+        assert!(refused(&[], false)?.contains("0 arrays, expected 1"));
+        assert!(refused(&[x.narrow(0, 0, 3)?], true)?.contains("9 numbers do not fill the shape [4, 3]"));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        Ok(())
+    }
+}
