@@ -31,6 +31,10 @@
 //! | `forward`, `backward` | the time loops |
 //! | `vectorized` | plain loops that the compiler makes vectors of |
 //! | `pooling`, `normalization` | what stands around recurrent layers; on their own |
+//! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
+//! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
+//! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
+//! | `conv_lstm` | the time loop of a ConvLSTM |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
 //!
@@ -51,6 +55,10 @@ mod backward;
 mod buffer;
 mod cell;
 mod cells;
+mod conv_lstm;
+mod convolution;
+mod dense;
+mod depthwise;
 mod dropout;
 mod exponential;
 mod forward;
@@ -64,6 +72,7 @@ mod layer;
 mod lstm;
 mod math;
 pub mod normalization;
+mod matmul;
 mod outer;
 mod packed;
 mod plan;
@@ -73,14 +82,20 @@ mod projection;
 mod simple_rnn;
 mod vectorized;
 mod weights;
+mod windows;
 
 pub use accumulate::scatter;
 pub use activation::Activation;
 pub use awake::awake;
 pub use backward::backward;
 pub use cell::Kind;
+pub use conv_lstm::{ConvLstm, ConvLstmGradients, ConvLstmSaved};
+pub use convolution::{Convolution, ConvolutionGradients};
+pub use dense::{Dense, DenseGradients, column_sums};
+pub use depthwise::Depthwise;
 pub use exponential::exp;
 pub use forward::forward;
 pub use isa::instruction_set;
 pub use layer::{Dropout, Input, Layer, Rows};
 pub use plan::Saved;
+pub use windows::Axis;

@@ -63,6 +63,7 @@ mod norm;
 mod number;
 mod ops;
 mod preprocessing;
+mod product;
 mod registry;
 mod regularization;
 mod regularizer;

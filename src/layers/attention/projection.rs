@@ -1,6 +1,7 @@
 //! The matrices around heads: Keras's `EinsumDense` as `MultiHeadAttention` and `GroupedQueryAttention` have it.
 
 use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_bias_axis, check_numbers};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{VarBuilder, ops::sigmoid};
@@ -115,10 +116,8 @@ impl Projection {
         check_numbers(&[rows, columns])?;
         let features = self.inputs.iter().product::<usize>();
         let kernel = self.kernel.reshape((features, columns))?;
-        let mut ys = xs.contiguous()?.reshape((rows, features))?.matmul(&kernel)?;
-        if let Some(bias) = &self.bias {
-            ys = ys.broadcast_add(&bias.reshape(columns)?)?;
-        }
+        let bias = self.bias.as_ref().map(|bias| bias.reshape(columns)).transpose()?;
+        let ys = product(&xs.contiguous()?.reshape((rows, features))?, &kernel, bias.as_ref())?;
         ys.reshape([kept, &self.outputs].concat())
     }
 }

@@ -1,10 +1,12 @@
 //! Keras's `Conv1DTranspose` to `Conv3DTranspose` (`keras/src/layers/convolutional/base_conv_transpose.py`), channels last,
 //! with the lengths of `keras/src/backend/common/backend_utils.py` and the places of TensorFlow's `conv_transpose`.
 //!
-//! The input's steps stand `strides` apart, with zeros between and around, and are convolved with the kernel turned round.
+//! In f32 on the CPU it is the way back of a convolution's op (`op.rs`). Elsewhere the input's steps stand `strides` apart,
+//! with zeros between and around, and are convolved with the kernel turned round.
 
 use super::conv::{convolve, one, yes};
 use super::depthwise_conv::check_channels;
+use super::op::{self, Kind};
 use super::window::{Padding, Sizes, Window, pad, windows};
 use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, first};
@@ -14,6 +16,7 @@ use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_numbers, check_units, features, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::{Axis, Convolution};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -201,9 +204,29 @@ impl<const N: usize> ConvTranspose<N> {
         kernel.transpose(1, 2)?.contiguous()?.reshape(shape)
     }
 
+    /// The way back of a convolution from the output to the input.
+    fn back(&self, xs: &Tensor) -> Result<Tensor> {
+        let mut axes = Vec::with_capacity(N);
+        for axis in 0..N {
+            let count = xs.dim(axis + 1)?;
+            let Some(Along { length, cut }) = self.config.along(axis, count) else {
+                bail!("layer {}: has no output for an input of {:?}", self.name, xs.dims())
+            };
+            let (size, stride) = (self.config.kernel_size.0[axis], self.config.strides.0[axis]);
+            let dilation = self.config.dilation_rate.0[axis];
+            axes.push(Axis { length, size, stride, dilation, before: cut, count });
+        }
+        let (channels, filters) = (self.kernel.dim(N)?, self.kernel.dim(N + 1)?);
+        let convolution = Convolution { batch: xs.dim(0)?, axes, channels, filters, groups: 1 };
+        op::run(xs, &self.kernel, self.bias.as_ref(), Kind::Transposed(convolution))
+    }
+
     /// The convolution and the bias, without the activation.
     fn linear(&self, xs: &Tensor) -> Result<Tensor> {
         check_channels::<N>(&self.name, xs, self.kernel.dim(N + 1)?)?;
+        if op::suits(xs, &self.kernel) {
+            return self.back(xs);
+        }
         let mut lengths = xs.dims().to_vec();
         let mut ends = [(0, 0); N];
         for (axis, ends) in ends.iter_mut().enumerate() {
@@ -223,11 +246,7 @@ impl<const N: usize> ConvTranspose<N> {
         for (axis, &ends) in ends.iter().enumerate() {
             apart = pad(&stand_apart(&apart, axis + 1, self.config.strides.0[axis])?, axis + 1, ends, 0.0)?;
         }
-        let ys = convolve(&apart, &self.turned()?, &self.config.windows(), 1)?;
-        match &self.bias {
-            Some(bias) => ys.broadcast_add(bias),
-            None => Ok(ys),
-        }
+        convolve(&apart, &self.turned()?, self.bias.as_ref(), &self.config.windows(), 1)
     }
 }
 

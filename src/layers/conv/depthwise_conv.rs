@@ -1,6 +1,7 @@
 //! Keras's `DepthwiseConv1D` and `DepthwiseConv2D` (`keras/src/layers/convolutional/base_depthwise_conv.py`), channels last.
 
 use super::conv::{one, yes};
+use super::op;
 use super::window::{Padding, Sizes, Window, taps, window_shape, windows};
 use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, first};
@@ -137,11 +138,7 @@ impl<const N: usize> DepthwiseConv<N> {
     /// The convolution and the bias, without the activation.
     fn linear(&self, xs: &Tensor) -> Result<Tensor> {
         check_channels::<N>(&self.name, xs, self.kernel.dim(N)?)?;
-        let ys = convolve_each(xs, &self.kernel, &self.config.windows())?;
-        match &self.bias {
-            Some(bias) => ys.broadcast_add(bias),
-            None => Ok(ys),
-        }
+        convolve_each(xs, &self.kernel, self.bias.as_ref(), &self.config.windows())
     }
 }
 
@@ -170,9 +167,26 @@ pub(super) fn check_channels<const N: usize>(name: &str, xs: &Tensor, channels: 
     Ok(())
 }
 
-/// xs (batch, …, channels), each channel convolved by itself with `kernel` (sizes, channels, multiplier), to
-/// (batch, …, channels · multiplier): a product of matrices for each channel.
-pub(super) fn convolve_each(xs: &Tensor, kernel: &Tensor, windows: &[Window]) -> Result<Tensor> {
+/// xs (batch, …, channels), each channel convolved by itself with `kernel` (sizes, channels, multiplier), plus `bias`
+/// (channels · multiplier), to (batch, …, channels · multiplier).
+pub(super) fn convolve_each(
+    xs: &Tensor,
+    kernel: &Tensor,
+    bias: Option<&Tensor>,
+    windows: &[Window],
+) -> Result<Tensor> {
+    if op::suits(xs, kernel) {
+        return op::each(xs, kernel, bias, windows);
+    }
+    let ys = convolve_each_tensors(xs, kernel, windows)?;
+    match bias {
+        Some(bias) => ys.broadcast_add(bias),
+        None => Ok(ys),
+    }
+}
+
+/// The same in Candle's operations, without the bias: a product of matrices for each channel.
+fn convolve_each_tensors(xs: &Tensor, kernel: &Tensor, windows: &[Window]) -> Result<Tensor> {
     let (channels, multiplier) = (xs.dim(D::Minus1)?, kernel.dim(D::Minus1)?);
     let taps = taps(xs, windows, 0.0)?;
     let Some(first) = taps.first() else { bail!("a window needs at least one place") };

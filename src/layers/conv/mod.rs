@@ -8,6 +8,7 @@ mod cropping;
 mod depthwise_conv;
 mod ends;
 mod global_pooling;
+mod op;
 mod pooling;
 mod separable_conv;
 #[cfg(test)]

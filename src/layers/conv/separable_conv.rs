@@ -8,6 +8,7 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
+use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -149,18 +150,14 @@ impl<const N: usize> SeparableConv<N> {
     /// The convolutions and the bias, without the activation.
     fn linear(&self, xs: &Tensor) -> Result<Tensor> {
         check_channels::<N>(&self.name, xs, self.depthwise_kernel.dim(N)?)?;
-        let each = convolve_each(xs, &self.depthwise_kernel, &self.config.windows())?;
+        let each = convolve_each(xs, &self.depthwise_kernel, None, &self.config.windows())?;
         let (between, filters) = self.pointwise_kernel.dims2()?;
         let mut shape = each.dims().to_vec();
         let rows: usize = shape.iter().rev().skip(1).product();
         if let Some(last) = shape.last_mut() {
             *last = filters;
         }
-        let ys = each.reshape((rows, between))?.matmul(&self.pointwise_kernel)?.reshape(shape)?;
-        match &self.bias {
-            Some(bias) => ys.broadcast_add(bias),
-            None => Ok(ys),
-        }
+        product(&each.reshape((rows, between))?, &self.pointwise_kernel, self.bias.as_ref())?.reshape(shape)
     }
 }
 

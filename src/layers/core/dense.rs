@@ -1,11 +1,11 @@
 //! Keras's `Dense` (`keras/src/layers/core/dense.py`).
 
-use super::small_product::small_product;
 use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
+use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -119,12 +119,7 @@ impl Dense {
             bail!("layer {}: built for {input_dim} input features, given {features}", self.name)
         }
         let rows: usize = leading.iter().product();
-        let xs = xs.reshape((rows, input_dim))?;
-        let ys = match (small_product(&xs, &self.kernel, self.bias.as_ref())?, &self.bias) {
-            (Some(ys), _) => ys,
-            (None, Some(bias)) => xs.matmul(&self.kernel)?.broadcast_add(bias)?,
-            (None, None) => xs.matmul(&self.kernel)?,
-        };
+        let ys = product(&xs.reshape((rows, input_dim))?, &self.kernel, self.bias.as_ref())?;
         let shape: Vec<usize> = leading.iter().copied().chain([units]).collect();
         ys.reshape(shape)
     }

@@ -1,6 +1,7 @@
 //! The equation of an `EinsumDense`: what it makes of shapes (`_analyze_einsum_string` in
 //! `keras/src/layers/core/einsum_dense.py`), and its product.
 
+use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_numbers, show};
 use candle_core::{Result, Tensor};
 
@@ -206,7 +207,11 @@ impl Equation {
         for label in &made {
             lengths.push(length(label)?);
         }
-        let ys = left.matmul(&right)?.reshape(lengths)?;
+        let ys = match s {
+            1 => product(&left.reshape((rows, inner))?, &right.reshape((inner, columns))?, None)?,
+            _ => left.matmul(&right)?,
+        };
+        let ys = ys.reshape(lengths)?;
         let order: Vec<usize> =
             output.iter().filter_map(|label| made.iter().position(|made| made == label)).collect();
         ys.permute(order)?.contiguous().map(Some)

@@ -12,7 +12,6 @@ mod permute;
 mod repeat_vector;
 mod rescaling;
 mod reshape;
-mod small_product;
 
 pub use dense::{Dense, DenseConfig};
 pub use einsum_dense::{EinsumDense, EinsumDenseConfig, OutputShape};

@@ -1,9 +1,12 @@
-//! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015), one tensor operation after another.
+//! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015): the time loop is one op in f32 on the CPU
+//! (`conv_lstm_op.rs`), and one tensor operation after another elsewhere, with a mask, and with dropout on the state.
 
 use super::carried::Carried;
+use super::conv_lstm_op;
 use super::settings::{Call, RnnOutput, check_states, sequence_mask};
 use crate::layers::activation::Activation;
 use crate::layers::conv::{Padding, Sizes, Window, convolve, one, window_shape, windows, yes};
+use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
@@ -13,6 +16,7 @@ use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, check_units,
 use crate::random::Stream;
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
+use candle_recurrent_kernel as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -213,12 +217,29 @@ impl ConvLstm {
         let gate_masks =
             self.gate_masks("recurrent_dropout", config.recurrent_dropout, &state_shape, call.mode, xs)?;
         let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
+        if mask.is_none()
+            && gate_masks.is_none()
+            && let Some(time_loop) = self.kernels(&projected, &recurrent)?
+        {
+            let out = conv_lstm_op::run(&projected, &self.recurrent_kernel, &states, time_loop)?;
+            let at = |step: usize| out.narrow(1, step, 1)?.squeeze(1)?.contiguous();
+            let states = vec![at(time - 1)?, at(time)?];
+            if config.stateful {
+                self.carried.keep(&states);
+            }
+            let hidden = match config.return_sequences {
+                true => out.narrow(1, 0, time)?.contiguous()?,
+                false => states[0].clone(),
+            };
+            return Ok(RnnOutput { hidden, states });
+        }
         let mut output = states[0].zeros_like()?;
         let mut outputs = vec![];
         for step in 0..time {
             let at = if config.go_backwards { time - 1 - step } else { step };
             let x = projected.narrow(1, at, 1)?.squeeze(1)?;
-            let z = (x + by_gate(&states[0], gate_masks.as_deref(), &self.recurrent_kernel, &recurrent)?)?;
+            let z =
+                (x + by_gate(&states[0], gate_masks.as_deref(), &self.recurrent_kernel, None, &recurrent)?)?;
             let gate = |index: usize| z.narrow(D::Minus1, index * config.filters, config.filters);
             let (f, s) = (config.activation, config.recurrent_activation);
             let c =
@@ -245,6 +266,39 @@ impl ConvLstm {
         Ok(RnnOutput { hidden, states })
     }
 
+    /// The time loop on the kernels, where they can run it.
+    fn kernels(&self, projected: &Tensor, recurrent: &[Window]) -> Result<Option<kernel::ConvLstm>> {
+        let config = &self.config;
+        let activations = (config.activation.kernel(), config.recurrent_activation.kernel());
+        let (Some(activation), Some(recurrent_activation)) = activations else { return Ok(None) };
+        if !suits_kernels(projected) || !suits_kernels(&self.recurrent_kernel) {
+            return Ok(None);
+        }
+        let (batch, time, rows, columns, filters) = projected.dims5()?;
+        let along = recurrent.iter().zip([rows, columns]);
+        let axes = along.map(|(window, length)| kernel::Axis {
+            length,
+            size: window.size,
+            stride: 1,
+            dilation: 1,
+            before: window.padding(length).0,
+            count: length,
+        });
+        Ok(Some(kernel::ConvLstm {
+            time,
+            recurrent: kernel::Convolution {
+                batch,
+                axes: axes.collect(),
+                channels: config.filters,
+                filters,
+                groups: 1,
+            },
+            activation,
+            recurrent_activation,
+            go_backwards: config.go_backwards,
+        }))
+    }
+
     /// The input's part of the gates for all steps at once: (batch, time, rows, columns, 4 filters).
     fn project(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
         let (batch, time, rows, columns, channels) = xs.dims5()?;
@@ -258,12 +312,8 @@ impl ConvLstm {
             masks.iter().map(over_time).collect::<Result<Vec<_>>>()
         });
         let frames = xs.contiguous()?.reshape((batch * time, rows, columns, channels))?;
-        let projected =
-            by_gate(&frames, masks.transpose()?.as_deref(), &self.kernel, &self.config.windows())?;
-        let projected = match &self.bias {
-            Some(bias) => projected.broadcast_add(bias)?,
-            None => projected,
-        };
+        let (masks, windows) = (masks.transpose()?, self.config.windows());
+        let projected = by_gate(&frames, masks.as_deref(), &self.kernel, self.bias.as_ref(), &windows)?;
         let (_, rows, columns, width) = projected.dims4()?;
         projected.reshape((batch, time, rows, columns, width))
     }
@@ -325,12 +375,20 @@ impl Layer for ConvLstm {
     }
 }
 
-/// xs convolved with all gates' kernels; with masks, each gate has xs under its own.
-fn by_gate(xs: &Tensor, masks: Option<&[Tensor]>, kernel: &Tensor, windows: &[Window]) -> Result<Tensor> {
-    let Some(masks) = masks else { return convolve(xs, kernel, windows, 1) };
+/// xs convolved with all gates' kernels, plus the bias; with masks, each gate has xs under its own.
+fn by_gate(
+    xs: &Tensor,
+    masks: Option<&[Tensor]>,
+    kernel: &Tensor,
+    bias: Option<&Tensor>,
+    windows: &[Window],
+) -> Result<Tensor> {
+    let Some(masks) = masks else { return convolve(xs, kernel, bias, windows, 1) };
     let filters = kernel.dim(D::Minus1)? / masks.len().max(1);
     let parts = masks.iter().enumerate().map(|(gate, mask)| {
-        convolve(&(xs * mask)?, &kernel.narrow(3, gate * filters, filters)?.contiguous()?, windows, 1)
+        let bias = bias.map(|bias| bias.narrow(0, gate * filters, filters)).transpose()?;
+        let kernel = kernel.narrow(3, gate * filters, filters)?.contiguous()?;
+        convolve(&(xs * mask)?, &kernel, bias.as_ref(), windows, 1)
     });
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1)
 }

@@ -4,6 +4,7 @@ mod candle_layout;
 mod carried;
 mod cells;
 mod conv_lstm;
+mod conv_lstm_op;
 mod gru;
 mod lstm;
 mod op;
