@@ -100,12 +100,14 @@ impl Array {
 
     /// An array that stays where it is, as floats; nothing is checked.
     pub(super) fn stored_floats(array: StoredArray) -> Result<Self> {
-        Self::new(array.count(), &array.shape().to_vec(), Values::StoredFloats(array))
+        let shape = array.shape().to_vec();
+        Self::new(array.count(), &shape, Values::StoredFloats(array))
     }
 
     /// An array that stays where it is, as ids; that they are such is the caller's to know.
     pub(super) fn stored_ids(array: StoredArray) -> Result<Self> {
-        Self::new(array.count(), &array.shape().to_vec(), Values::StoredIds(array))
+        let shape = array.shape().to_vec();
+        Self::new(array.count(), &shape, Values::StoredIds(array))
     }
 
     /// The numbers of a tensor: ids where it is of u32 or u8, else floats.
