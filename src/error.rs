@@ -149,15 +149,21 @@ impl Error {
 /// Candle's errors may bring, is left out.
 fn one_line(text: &impl std::fmt::Display) -> String {
     let text = text.to_string();
-    let mut line = String::new();
+    let (mut line, mut word) = (String::new(), 0);
     for c in text.split("\n   0: ").next().unwrap_or_default().chars() {
+        word = if c == ' ' { 0 } else { word + 1 };
         match c.is_control() {
+            _ if word > LONGEST + 1 => {}
+            _ if word > LONGEST => line.push('…'),
             true => line.extend(c.escape_default()),
             false => line.push(c),
         }
     }
     line
 }
+
+/// Characters of a word in a message: what a file calls something may be as long as the file.
+const LONGEST: usize = 300;
 
 /// The candidate most like `name`, if one is like it at all: for "did you mean".
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {

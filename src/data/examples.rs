@@ -48,13 +48,20 @@ impl Examples {
         for (index, weights) in weights.iter().enumerate() {
             let name = if count == 1 { "sample_weight".into() } else { format!("sample_weight{index}") };
             check(&name, weights, self.rows(), "x")?;
+            let mut any = self.is_empty();
             weights.try_for_each_part(|first, values| match values.iter().position(|&weight| weight < 0.0) {
-                None => Ok(()),
+                None => {
+                    any |= values.iter().any(|&weight| weight > 0.0);
+                    Ok(())
+                }
                 Some(at) => {
                     let (row, weight) = (first + at, values[at]);
                     Err(Error::Data(format!("{name} holds {weight} (number {row}), expected no negative one")))
                 }
             })?;
+            if !any {
+                return Err(Error::Data(format!("{name} holds nothing but 0: no row would count")));
+            }
         }
         Ok(Self { weights, ..self })
     }

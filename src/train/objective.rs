@@ -371,7 +371,10 @@ fn check_shape(name: &str, loss: &Loss, array: &Array, head: &Head) -> Result<()
 }
 
 fn read<T: serde::de::DeserializeOwned>(field: &str, value: &Value) -> Result<T> {
-    json::from_value(value).map_err(|wrong| Error::argument(field, wrong))
+    json::from_value(value).map_err(|wrong| {
+        let what = wrong.to_string();
+        Error::argument(field, what.strip_prefix("metrics: ").unwrap_or(&what))
+    })
 }
 
 /// A metric, or a list of metrics.
@@ -411,6 +414,11 @@ fn per_output(field: &str, value: &Value, heads: &[Head], is_list: bool) -> Resu
             }
             Ok(values.iter().map(given).collect())
         }
+        // What several outputs would be given.
+        Value::Array(values) if values.iter().any(Value::is_array) => match values.as_slice() {
+            [own] => Ok(vec![given(own)]),
+            several => wrong(format!("lists for {} outputs, and the model has one; separate by commas", several.len())),
+        },
         // Metrics of several outputs are given output by output.
         _ if is_list && count > 1 => {
             wrong(format!("the model has {count} outputs; give a list for each, or an object by their names"))

@@ -251,6 +251,13 @@ impl MetricConfig {
         let Some(Value::String(class)) = object.get("class_name") else {
             return Err(Error::argument("metrics", "a metric's `class_name` is missing"));
         };
+        if AccuracyByShape::is_asked_by(class) && class != "Accuracy" {
+            let what = format!(
+                "`{class}` by itself takes no arguments; say binary_accuracy(…), categorical_accuracy(…) or \
+                 sparse_categorical_accuracy(…)"
+            );
+            return Err(Error::argument("metrics", what));
+        }
         let mut arguments = match object.get("config") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(arguments)) => arguments.clone(),
