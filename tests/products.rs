@@ -259,10 +259,10 @@ fn convolutions_of_each_channel_agree_with_f64() {
     }
 }
 
-fn conv_lstm(config: ConvLstmConfig, f: &mut dyn FnMut(&Case<'_>)) {
+fn conv_lstm(batch: usize, config: ConvLstmConfig, f: &mut dyn FnMut(&Case<'_>)) {
     f(&Case {
-        name: format!("{config:?}"),
-        input: vec![2, 4, 6, 5, 3],
+        name: format!("{config:?} of {batch}"),
+        input: vec![batch, 4, 6, 5, 3],
         variables: config.variables(3),
         run: &|vb, xs| {
             let output = ConvLstm::new(3, config.clone(), vb)?.call(xs, Call::default())?;
@@ -281,15 +281,19 @@ fn conv_lstm_config(filters: usize) -> ConvLstmConfig {
 fn a_conv_lstm_agrees_with_f64() {
     let mut check = |case: &Case<'_>| case.check();
     for filters in [1, 5, 8, 20] {
-        conv_lstm(conv_lstm_config(filters), &mut check);
+        conv_lstm(2, conv_lstm_config(filters), &mut check);
     }
     let base = conv_lstm_config(6);
-    conv_lstm(ConvLstmConfig { return_sequences: true, go_backwards: true, ..base.clone() }, &mut check);
+    // More samples than a block has.
+    conv_lstm(50, base.clone(), &mut check);
+    conv_lstm(2, ConvLstmConfig { return_sequences: true, go_backwards: true, ..base.clone() }, &mut check);
     conv_lstm(
+        2,
         ConvLstmConfig { kernel_size: Sizes([2, 4]), padding: Padding::Same, ..base.clone() },
         &mut check,
     );
     conv_lstm(
+        2,
         ConvLstmConfig { activation: Activation::Softsign, return_sequences: true, ..base },
         &mut check,
     );
@@ -308,7 +312,8 @@ fn the_number_of_threads_changes_no_bit() {
     dense(&[2], 600, 700, true, &mut check);
     conv([400], 32, ConvConfig { filters: 24, ..sizes::<1>(5, 1, 1) }, &mut check);
     conv([300], 40, ConvConfig { padding: Padding::Same, filters: 40, ..sizes::<1>(4, 3, 1) }, &mut check);
-    conv_lstm(ConvLstmConfig { return_sequences: true, ..conv_lstm_config(12) }, &mut check);
+    conv_lstm(2, ConvLstmConfig { return_sequences: true, ..conv_lstm_config(12) }, &mut check);
+    conv_lstm(30, conv_lstm_config(12), &mut check);
     conv([30, 20], 12, ConvConfig { padding: Padding::Same, filters: 24, ..sizes::<2>(3, 2, 1) }, &mut check);
 }
 

@@ -1,7 +1,9 @@
 //! The time loop of a ConvLSTM (Shi et al. 2015): an [`Lstm`] cell at each place of a picture, with a convolution of the
 //! state for its product. The input's part of the gates comes ready.
 //!
-//! The batch takes a step as a whole: a step is work enough for all threads.
+//! A few samples at a time go through all their steps, so that what belongs to them stays in the nearer caches. Samples do
+//! not meet before the gradient of the kernel, which is that of all steps and samples at once: how they are cut shows in no
+//! number.
 
 use crate::activation::{Activation, Any, Functions, Usual};
 use crate::buffer::Buffer;
@@ -16,7 +18,8 @@ use rayon::prelude::*;
 /// Gates, and what a row of slots holds of so many filters each: the gates, f(c') and the previous c.
 const GATES: usize = 4;
 const SLOTS: usize = 6;
-/// Places that a thread works through at a time, and those that a cell takes side by side.
+/// Places that a thread works through at a time: a block has as many, or one sample. And those that a cell takes side by
+/// side.
 const ROWS: usize = 256;
 const ABREAST: usize = 4;
 
@@ -38,8 +41,8 @@ pub struct ConvLstm {
 
 /// What the forward pass leaves for the backward pass.
 pub struct ConvLstmSaved {
-    /// Of each step walked the slots.
-    slots: Vec<Buffer>,
+    /// Of each block of samples, and each step walked, the slots.
+    slots: Vec<Vec<Buffer>>,
 }
 
 /// The gradients of what went in.
@@ -80,6 +83,18 @@ impl ConvLstm {
         first..first + picture
     }
 
+    /// The blocks: those of so many samples, with a shorter one at the end.
+    fn block(&self) -> usize {
+        ROWS.div_ceil(self.places().max(1)).min(self.recurrent.batch).max(1)
+    }
+
+    /// The same loop for fewer samples, those that so many numbers of a state belong to.
+    fn of_numbers(&self, numbers: usize) -> Self {
+        let mut part = self.clone();
+        part.recurrent.batch = numbers / (self.places() * self.filters()).max(1);
+        part
+    }
+
     /// `projected` (batch, time, lengths, 4 · filters), `kernel` (sizes, filters, 4 · filters) and the initial states (2,
     /// batch, lengths, filters), h and c, to (batch, time + 1, lengths, filters): h after each step in the order walked,
     /// then the last c.
@@ -93,12 +108,34 @@ impl ConvLstm {
         states: &[f32],
         save: bool,
     ) -> (Vec<f32>, Option<ConvLstmSaved>) {
+        let (numbers, time) = (self.numbers(), self.time);
+        let mut out = vec![0.0; numbers * (time + 1)];
+        let share = self.block() * self.places() * self.filters();
+        if share == 0 {
+            return (out, save.then_some(ConvLstmSaved { slots: vec![] }));
+        }
+        let (h, c) = states[..2 * numbers].split_at(numbers);
+        let parts = out.par_chunks_mut(share * (time + 1)).zip(projected.par_chunks(share * time * GATES));
+        let run = |((out, projected), (h, c)): ((&mut [f32], &[f32]), (&[f32], &[f32]))| {
+            self.of_numbers(h.len()).forward_block(projected, kernel, (h, c), save, out)
+        };
+        let slots = parts.zip(h.par_chunks(share).zip(c.par_chunks(share))).map(run).collect();
+        (out, save.then_some(ConvLstmSaved { slots }))
+    }
+
+    fn forward_block(
+        &self,
+        projected: &[f32],
+        kernel: &[f32],
+        states: (&[f32], &[f32]),
+        save: bool,
+        out: &mut [f32],
+    ) -> Vec<Buffer> {
         let (filters, places, numbers) = (self.filters(), self.places(), self.numbers());
         let (batch, time) = (self.recurrent.batch, self.time);
-        let mut out = vec![0.0; batch * (time + 1) * places * filters];
         let (mut h, mut c) = (Buffer::new(numbers), Buffer::new(numbers));
-        h.copy_from_slice(&states[..numbers]);
-        c.copy_from_slice(&states[numbers..2 * numbers]);
+        h.copy_from_slice(states.0);
+        c.copy_from_slice(states.1);
         let mut saved = Vec::with_capacity(if save { time } else { 0 });
         let mut slots = Buffer::new(batch * places * SLOTS * filters);
         let table: Vec<usize> = (0..places).map(|place| place * GATES * filters).collect();
@@ -123,7 +160,7 @@ impl ConvLstm {
             out[self.of_step(sample, time, time + 1, filters)]
                 .copy_from_slice(&c[self.of_step(sample, 0, 1, filters)]);
         }
-        (out, save.then_some(ConvLstmSaved { slots: saved }))
+        saved
     }
 
     /// The gradients from that of the output; `out` is what the forward pass gave.
@@ -138,26 +175,55 @@ impl ConvLstm {
         saved: ConvLstmSaved,
         d_out: &[f32],
     ) -> ConvLstmGradients {
-        let (filters, places, numbers) = (self.filters(), self.places(), self.numbers());
+        let (numbers, time) = (self.numbers(), self.time);
+        let mut projected = vec![0.0; numbers * time * GATES];
+        let mut d_states = vec![0.0; 2 * numbers];
+        // What each step began with.
+        let mut before = Buffer::new(numbers * time);
+        let share = self.block() * self.places() * self.filters();
+        if share > 0 {
+            let (dh, dc) = d_states.split_at_mut(numbers);
+            let d_states = dh.par_chunks_mut(share).zip(dc.par_chunks_mut(share));
+            let given = states.par_chunks(share).zip(out.par_chunks(share * (time + 1)));
+            let given = given.zip(d_out.par_chunks(share * (time + 1)));
+            let sums =
+                projected.par_chunks_mut(share * time * GATES).zip(before.par_chunks_mut(share * time));
+            let parts = saved.slots.into_par_iter().zip(given).zip(sums).zip(d_states);
+            parts.for_each(|(((slots, ((h, out), d_out)), sums), d_states)| {
+                // The last block is shorter; the states are those of h, and then of c.
+                let part = self.of_numbers(d_states.0.len());
+                part.backward_block(kernel, (&h[..d_states.0.len()], out, d_out), slots, sums, d_states);
+            });
+        }
+        let all = Convolution { batch: self.recurrent.batch * time, ..self.recurrent.clone() };
+        let kernel = all.gradients(&before, &projected, false).kernel;
+        ConvLstmGradients { projected, kernel, states: d_states }
+    }
+
+    fn backward_block(
+        &self,
+        kernel: &[f32],
+        (h, out, d_out): (&[f32], &[f32], &[f32]),
+        saved: Vec<Buffer>,
+        (projected, before): (&mut [f32], &mut [f32]),
+        (dh, dc): (&mut [f32], &mut [f32]),
+    ) {
+        let (filters, places) = (self.filters(), self.places());
         let (batch, time) = (self.recurrent.batch, self.time);
         let width = GATES * filters;
-        let mut projected = vec![0.0; batch * time * places * width];
-        // What each step began with.
-        let mut before = Buffer::new(batch * time * places * filters);
-        let (mut dh, mut dc) = (vec![0.0; numbers], Buffer::new(numbers));
         for sample in 0..batch {
             dc[self.of_step(sample, 0, 1, filters)]
                 .copy_from_slice(&d_out[self.of_step(sample, time, time + 1, filters)]);
         }
         let mut d = Buffer::new(batch * places * width);
-        for (step, mut slots) in saved.slots.into_iter().enumerate().rev() {
+        for (step, mut slots) in saved.into_iter().enumerate().rev() {
             for sample in 0..batch {
                 let d_out = &d_out[self.of_step(sample, step, time + 1, filters)];
                 for (dh, d_out) in dh[self.of_step(sample, 0, 1, filters)].iter_mut().zip(d_out) {
                     *dh += d_out;
                 }
                 let previous = match step {
-                    0 => &states[self.of_step(sample, 0, 1, filters)],
+                    0 => &h[self.of_step(sample, 0, 1, filters)],
                     _ => &out[self.of_step(sample, step - 1, time + 1, filters)],
                 };
                 before[self.of_step(sample, self.at(step), time, filters)].copy_from_slice(previous);
@@ -169,12 +235,8 @@ impl ConvLstm {
                 projected[self.of_step(sample, self.at(step), time, width)]
                     .copy_from_slice(&d[self.of_step(sample, 0, 1, width)]);
             }
-            dh = self.recurrent.transposed(&d, kernel, None);
+            dh.copy_from_slice(&self.recurrent.transposed(&d, kernel, None));
         }
-        let all = Convolution { batch: batch * time, ..self.recurrent.clone() };
-        let kernel = all.gradients(&before, &projected, false).kernel;
-        dh.extend_from_slice(&dc);
-        ConvLstmGradients { projected, kernel, states: dh }
     }
 
     /// A step of some places.
