@@ -1,9 +1,45 @@
 //! The crate's own random numbers: the same on every machine, whatever the number of threads.
 
+use rayon::prelude::*;
+
 /// A stream of random numbers (SplitMix64, Steele, Lea and Flood 2014): one 64-bit state, one multiply-xorshift a
 /// draw, integer arithmetic only.
 #[derive(Clone, Debug)]
 pub struct Stream(u64);
+
+/// By how much the state moves with a draw.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Numbers that one thread draws at a time.
+const DRAWN: usize = 1 << 14;
+
+/// The number that is drawn in a state.
+#[inline(always)]
+fn mixed(state: u64) -> u64 {
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Draws from a state on, in a loop of which the compiler makes vectors.
+struct Choices<'a> {
+    state: u64,
+    limit: u64,
+    choices: [f32; 2],
+    drawn: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for Choices<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { mut state, limit, choices, drawn } = self;
+        for drawn in drawn {
+            state = state.wrapping_add(STEP);
+            *drawn = if mixed(state) >> 11 < limit { choices[1] } else { choices[0] };
+        }
+    }
+}
 
 impl Stream {
     /// The stream of `seed`.
@@ -23,11 +59,24 @@ impl Stream {
 
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        mixed(self.0)
+    }
+
+    /// `count` draws of [`uniform`](Self::uniform): the second choice where it is below `rate`, else the first.
+    pub fn choices(&mut self, rate: f64, choices: [f32; 2], count: usize) -> Vec<f32> {
+        // The state moves by the same step with each draw, so that a part can be drawn by itself.
+        let start = self.0;
+        self.0 = start.wrapping_add(STEP.wrapping_mul(count as u64));
+        // A whole number is below the rate's share of 2⁵³ where it is below the next whole number.
+        let limit = (rate * (1u64 << 53) as f64).ceil() as u64;
+        let mut drawn = vec![0.0; count];
+        let part = |(at, drawn): (usize, &mut [f32])| {
+            let state = start.wrapping_add(STEP.wrapping_mul((at * DRAWN) as u64));
+            pulp::Arch::new().dispatch(Choices { state, limit, choices, drawn });
+        };
+        drawn.par_chunks_mut(DRAWN).enumerate().for_each(part);
+        drawn
     }
 
     /// A number in [0, 1), a multiple of 2⁻⁵³.

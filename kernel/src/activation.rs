@@ -35,8 +35,11 @@ pub enum Activation {
     Softplus,
     /// x / (1 + |x|)
     Softsign,
-    /// x for x > 0, else 0.2 x
-    LeakyRelu,
+    /// x for x > 0, else slope · x
+    LeakyRelu {
+        /// 0.2 where Keras's activation of that name is meant.
+        slope: f32,
+    },
     /// x / (1 + e⁻ˣ)
     Silu,
     /// x · clip(x / 6 + 0.5, 0, 1)
@@ -47,8 +50,91 @@ pub enum Activation {
     Mish,
 }
 
+/// What an activation is to the kernels: its values, and the slopes there, for `M` vectors side by side.
+pub(crate) trait Elementwise: Copy + Send + Sync {
+    /// The values; NaN of NaN.
+    fn values<S: Simd, const M: usize>(self, simd: S, x: [S::f32s; M]) -> [S::f32s; M];
+
+    /// The slopes at `x`, where the values are `y`.
+    fn slopes<S: Simd, const M: usize>(self, simd: S, x: [S::f32s; M], y: [S::f32s; M]) -> [S::f32s; M];
+}
+
+/// Runs `$body` with `$f` an activation of its own type, so that what `$body` calls is compiled for each by itself.
+macro_rules! with_function {
+    ($activation:expr, $f:ident => $body:expr) => {{
+        use $crate::activation as functions;
+        match $activation {
+            $crate::activation::Activation::Linear => {
+                let $f = functions::Linear {};
+                $body
+            }
+            $crate::activation::Activation::Tanh => {
+                let $f = functions::Tanh;
+                $body
+            }
+            $crate::activation::Activation::Sigmoid => {
+                let $f = functions::Sigmoid;
+                $body
+            }
+            $crate::activation::Activation::HardSigmoid { slope } => {
+                let $f = functions::HardSigmoid { slope };
+                $body
+            }
+            $crate::activation::Activation::Relu => {
+                let $f = functions::Relu {};
+                $body
+            }
+            $crate::activation::Activation::Relu6 => {
+                let $f = functions::Relu6 {};
+                $body
+            }
+            $crate::activation::Activation::Elu { alpha, scale } => {
+                let $f = functions::Elu { alpha, scale };
+                $body
+            }
+            $crate::activation::Activation::Exponential => {
+                let $f = functions::Exponential {};
+                $body
+            }
+            $crate::activation::Activation::Softplus => {
+                let $f = functions::Softplus {};
+                $body
+            }
+            $crate::activation::Activation::Softsign => {
+                let $f = functions::Softsign {};
+                $body
+            }
+            $crate::activation::Activation::LeakyRelu { slope } => {
+                let $f = functions::LeakyRelu { slope };
+                $body
+            }
+            $crate::activation::Activation::Silu => {
+                let $f = functions::Silu {};
+                $body
+            }
+            $crate::activation::Activation::HardSilu => {
+                let $f = functions::HardSilu {};
+                $body
+            }
+            $crate::activation::Activation::Gelu => {
+                let $f = functions::Gelu {};
+                $body
+            }
+            $crate::activation::Activation::Mish => {
+                let $f = functions::Mish {};
+                $body
+            }
+        }
+    }};
+}
+
+pub(crate) use with_function;
+
 /// A cell's two activations, and what its slots keep of them for the way back.
 pub(crate) trait Functions: Copy {
+    /// What was kept of `M` vectors, made ready for [`at`](Self::at).
+    type Opened<S: Simd, const M: usize>: Copy;
+
     /// The activation (of the candidate, and of c in an LSTM).
     fn squash<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [S::f32s; M];
 
@@ -58,11 +144,27 @@ pub(crate) trait Functions: Copy {
     /// What is kept: what went in or what came out.
     fn keep<V>(self, xs: V, ys: V) -> V;
 
-    /// The value and the slope of the activation, from what was kept.
-    fn squash_back<S: Simd>(self, simd: S, kept: S::f32s) -> (S::f32s, S::f32s);
+    /// What was kept of the activation, for the way back.
+    fn open_squash<S: Simd, const M: usize>(self, simd: S, kept: [S::f32s; M]) -> Self::Opened<S, M>;
+
+    /// What was kept of the recurrent activation, for the way back.
+    fn open_gate<S: Simd, const M: usize>(self, simd: S, kept: [S::f32s; M]) -> Self::Opened<S, M>;
+
+    /// The value and the slope of the activation, in vector `m` of what was opened.
+    fn squash_at<S: Simd, const M: usize>(
+        self,
+        simd: S,
+        opened: &Self::Opened<S, M>,
+        m: usize,
+    ) -> (S::f32s, S::f32s);
 
     /// The same of the recurrent activation.
-    fn gate_back<S: Simd>(self, simd: S, kept: S::f32s) -> (S::f32s, S::f32s);
+    fn gate_at<S: Simd, const M: usize>(
+        self,
+        simd: S,
+        opened: &Self::Opened<S, M>,
+        m: usize,
+    ) -> (S::f32s, S::f32s);
 }
 
 /// tanh and sigmoid. The values are kept: the slopes follow from them.
@@ -70,6 +172,8 @@ pub(crate) trait Functions: Copy {
 pub(crate) struct Usual;
 
 impl Functions for Usual {
+    type Opened<S: Simd, const M: usize> = [S::f32s; M];
+
     #[inline(always)]
     fn squash<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [S::f32s; M] {
         math::tanh(simd, xs)
@@ -86,13 +190,23 @@ impl Functions for Usual {
     }
 
     #[inline(always)]
-    fn squash_back<S: Simd>(self, simd: S, y: S::f32s) -> (S::f32s, S::f32s) {
-        (y, simd.sub_f32s(simd.splat_f32s(1.0), simd.mul_f32s(y, y)))
+    fn open_squash<S: Simd, const M: usize>(self, _: S, ys: [S::f32s; M]) -> [S::f32s; M] {
+        ys
     }
 
     #[inline(always)]
-    fn gate_back<S: Simd>(self, simd: S, y: S::f32s) -> (S::f32s, S::f32s) {
-        (y, simd.mul_f32s(y, simd.sub_f32s(simd.splat_f32s(1.0), y)))
+    fn open_gate<S: Simd, const M: usize>(self, _: S, ys: [S::f32s; M]) -> [S::f32s; M] {
+        ys
+    }
+
+    #[inline(always)]
+    fn squash_at<S: Simd, const M: usize>(self, simd: S, ys: &[S::f32s; M], m: usize) -> (S::f32s, S::f32s) {
+        (ys[m], simd.sub_f32s(simd.splat_f32s(1.0), simd.mul_f32s(ys[m], ys[m])))
+    }
+
+    #[inline(always)]
+    fn gate_at<S: Simd, const M: usize>(self, simd: S, ys: &[S::f32s; M], m: usize) -> (S::f32s, S::f32s) {
+        (ys[m], simd.mul_f32s(ys[m], simd.sub_f32s(simd.splat_f32s(1.0), ys[m])))
     }
 }
 
@@ -101,6 +215,8 @@ impl Functions for Usual {
 pub(crate) struct Any(pub Activation, pub Activation);
 
 impl Functions for Any {
+    type Opened<S: Simd, const M: usize> = [[S::f32s; M]; 2];
+
     #[inline(always)]
     fn squash<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [S::f32s; M] {
         self.0.values(simd, xs)
@@ -117,54 +233,81 @@ impl Functions for Any {
     }
 
     #[inline(always)]
-    fn squash_back<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-        self.0.value_and_slope(simd, x)
+    fn open_squash<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [[S::f32s; M]; 2] {
+        self.0.values_and_slopes(simd, xs)
     }
 
     #[inline(always)]
-    fn gate_back<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-        self.1.value_and_slope(simd, x)
+    fn open_gate<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [[S::f32s; M]; 2] {
+        self.1.values_and_slopes(simd, xs)
+    }
+
+    #[inline(always)]
+    fn squash_at<S: Simd, const M: usize>(
+        self,
+        _: S,
+        opened: &[[S::f32s; M]; 2],
+        m: usize,
+    ) -> (S::f32s, S::f32s) {
+        (opened[0][m], opened[1][m])
+    }
+
+    #[inline(always)]
+    fn gate_at<S: Simd, const M: usize>(
+        self,
+        _: S,
+        opened: &[[S::f32s; M]; 2],
+        m: usize,
+    ) -> (S::f32s, S::f32s) {
+        (opened[0][m], opened[1][m])
     }
 }
 
-// The activations that are more than a few operations are functions of their own, compiled once for each instruction
-// set: inlined into every cell they took half of the compiler's time, and no longer stayed in registers.
+// Each activation is a function of its own, compiled once for each instruction set. Within one function for all of them
+// the compiler has too much before it, and leaves single instructions out of line.
 
 /// Turns pre-activations, `M` vectors at a time, into their values.
-struct Values<'a, const M: usize>(Activation, &'a mut [f32]);
+struct ValuesOf<'a, F, const M: usize>(F, &'a mut [f32]);
 
-impl<const M: usize> WithSimd for Values<'_, M> {
+impl<F: Elementwise, const M: usize> WithSimd for ValuesOf<'_, F, M> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for xs in pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(self.1).0).0 {
-            *xs = match self.0 {
-                Activation::Tanh => math::tanh(simd, *xs),
-                Activation::Sigmoid => math::sigmoid(simd, *xs),
-                other => {
-                    let mut ys = *xs;
-                    for m in 0..M {
-                        ys[m] = other.composed(simd, xs[m]).0;
-                    }
-                    ys
-                }
-            };
+            *xs = self.0.values(simd, *xs);
         }
     }
 }
 
-/// Turns a vector of pre-activations, given twice, into the values and the slopes.
-struct ValueAndSlope<'a>(Activation, &'a mut [f32]);
+/// Turns `M` pre-activations, given twice, into the values and the slopes.
+struct BothOf<'a, F, const M: usize>(F, &'a mut [f32]);
 
-impl WithSimd for ValueAndSlope<'_> {
+impl<F: Elementwise, const M: usize> WithSimd for BothOf<'_, F, M> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        for xs in pulp::as_arrays_mut::<2, _>(S::as_mut_simd_f32s(self.1).0).0 {
-            let (value, slope) = self.0.composed(simd, xs[0]);
-            *xs = [value, slope];
+        let tiles = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(self.1).0).0;
+        let x = tiles[0];
+        let y = self.0.values(simd, x);
+        tiles[0] = y;
+        tiles[1] = self.0.slopes(simd, x, y);
+    }
+}
+
+/// The choice of the function, once for all of the places that ask for one.
+struct Choose<'a, const M: usize, const BOTH: bool>(Activation, &'a mut [f32]);
+
+impl<const M: usize, const BOTH: bool> WithSimd for Choose<'_, M, BOTH> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self(activation, floats) = self;
+        match BOTH {
+            true => with_function!(activation, f => outline(simd, BothOf::<_, M>(f, floats))),
+            false => with_function!(activation, f => outline(simd, ValuesOf::<_, M>(f, floats))),
         }
     }
 }
@@ -174,161 +317,193 @@ impl Activation {
     #[inline(always)]
     fn values<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [S::f32s; M] {
         let mut ys = xs;
-        if self.is_simple() {
-            for m in 0..M {
-                ys[m] = self.simple(simd, xs[m]).0;
-            }
-        } else {
-            outline(simd, Values::<M>(self, bytemuck::cast_slice_mut(&mut ys)));
-        }
+        outline(simd, Choose::<M, false>(self, bytemuck::cast_slice_mut(&mut ys)));
         ys
     }
 
-    /// The value, and the derivative there.
+    /// The values, and the derivatives there.
     #[inline(always)]
-    fn value_and_slope<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-        if self.is_simple() {
-            return self.simple(simd, x);
-        }
-        let mut both = [x; 2];
-        outline(simd, ValueAndSlope(self, bytemuck::cast_slice_mut(&mut both)));
-        (both[0], both[1])
-    }
-
-    /// Whether it is a few operations: those stay within the cell.
-    #[inline(always)]
-    fn is_simple(self) -> bool {
-        match self {
-            Self::Linear | Self::HardSigmoid { .. } | Self::Relu | Self::Relu6 => true,
-            Self::Softsign | Self::LeakyRelu => true,
-            Self::Tanh | Self::Sigmoid | Self::Elu { .. } | Self::Exponential | Self::Softplus => false,
-            Self::Silu | Self::HardSilu | Self::Gelu | Self::Mish => false,
-        }
-    }
-
-    /// The value and the slope of a simple one; NaN of NaN.
-    #[inline(always)]
-    fn simple<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        match self {
-            Self::HardSigmoid { slope } => {
-                let y = simd.mul_add_f32s(x, simd.splat_f32s(slope), simd.splat_f32s(0.5));
-                let clipped = simd.min_f32s(simd.max_f32s(y, zero), one);
-                let y = math::select(simd, simd.equal_f32s(y, y), clipped, y);
-                (y, inside(simd, y, 1.0, slope))
-            }
-            // `select` rather than `max`, so that NaN stays NaN.
-            Self::Relu => {
-                let y = math::select(simd, simd.less_than_f32s(x, zero), zero, x);
-                (y, inside(simd, y, f32::INFINITY, 1.0))
-            }
-            Self::Relu6 => {
-                let six = simd.splat_f32s(6.0);
-                let y = math::select(simd, simd.less_than_f32s(x, zero), zero, x);
-                let y = math::select(simd, simd.greater_than_f32s(y, six), six, y);
-                (y, inside(simd, y, 6.0, 1.0))
-            }
-            Self::Softsign => {
-                let y = simd.div_f32s(x, simd.add_f32s(one, math::abs(simd, x)));
-                let d = simd.sub_f32s(one, math::abs(simd, y));
-                (y, simd.mul_f32s(d, d))
-            }
-            Self::LeakyRelu => {
-                let below = simd.mul_f32s(x, simd.splat_f32s(LEAK));
-                let positive = simd.greater_than_f32s(x, zero);
-                (
-                    math::select(simd, positive, x, below),
-                    math::select(simd, positive, one, simd.splat_f32s(LEAK)),
-                )
-            }
-            // `Linear`; the others are not simple.
-            _ => (x, one),
-        }
-    }
-
-    /// The value and the slope of one that is not simple; NaN of NaN.
-    #[inline(always)]
-    fn composed<S: Simd>(self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        match self {
-            Self::Tanh => {
-                let y = math::tanh(simd, [x])[0];
-                (y, simd.sub_f32s(one, simd.mul_f32s(y, y)))
-            }
-            Self::Sigmoid => {
-                let y = math::sigmoid(simd, [x])[0];
-                (y, simd.mul_f32s(y, simd.sub_f32s(one, y)))
-            }
-            Self::Elu { alpha, scale } => {
-                let below =
-                    simd.mul_f32s(simd.sub_f32s(math::exp(simd, x), one), simd.splat_f32s(scale * alpha));
-                let above = simd.mul_f32s(x, simd.splat_f32s(scale));
-                let y = math::select(simd, simd.greater_than_f32s(x, zero), above, below);
-                let slope = math::select(
-                    simd,
-                    simd.greater_than_or_equal_f32s(y, zero),
-                    simd.splat_f32s(scale),
-                    simd.add_f32s(y, simd.splat_f32s(scale * alpha)),
-                );
-                (y, slope)
-            }
-            Self::Exponential => {
-                let y = math::exp(simd, x);
-                (y, y)
-            }
-            Self::Softplus => (softplus(simd, x), math::sigmoid(simd, [x])[0]),
-            Self::Silu => {
-                let s = math::sigmoid(simd, [x])[0];
-                let y = simd.mul_f32s(x, s);
-                (y, simd.mul_add_f32s(y, simd.sub_f32s(one, s), s))
-            }
-            Self::HardSilu => {
-                let (s, slope) = Self::HardSigmoid { slope: 1.0 / 6.0 }.simple(simd, x);
-                (simd.mul_f32s(x, s), simd.mul_add_f32s(x, slope, s))
-            }
-            Self::Gelu => {
-                let half = simd.splat_f32s(-0.5);
-                let density = math::exp(simd, simd.mul_f32s(simd.mul_f32s(x, x), half));
-                let density = simd.mul_f32s(density, simd.splat_f32s(NORMAL_DENSITY_AT_0));
-                let below = normal_distribution(simd, x);
-                (simd.mul_f32s(x, below), simd.mul_add_f32s(x, density, below))
-            }
-            Self::Mish => {
-                let t = math::tanh(simd, [softplus(simd, x)])[0];
-                let s = math::sigmoid(simd, [x])[0];
-                let inner = simd.mul_f32s(simd.sub_f32s(one, simd.mul_f32s(t, t)), s);
-                (simd.mul_f32s(x, t), simd.mul_add_f32s(x, inner, t))
-            }
-            _ => self.simple(simd, x),
-        }
+    fn values_and_slopes<S: Simd, const M: usize>(self, simd: S, xs: [S::f32s; M]) -> [[S::f32s; M]; 2] {
+        let mut both = [xs; 2];
+        let vectors: &mut [S::f32s] = both.as_flattened_mut();
+        outline(simd, Choose::<M, true>(self, bytemuck::cast_slice_mut(vectors)));
+        both
     }
 }
 
-const LEAK: f32 = 0.2;
+/// Writes an activation: of each vector its value, and its slope given the value.
+macro_rules! elementwise {
+    ($($(#[$doc:meta])* $name:ident $({ $($field:ident),* })?,
+        |$simd:ident, $x:ident| $value:expr, |$y:ident| $slope:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name { $($(pub $field: f32),*)? }
+
+        impl Elementwise for $name {
+            #[inline(always)]
+            fn values<S: Simd, const M: usize>(self, $simd: S, x: [S::f32s; M]) -> [S::f32s; M] {
+                $(let Self { $($field),* } = self;)?
+                let mut ys = x;
+                for m in 0..M {
+                    let $x = x[m];
+                    ys[m] = $value;
+                }
+                ys
+            }
+
+            #[inline(always)]
+            fn slopes<S: Simd, const M: usize>(
+                self,
+                $simd: S,
+                x: [S::f32s; M],
+                y: [S::f32s; M],
+            ) -> [S::f32s; M] {
+                $(let Self { $($field),* } = self;)?
+                let mut slopes = x;
+                for m in 0..M {
+                    let ($x, $y) = (x[m], y[m]);
+                    let _ = ($x, $y);
+                    slopes[m] = $slope;
+                }
+                slopes
+            }
+        }
+    )*};
+}
+
+elementwise! {
+    Linear, |simd, x| { let _ = simd; x }, |y| simd.splat_f32s(1.0);
+
+    HardSigmoid { slope },
+    |simd, x| {
+        let y = simd.mul_add_f32s(x, simd.splat_f32s(slope), simd.splat_f32s(0.5));
+        let clipped = simd.min_f32s(simd.max_f32s(y, simd.splat_f32s(0.0)), simd.splat_f32s(1.0));
+        math::select(simd, simd.equal_f32s(y, y), clipped, y)
+    },
+    |y| inside(simd, y, 1.0, slope);
+
+    // `select` rather than `max`, so that NaN stays NaN.
+    Relu,
+    |simd, x| math::select(simd, simd.less_than_f32s(x, simd.splat_f32s(0.0)), simd.splat_f32s(0.0), x),
+    |y| inside(simd, y, f32::INFINITY, 1.0);
+
+    Relu6,
+    |simd, x| {
+        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+        let y = math::select(simd, simd.less_than_f32s(x, zero), zero, x);
+        math::select(simd, simd.greater_than_f32s(y, six), six, y)
+    },
+    |y| inside(simd, y, 6.0, 1.0);
+
+    Elu { alpha, scale },
+    |simd, x| {
+        let below = simd.sub_f32s(math::exp(simd, x), simd.splat_f32s(1.0));
+        let below = simd.mul_f32s(below, simd.splat_f32s(scale * alpha));
+        let above = simd.mul_f32s(x, simd.splat_f32s(scale));
+        math::select(simd, simd.greater_than_f32s(x, simd.splat_f32s(0.0)), above, below)
+    },
+    |y| {
+        let below = simd.add_f32s(y, simd.splat_f32s(scale * alpha));
+        let positive = simd.greater_than_or_equal_f32s(x, simd.splat_f32s(0.0));
+        math::select(simd, positive, simd.splat_f32s(scale), below)
+    };
+
+    Exponential, |simd, x| math::exp(simd, x), |y| { let _ = simd; y };
+
+    Softplus, |simd, x| math::softplus(simd, x), |y| math::sigmoid(simd, [x])[0];
+
+    Softsign,
+    |simd, x| simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), math::abs(simd, x))),
+    |y| {
+        let d = simd.sub_f32s(simd.splat_f32s(1.0), math::abs(simd, y));
+        simd.mul_f32s(d, d)
+    };
+
+    LeakyRelu { slope },
+    |simd, x| {
+        let below = simd.mul_f32s(x, simd.splat_f32s(slope));
+        math::select(simd, simd.greater_than_f32s(x, simd.splat_f32s(0.0)), x, below)
+    },
+    |y| {
+        let positive = simd.greater_than_f32s(x, simd.splat_f32s(0.0));
+        math::select(simd, positive, simd.splat_f32s(1.0), simd.splat_f32s(slope))
+    };
+
+    Silu,
+    |simd, x| simd.mul_f32s(x, math::sigmoid(simd, [x])[0]),
+    |y| {
+        let s = math::sigmoid(simd, [x])[0];
+        simd.mul_add_f32s(y, simd.sub_f32s(simd.splat_f32s(1.0), s), s)
+    };
+
+    HardSilu,
+    |simd, x| simd.mul_f32s(x, HARD.values(simd, [x])[0]),
+    |y| {
+        let s = HARD.values(simd, [x]);
+        simd.mul_add_f32s(x, HARD.slopes(simd, [x], s)[0], s[0])
+    };
+
+    Gelu,
+    |simd, x| simd.mul_f32s(x, math::normal_distribution(simd, x)),
+    |y| {
+        let density = math::exp(simd, simd.mul_f32s(simd.mul_f32s(x, x), simd.splat_f32s(-0.5)));
+        let density = simd.mul_f32s(density, simd.splat_f32s(NORMAL_DENSITY_AT_0));
+        simd.mul_add_f32s(x, density, math::normal_distribution(simd, x))
+    };
+
+    Mish,
+    |simd, x| simd.mul_f32s(x, math::tanh(simd, [math::softplus(simd, x)])[0]),
+    |y| {
+        let t = math::tanh(simd, [math::softplus(simd, x)])[0];
+        let s = math::sigmoid(simd, [x])[0];
+        let inner = simd.mul_f32s(simd.sub_f32s(simd.splat_f32s(1.0), simd.mul_f32s(t, t)), s);
+        simd.mul_add_f32s(x, inner, t)
+    };
+}
+
+/// Of [`HardSilu`].
+const HARD: HardSigmoid = HardSigmoid { slope: 1.0 / 6.0 };
+
+#[derive(Clone, Copy)]
+pub(crate) struct Tanh;
+
+impl Elementwise for Tanh {
+    #[inline(always)]
+    fn values<S: Simd, const M: usize>(self, simd: S, x: [S::f32s; M]) -> [S::f32s; M] {
+        math::tanh(simd, x)
+    }
+
+    #[inline(always)]
+    fn slopes<S: Simd, const M: usize>(self, simd: S, _: [S::f32s; M], y: [S::f32s; M]) -> [S::f32s; M] {
+        let mut slopes = y;
+        for m in 0..M {
+            slopes[m] = simd.sub_f32s(simd.splat_f32s(1.0), simd.mul_f32s(y[m], y[m]));
+        }
+        slopes
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sigmoid;
+
+impl Elementwise for Sigmoid {
+    #[inline(always)]
+    fn values<S: Simd, const M: usize>(self, simd: S, x: [S::f32s; M]) -> [S::f32s; M] {
+        math::sigmoid(simd, x)
+    }
+
+    #[inline(always)]
+    fn slopes<S: Simd, const M: usize>(self, simd: S, _: [S::f32s; M], y: [S::f32s; M]) -> [S::f32s; M] {
+        let mut slopes = y;
+        for m in 0..M {
+            slopes[m] = simd.mul_f32s(y[m], simd.sub_f32s(simd.splat_f32s(1.0), y[m]));
+        }
+        slopes
+    }
+}
+
 /// 1 / √(2π)
 const NORMAL_DENSITY_AT_0: f32 = 0.398_942_3;
-
-/// log(1 + eˣ)
-#[inline(always)]
-fn softplus<S: Simd>(_: S, x: S::f32s) -> S::f32s {
-    let mut vector = [x];
-    let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut vector);
-    for x in lanes {
-        *x = x.max(0.0) + libm::log1pf(libm::expf(-x.abs()));
-    }
-    vector[0]
-}
-
-/// Φ(x), the probability that a standard normal variable is at most x.
-#[inline(always)]
-fn normal_distribution<S: Simd>(_: S, x: S::f32s) -> S::f32s {
-    let mut vector = [x];
-    let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut vector);
-    for x in lanes {
-        *x = 0.5 * libm::erfcf(-*x * std::f32::consts::FRAC_1_SQRT_2);
-    }
-    vector[0]
-}
 
 /// `slope` where 0 < y < `upper`, else 0.
 #[inline(always)]

@@ -68,27 +68,31 @@ impl<const RESET_AFTER: bool> Cell for Gru<RESET_AFTER> {
         d_factor: &[S::f32s; M],
     ) {
         let one = simd.splat_f32s(1.0);
-        for m in 0..M {
-            let h = previous[0][m];
-            if part + 1 == Self::PARTS.len() {
-                let dh = gradient[0][m];
-                let (z, z_slope) = functions.gate_back(simd, slots[0][m]);
-                let (candidate, slope) = functions.squash_back(simd, slots[2][m]);
+        if part + 1 == Self::PARTS.len() {
+            let of_z = functions.open_gate(simd, slots[0]);
+            let of_candidate = functions.open_squash(simd, slots[2]);
+            for m in 0..M {
+                let (h, dh) = (previous[0][m], gradient[0][m]);
+                let (z, z_slope) = functions.gate_at(simd, &of_z, m);
+                let (candidate, slope) = functions.squash_at(simd, &of_candidate, m);
                 let d_update = simd.mul_f32s(dh, simd.sub_f32s(h, candidate));
                 let d_candidate = simd.mul_f32s(simd.mul_f32s(dh, simd.sub_f32s(one, z)), slope);
                 gradient[0][m] = simd.mul_f32s(dh, z);
                 slots[0][m] = simd.mul_f32s(d_update, z_slope);
                 slots[2][m] = d_candidate;
             }
-            if part == 0 {
-                let (r, r_slope) = functions.gate_back(simd, slots[1][m]);
+        }
+        if part == 0 {
+            let of_r = functions.open_gate(simd, slots[1]);
+            for m in 0..M {
+                let (r, r_slope) = functions.gate_at(simd, &of_r, m);
                 let d_reset = if RESET_AFTER {
                     let (q, d_candidate) = (slots[3][m], slots[2][m]);
                     slots[3][m] = simd.mul_f32s(d_candidate, r);
                     simd.mul_f32s(d_candidate, q)
                 } else {
                     gradient[0][m] = simd.mul_add_f32s(d_factor[m], r, gradient[0][m]);
-                    simd.mul_f32s(d_factor[m], h)
+                    simd.mul_f32s(d_factor[m], previous[0][m])
                 };
                 slots[1][m] = simd.mul_f32s(d_reset, r_slope);
             }

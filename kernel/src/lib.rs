@@ -30,7 +30,7 @@
 //! | `gradients` | the sums of the backward pass, and the gradients that come of them |
 //! | `forward`, `backward` | the time loops |
 //! | `vectorized` | plain loops that the compiler makes vectors of |
-//! | `pooling`, `normalization` | what stands around recurrent layers; on their own |
+//! | `pooling`, `normalization`, `elementwise` | what stands around recurrent layers; on their own |
 //! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
 //! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
@@ -60,6 +60,7 @@ mod convolution;
 mod dense;
 mod depthwise;
 mod dropout;
+pub mod elementwise;
 mod exponential;
 mod forward;
 mod gate_product;

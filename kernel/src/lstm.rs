@@ -58,13 +58,18 @@ impl Cell for Lstm {
         gradient: &mut [[S::f32s; M]],
         _: &[S::f32s; M],
     ) {
+        let of_i = functions.open_gate(simd, slots[0]);
+        let of_forget = functions.open_gate(simd, slots[1]);
+        let of_g = functions.open_squash(simd, slots[2]);
+        let of_o = functions.open_gate(simd, slots[3]);
+        let of_c = functions.open_squash(simd, slots[4]);
         for m in 0..M {
             let (dh, c) = (gradient[0][m], previous[1][m]);
-            let (i, i_slope) = functions.gate_back(simd, slots[0][m]);
-            let (forget, forget_slope) = functions.gate_back(simd, slots[1][m]);
-            let (g, g_slope) = functions.squash_back(simd, slots[2][m]);
-            let (o, o_slope) = functions.gate_back(simd, slots[3][m]);
-            let (squashed, squashed_slope) = functions.squash_back(simd, slots[4][m]);
+            let (i, i_slope) = functions.gate_at(simd, &of_i, m);
+            let (forget, forget_slope) = functions.gate_at(simd, &of_forget, m);
+            let (g, g_slope) = functions.squash_at(simd, &of_g, m);
+            let (o, o_slope) = functions.gate_at(simd, &of_o, m);
+            let (squashed, squashed_slope) = functions.squash_at(simd, &of_c, m);
             let through = simd.mul_f32s(simd.mul_f32s(dh, o), squashed_slope);
             let dc = simd.add_f32s(gradient[1][m], through);
             slots[0][m] = simd.mul_f32s(simd.mul_f32s(dc, g), i_slope);

@@ -326,3 +326,128 @@ fn back_row(x: &[f32], mean: &[f32], scale: &[f32], shift: &[f32], slope: &[f32]
         d[c] = scale[c] * (x[c] - mean[c]).mul_add(-slope[c], d[c] - shift[c]);
     }
 }
+
+/// Each row of `width` numbers by its own mean and variance: (x - mean) / sqrt(variance + epsilon) · gamma + beta.
+pub fn scale_by_row(width: usize, epsilon: f64, x: &[f32], gamma: &[f32], beta: &[f32], out: &mut [f32]) {
+    let each = rows_of(width) * width;
+    if x.len() < 2 * SHARE {
+        return by_row(width, epsilon, x, gamma, beta, out);
+    }
+    let parts = x.par_chunks(each).zip(out.par_chunks_mut(each));
+    parts.for_each(|(x, out)| by_row(width, epsilon, x, gamma, beta, out));
+}
+
+/// The gradient of [`scale_by_row`], in place of that of its output; the gradients of gamma and beta.
+pub fn scale_by_row_back(
+    width: usize,
+    epsilon: f64,
+    x: &[f32],
+    gamma: &[f32],
+    d: &mut [f32],
+) -> [Vec<f64>; 2] {
+    let size = (rows_of(width) * width).max(1);
+    let share = |(x, d): (&[f32], &mut [f32])| {
+        let mut both = vec![0.0f64; 2 * width];
+        let (d_gamma, d_beta) = both.split_at_mut(width);
+        by_row_back(width, epsilon, x, gamma, d, d_gamma, d_beta);
+        both
+    };
+    let shares: Vec<Vec<f64>> = x.par_chunks(size).zip(d.par_chunks_mut(size)).map(share).collect();
+    let mut total = vec![0.0f64; 2 * width];
+    for share in shares {
+        for (total, share) in total.iter_mut().zip(share) {
+            *total += share;
+        }
+    }
+    let second = total.split_off(width);
+    [total, second]
+}
+
+fn rows_of(width: usize) -> usize {
+    (SHARE / width.max(1)).max(1)
+}
+
+/// Mean and the inverse of the root of the variance.
+#[inline(always)]
+fn row_statistics(x: &[f32], epsilon: f64) -> (f32, f64) {
+    let (mut sums, mut squares) = ([0.0f64; 8], [0.0f64; 8]);
+    for eight in 0..x.len() / 8 {
+        square_row(&x[eight * 8..][..8], &mut sums, &mut squares);
+    }
+    let left = x.len() / 8 * 8;
+    square_row(&x[left..], &mut sums[..x.len() - left], &mut squares[..x.len() - left]);
+    let mean = total(&sums) / x.len() as f64;
+    let variance = total(&squares) / x.len() as f64 - mean * mean;
+    let variance = if variance < 0.0 { 0.0 } else { variance };
+    (mean as f32, 1.0 / (variance + epsilon).sqrt())
+}
+
+vectorized! {
+    fn by_row<'a>(
+        width: usize,
+        epsilon: f64,
+        x: &'a [f32],
+        gamma: &'a [f32],
+        beta: &'a [f32],
+        out: &'a mut [f32],
+    ) {
+        let (gamma, beta) = (&gamma[..width], &beta[..width]);
+        for row in 0..x.len() / width {
+            let (x, out) = (&x[row * width..][..width], &mut out[row * width..][..width]);
+            let (mean, inverse) = row_statistics(x, epsilon);
+            let inverse = inverse as f32;
+            for c in 0..width {
+                out[c] = ((x[c] - mean) * inverse).mul_add(gamma[c], beta[c]);
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn by_row_back<'a>(
+        width: usize,
+        epsilon: f64,
+        x: &'a [f32],
+        gamma: &'a [f32],
+        d: &'a mut [f32],
+        d_gamma: &'a mut [f64],
+        d_beta: &'a mut [f64],
+    ) {
+        let gamma = &gamma[..width];
+        let mut normal = vec![0.0f32; width];
+        let mut through = vec![0.0f32; width];
+        for row in 0..x.len() / width {
+            let (x, d) = (&x[row * width..][..width], &mut d[row * width..][..width]);
+            let (mean, inverse) = row_statistics(x, epsilon);
+            let inverse = inverse as f32;
+            for c in 0..width {
+                normal[c] = (x[c] - mean) * inverse;
+                through[c] = d[c] * gamma[c];
+            }
+            add_row_gradients(&normal, d, d_gamma, d_beta);
+            let (mut sums, mut products) = ([0.0f64; 8], [0.0f64; 8]);
+            for eight in 0..width / 8 {
+                let (normal, through) = (&normal[eight * 8..][..8], &through[eight * 8..][..8]);
+                product_row(normal, through, &[0.0; 8], &mut sums, &mut products);
+            }
+            let left = width / 8 * 8;
+            let (sum, product) = (&mut sums[..width - left], &mut products[..width - left]);
+            product_row(&normal[left..], &through[left..], &[0.0; 8], sum, product);
+            let shift = (total(&sums) / width as f64) as f32;
+            let slope = (total(&products) / width as f64) as f32;
+            for c in 0..width {
+                d[c] = inverse * normal[c].mul_add(-slope, through[c] - shift);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_row_gradients(normal: &[f32], d: &[f32], d_gamma: &mut [f64], d_beta: &mut [f64]) {
+    let n = d.len();
+    let (normal, d_gamma, d_beta) = (&normal[..n], &mut d_gamma[..n], &mut d_beta[..n]);
+    for c in 0..n {
+        d_gamma[c] += f64::from(d[c]) * f64::from(normal[c]);
+        d_beta[c] += f64::from(d[c]);
+    }
+}

@@ -35,8 +35,9 @@ impl Cell for SimpleRnn {
         gradient: &mut [[S::f32s; M]],
         _: &[S::f32s; M],
     ) {
+        let opened = functions.open_squash(simd, slots[0]);
         for m in 0..M {
-            let (_, slope) = functions.squash_back(simd, slots[0][m]);
+            let (_, slope) = functions.squash_at(simd, &opened, m);
             slots[0][m] = simd.mul_f32s(gradient[0][m], slope);
             gradient[0][m] = simd.splat_f32s(0.0);
         }

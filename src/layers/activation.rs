@@ -1,8 +1,9 @@
 //! Keras's activations (`keras/src/activations/activations.py`), by name.
 
+use super::strand::{Back, Strand, fused};
 use crate::Error;
 use candle_core::{D, Result, Tensor};
-use candle_recurrent_kernel as kernel;
+use candle_recurrent_kernel::{self as kernel, elementwise};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -78,6 +79,24 @@ pub(crate) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 impl Activation {
     /// Applies it to each element (softmax: over the last axis). Same shape.
     pub fn forward(self, xs: &Tensor) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+
+    /// The same for an op of this crate.
+    pub(crate) fn over(self, xs: &Strand) -> Result<Strand> {
+        if self == Self::Linear {
+            return Ok(xs.clone());
+        }
+        if !xs.fuses() || xs.tensor().rank() == 0 {
+            return self.by_tensors(xs.tensor()).map(Strand::from);
+        }
+        match self.kernel() {
+            Some(activation) => activate(activation, xs),
+            None => softmax(xs, self == Self::LogSoftmax),
+        }
+    }
+
+    fn by_tensors(self, xs: &Tensor) -> Result<Tensor> {
         match self {
             Self::Linear => Ok(xs.clone()),
             Self::Tanh => xs.tanh(),
@@ -116,7 +135,7 @@ impl Activation {
             Self::Softplus => kernel::Activation::Softplus,
             Self::Softsign => kernel::Activation::Softsign,
             Self::Exponential => kernel::Activation::Exponential,
-            Self::LeakyRelu => kernel::Activation::LeakyRelu,
+            Self::LeakyRelu => kernel::Activation::LeakyRelu { slope: 0.2 },
             Self::Silu => kernel::Activation::Silu,
             Self::HardSilu => kernel::Activation::HardSilu,
             Self::Gelu => kernel::Activation::Gelu,
@@ -124,6 +143,35 @@ impl Activation {
             Self::Softmax | Self::LogSoftmax => return None,
         })
     }
+}
+
+/// An activation of each element, in one pass.
+pub(crate) fn activate(activation: kernel::Activation, xs: &Strand) -> Result<Strand> {
+    fused(
+        "activation",
+        [xs],
+        xs.tensor().shape(),
+        |[x], out| elementwise::activate(activation, x, out),
+        move |Back { x: [x], y, mut d, .. }: Back<'_, 1>| {
+            elementwise::activate_back(activation, x, y, &mut d);
+            [d]
+        },
+    )
+}
+
+/// Softmax over the last axis, or its logarithm.
+pub(crate) fn softmax(xs: &Strand, logarithm: bool) -> Result<Strand> {
+    let width = xs.tensor().dim(D::Minus1)?;
+    fused(
+        "softmax",
+        [xs],
+        xs.tensor().shape(),
+        |[x], out| elementwise::softmax(width, logarithm, x, out),
+        move |Back { y, mut d, .. }: Back<'_, 1>| {
+            elementwise::softmax_back(width, logarithm, y, &mut d);
+            [d]
+        },
+    )
 }
 
 /// `above` where xs > 0, else `below`.

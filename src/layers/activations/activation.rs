@@ -42,8 +42,8 @@ impl Config for ActivationConfig {
 
 impl Layer for Activation {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { xs } else { Module::forward(self, &xs)? }.into()])
+        let xs = first(inputs)?.strand()?;
+        Ok(vec![if pass.logits { xs } else { self.over(&xs)? }.into()])
     }
 }
 

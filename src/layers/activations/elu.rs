@@ -1,11 +1,13 @@
 //! Keras's `ELU` (`keras/src/layers/activations/elu.py`).
 
-use crate::layers::activation::elu;
+use crate::layers::activation::{activate, elu};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, single};
-use candle_core::{Result, Tensor};
+use crate::layers::strand::Strand;
+use candle_core::Result;
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -24,8 +26,11 @@ impl Default for EluConfig {
 }
 
 impl EluConfig {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        elu(xs, self.alpha)
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        match xs.fuses() {
+            true => activate(kernel::Activation::Elu { alpha: self.alpha as f32, scale: 1.0 }, xs),
+            false => elu(xs.tensor(), self.alpha).map(Strand::from),
+        }
     }
 }
 
@@ -49,5 +54,5 @@ impl Config for EluConfig {
 
 plain_layer! {
     /// x for x ≥ 0, else `alpha` (eˣ - 1) (Clevert et al. 2016). Any shape in, the same shape out.
-    Elu, EluConfig, floats
+    Elu, EluConfig, strand
 }

@@ -1,10 +1,13 @@
 //! Keras's `LeakyReLU` (`keras/src/layers/activations/leaky_relu.py`).
 
+use crate::layers::activation::activate;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, single};
-use candle_core::{Result, Tensor};
+use crate::layers::strand::Strand;
+use candle_core::Result;
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -23,8 +26,12 @@ impl Default for LeakyReluConfig {
 }
 
 impl LeakyReluConfig {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        xs.gt(0.0)?.where_cond(xs, &(xs * self.negative_slope)?)
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        if xs.fuses() {
+            return activate(kernel::Activation::LeakyRelu { slope: self.negative_slope as f32 }, xs);
+        }
+        let xs = xs.tensor();
+        xs.gt(0.0)?.where_cond(xs, &(xs * self.negative_slope)?).map(Strand::from)
     }
 }
 
@@ -48,5 +55,5 @@ impl Config for LeakyReluConfig {
 
 plain_layer! {
     /// x for x > 0, else `negative_slope` x. Any shape in, the same shape out.
-    LeakyRelu, LeakyReluConfig, floats
+    LeakyRelu, LeakyReluConfig, strand
 }

@@ -1,10 +1,13 @@
 //! Keras's `ReLU` (`keras/src/layers/activations/relu.py`).
 
+use crate::layers::activation::activate;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, single};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -21,7 +24,24 @@ pub struct ReluConfig {
 }
 
 impl ReluConfig {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        match self.kernel().filter(|_| xs.fuses()) {
+            Some(activation) => activate(activation, xs),
+            None => self.by_tensors(xs.tensor()).map(Strand::from),
+        }
+    }
+
+    /// The kernels' form of it, where they have one.
+    fn kernel(&self) -> Option<kernel::Activation> {
+        match (self.max_value, self.negative_slope, self.threshold) {
+            (None, 0.0, 0.0) => Some(kernel::Activation::Relu),
+            (Some(6.0), 0.0, 0.0) => Some(kernel::Activation::Relu6),
+            (None, slope, 0.0) => Some(kernel::Activation::LeakyRelu { slope: slope as f32 }),
+            _ => None,
+        }
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let below = xs.affine(self.negative_slope, -self.negative_slope * self.threshold)?;
         let ys = xs.gt(self.threshold)?.where_cond(xs, &below)?;
         match self.max_value {
@@ -58,5 +78,5 @@ impl Config for ReluConfig {
 
 plain_layer! {
     /// 0 or a slope below the threshold, x above it, at most `max_value`. Any shape in, the same shape out.
-    Relu, ReluConfig, floats
+    Relu, ReluConfig, strand
 }

@@ -1,5 +1,6 @@
 //! Keras's `Softmax` (`keras/src/layers/activations/softmax.py`).
 
+use crate::layers::activation::softmax;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
@@ -132,6 +133,12 @@ impl Module for Softmax {
 impl Layer for Softmax {
     fn run(&self, inputs: &[Flow], _: Pass) -> Result<Vec<Flow>> {
         let input = first(inputs)?;
+        let xs = input.strand()?;
+        let rank = xs.tensor().rank();
+        let is_last = self.config.indices(rank).is_ok_and(|axes| axes == [rank - 1]);
+        if is_last && input.mask.is_none() && xs.fuses() {
+            return Ok(vec![softmax(&xs, false)?.into()]);
+        }
         Ok(vec![self.forward_masked(&input.floats()?, input.mask.as_ref())?.into()])
     }
 }

@@ -1,10 +1,12 @@
 //! Keras's `LayerNormalization` (`keras/src/layers/normalization/layer_normalization.py`).
 
+use super::statistics::normalize_rows;
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, check_epsilon, single};
+use crate::layers::strand::Strand;
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -111,10 +113,29 @@ impl LayerNormalization {
 impl Module for LayerNormalization {
     /// Any shape in, the same shape out.
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let axes = match self.config.axes(xs.rank()) {
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+}
+
+impl LayerNormalization {
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        let rank = xs.tensor().rank();
+        let axes = match self.config.axes(rank) {
             Ok(axes) => axes,
             Err(what) => bail!("layer {}: {what}", self.name),
         };
+        let dims = &xs.tensor().dims()[rank.saturating_sub(axes.len())..];
+        let fits =
+            |variable: &Option<Tensor>| variable.as_ref().is_none_or(|variable| variable.dims() == dims);
+        let trails = axes.iter().copied().eq(rank - axes.len()..rank);
+        let all_fit = trails && fits(&self.gamma) && fits(&self.beta);
+        match all_fit && xs.fuses() && !self.config.rms_scaling && !axes.is_empty() {
+            true => normalize_rows(xs, dims, self.config.epsilon, self.gamma.as_ref(), self.beta.as_ref()),
+            false => self.by_tensors(xs.tensor(), axes).map(Strand::from),
+        }
+    }
+
+    fn by_tensors(&self, xs: &Tensor, axes: Vec<usize>) -> Result<Tensor> {
         let mut shape = vec![1; xs.rank()];
         for &axis in &axes {
             shape[axis] = xs.dim(axis)?;
@@ -137,6 +158,6 @@ impl Module for LayerNormalization {
 
 impl Layer for LayerNormalization {
     fn run(&self, inputs: &[Flow], _: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?)?.into()])
     }
 }

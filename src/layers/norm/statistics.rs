@@ -135,3 +135,29 @@ fn through(batch: &Batch, inverse: &[f64], sums: &[f64], products: &[f64]) -> [V
         .unzip();
     [shift, slope]
 }
+
+/// The last axes of each sample by their own mean and variance; `dims` are those axes.
+pub(super) fn normalize_rows(
+    xs: &Strand,
+    dims: &[usize],
+    epsilon: f64,
+    gamma: Option<&Tensor>,
+    beta: Option<&Tensor>,
+) -> Result<Strand> {
+    let width = dims.iter().product();
+    let or = |given: Option<&Tensor>, value: f32| match given {
+        Some(given) => Ok(given.clone()),
+        None => Tensor::full(value, dims, &Device::Cpu),
+    };
+    let (gamma, beta) = (or(gamma, 1.0)?.into(), or(beta, 0.0)?.into());
+    fused(
+        "normalize-rows",
+        [xs, &gamma, &beta],
+        xs.tensor().shape(),
+        |[x, gamma, beta], out| kernel::scale_by_row(width, epsilon, x, gamma, beta, out),
+        move |Back { x: [x, gamma, _], mut d, .. }: Back<'_, 3>| {
+            let [d_gamma, d_beta] = kernel::scale_by_row_back(width, epsilon, x, gamma, &mut d);
+            [d, single(d_gamma.into_iter()), single(d_beta.into_iter())]
+        },
+    )
+}

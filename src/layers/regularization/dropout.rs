@@ -1,11 +1,12 @@
 //! Keras's `Dropout` (`keras/src/layers/regularization/dropout.py`).
 
 use super::noise_shape::{check_noise_shape, drawn_shape};
-use crate::layers::dropout_mask::mask;
+use crate::layers::dropout_mask::drop_out;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -75,14 +76,17 @@ impl Dropout {
     /// # Errors
     /// If `noise_shape` does not fit the input.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into(), mode)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mode: Mode) -> Result<Strand> {
         let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
         if self.config.rate == 0.0 {
             return Ok(xs.clone());
         }
         let mut stream = Stream::named(seed, &self.name);
-        let shape = drawn_shape(&self.name, xs, self.config.noise_shape.as_ref())?;
-        let mask = mask(&mut stream, self.config.rate, shape.iter().product());
-        xs.broadcast_mul(&Tensor::from_vec(mask, shape, xs.device())?.to_dtype(xs.dtype())?)
+        let shape = drawn_shape(&self.name, xs.tensor(), self.config.noise_shape.as_ref())?;
+        drop_out(xs, &mut stream, self.config.rate, shape)
     }
 }
 
@@ -95,6 +99,6 @@ impl ModuleT for Dropout {
 
 impl Layer for Dropout {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?, pass.mode)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?, pass.mode)?.into()])
     }
 }

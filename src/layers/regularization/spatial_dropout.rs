@@ -1,10 +1,11 @@
 //! Keras's `SpatialDropout1D` to `SpatialDropout3D` (`keras/src/layers/regularization/spatial_dropout.py`), channels last.
 
-use crate::layers::dropout_mask::mask;
+use crate::layers::dropout_mask::drop_out;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, single};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -78,18 +79,21 @@ impl<const N: usize> SpatialDropout<N> {
     /// # Errors
     /// If the input has another number of axes.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into(), mode)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mode: Mode) -> Result<Strand> {
         let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
         if self.config.rate == 0.0 {
             return Ok(xs.clone());
         }
-        let mut shape = xs.dims().to_vec();
+        let mut shape = xs.tensor().dims().to_vec();
         if shape.len() != N + 2 {
             bail!("layer {}: needs an input of {} axes, given {shape:?}", self.name, N + 2)
         }
         shape[1..=N].fill(1);
         let mut stream = Stream::named(seed, &self.name);
-        let mask = mask(&mut stream, self.config.rate, shape.iter().product());
-        xs.broadcast_mul(&Tensor::from_vec(mask, shape, xs.device())?.to_dtype(xs.dtype())?)
+        drop_out(xs, &mut stream, self.config.rate, shape)
     }
 }
 
@@ -102,6 +106,6 @@ impl<const N: usize> ModuleT for SpatialDropout<N> {
 
 impl<const N: usize> Layer for SpatialDropout<N> {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?, pass.mode)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?, pass.mode)?.into()])
     }
 }

@@ -1,0 +1,345 @@
+//! Element by element: activations of whole tensors and of their last axis, and products with masks.
+
+use crate::activation::{Activation, Elementwise, with_function};
+use crate::isa::{dispatch, outline};
+use crate::math;
+use crate::vectorized::{SHARE, vectorized};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Vectors side by side.
+const ABREAST: usize = 4;
+
+/// An activation of each element.
+pub fn activate(activation: Activation, x: &[f32], out: &mut [f32]) {
+    let part = |x: &[f32], out: &mut [f32]| dispatch(Activate { activation, x, out });
+    if x.len() < 2 * SHARE {
+        return part(x, out);
+    }
+    x.par_chunks(SHARE).zip(out.par_chunks_mut(SHARE)).for_each(|(x, out)| part(x, out));
+}
+
+/// The gradient of [`activate`], whose input was `x` and output `y`, in place of that of its output.
+pub fn activate_back(activation: Activation, x: &[f32], y: &[f32], d: &mut [f32]) {
+    let part = |x: &[f32], y: &[f32], d: &mut [f32]| dispatch(ActivateBack { activation, x, y, d });
+    if x.len() < 2 * SHARE {
+        return part(x, y, d);
+    }
+    let given = x.par_chunks(SHARE).zip(y.par_chunks(SHARE));
+    given.zip(d.par_chunks_mut(SHARE)).for_each(|((x, y), d)| part(x, y, d));
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { activation, x, out } = self;
+        with_function!(activation, f => outline(simd, Forward(f, x, out)));
+    }
+}
+
+struct Forward<'a, F>(F, &'a [f32], &'a mut [f32]);
+
+impl<F: Elementwise> WithSimd for Forward<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self(f, x, out) = self;
+        let tile = ABREAST * S::F32_LANES;
+        let whole = x.len() / tile * tile;
+        let tiles = pulp::as_arrays::<ABREAST, _>(S::as_simd_f32s(&x[..whole]).0).0;
+        let into = pulp::as_arrays_mut::<ABREAST, _>(S::as_mut_simd_f32s(&mut out[..whole]).0).0;
+        for t in 0..tiles.len() {
+            into[t] = f.values(simd, tiles[t]);
+        }
+        // What is left, in whole vectors.
+        let left = x.len() - whole;
+        let mut rest = [0.0f32; LONGEST];
+        rest[..left].copy_from_slice(&x[whole..]);
+        let vectors = S::as_mut_simd_f32s(&mut rest).0;
+        for v in 0..left.div_ceil(S::F32_LANES) {
+            vectors[v] = f.values(simd, [vectors[v]])[0];
+        }
+        out[whole..].copy_from_slice(&rest[..left]);
+    }
+}
+
+/// The longest that is left of whole tiles.
+const LONGEST: usize = ABREAST * 16;
+
+struct ActivateBack<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    y: &'a [f32],
+    d: &'a mut [f32],
+}
+
+impl WithSimd for ActivateBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { activation, x, y, d } = self;
+        with_function!(activation, f => outline(simd, Backward(f, x, y, d)));
+    }
+}
+
+struct Backward<'a, F>(F, &'a [f32], &'a [f32], &'a mut [f32]);
+
+impl<F: Elementwise> WithSimd for Backward<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self(f, x, y, d) = self;
+        let tile = ABREAST * S::F32_LANES;
+        let whole = x.len() / tile * tile;
+        let xs = pulp::as_arrays::<ABREAST, _>(S::as_simd_f32s(&x[..whole]).0).0;
+        let ys = pulp::as_arrays::<ABREAST, _>(S::as_simd_f32s(&y[..whole]).0).0;
+        let ds = pulp::as_arrays_mut::<ABREAST, _>(S::as_mut_simd_f32s(&mut d[..whole]).0).0;
+        for t in 0..xs.len() {
+            let slopes = f.slopes(simd, xs[t], ys[t]);
+            for m in 0..ABREAST {
+                ds[t][m] = simd.mul_f32s(ds[t][m], slopes[m]);
+            }
+        }
+        let left = x.len() - whole;
+        let mut rest = [[0.0f32; LONGEST]; 2];
+        rest[0][..left].copy_from_slice(&x[whole..]);
+        rest[1][..left].copy_from_slice(&y[whole..]);
+        let mut slopes = [0.0f32; LONGEST];
+        let (xs, ys) = (S::as_simd_f32s(&rest[0]).0, S::as_simd_f32s(&rest[1]).0);
+        let into = S::as_mut_simd_f32s(&mut slopes).0;
+        for v in 0..left.div_ceil(S::F32_LANES) {
+            into[v] = f.slopes(simd, [xs[v]], [ys[v]])[0];
+        }
+        for i in 0..left {
+            d[whole + i] *= slopes[i];
+        }
+    }
+}
+
+/// Softmax of rows of `width` numbers, or its logarithm.
+pub fn softmax(width: usize, logarithm: bool, x: &[f32], out: &mut [f32]) {
+    let size = rows(width) * width;
+    let part = |x: &[f32], out: &mut [f32]| dispatch(Softmax { width, logarithm, x, out });
+    if x.len() < 2 * SHARE {
+        return part(x, out);
+    }
+    x.par_chunks(size).zip(out.par_chunks_mut(size)).for_each(|(x, out)| part(x, out));
+}
+
+/// The gradient of [`softmax`], whose output was `y`, in place of that of its output.
+pub fn softmax_back(width: usize, logarithm: bool, y: &[f32], d: &mut [f32]) {
+    let size = rows(width) * width;
+    let part = |y: &[f32], d: &mut [f32]| dispatch(SoftmaxBack { width, logarithm, y, d });
+    if y.len() < 2 * SHARE {
+        return part(y, d);
+    }
+    y.par_chunks(size).zip(d.par_chunks_mut(size)).for_each(|(y, d)| part(y, d));
+}
+
+fn rows(width: usize) -> usize {
+    (SHARE / width.max(1)).max(1)
+}
+
+struct Softmax<'a> {
+    width: usize,
+    logarithm: bool,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { width, logarithm, x, out } = self;
+        // Rows may be short, so that the exponentials are taken of all of them at once.
+        for row in 0..x.len() / width {
+            let (x, out) = (&x[row * width..][..width], &mut out[row * width..][..width]);
+            let largest = largest(x);
+            for c in 0..width {
+                out[c] = x[c] - largest;
+            }
+        }
+        if logarithm {
+            let mut exponentials = vec![0.0f32; out.len()];
+            exponentials.copy_from_slice(out);
+            outline(simd, Exponentials(&mut exponentials));
+            for row in 0..x.len() / width {
+                let sum = libm::log(sum(&exponentials[row * width..][..width])) as f32;
+                for value in &mut out[row * width..][..width] {
+                    *value -= sum;
+                }
+            }
+        } else {
+            outline(simd, Exponentials(&mut *out));
+            for row in 0..x.len() / width {
+                let out = &mut out[row * width..][..width];
+                let share = (1.0 / sum(out)) as f32;
+                for c in 0..width {
+                    out[c] *= share;
+                }
+            }
+        }
+    }
+}
+
+/// The largest of a row; a NaN shows in its exponential.
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    for eight in 0..x.len() / 8 {
+        for lane in 0..8 {
+            let x = x[eight * 8 + lane];
+            lanes[lane] = if x > lanes[lane] { x } else { lanes[lane] };
+        }
+    }
+    let mut largest = f32::NEG_INFINITY;
+    for lane in 0..8 {
+        largest = if lanes[lane] > largest { lanes[lane] } else { largest };
+    }
+    for i in x.len() / 8 * 8..x.len() {
+        largest = if x[i] > largest { x[i] } else { largest };
+    }
+    largest
+}
+
+#[inline(always)]
+fn sum(values: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for eight in 0..values.len() / 8 {
+        for lane in 0..8 {
+            lanes[lane] += f64::from(values[eight * 8 + lane]);
+        }
+    }
+    for i in values.len() / 8 * 8..values.len() {
+        lanes[i % 8] += f64::from(values[i]);
+    }
+    let mut sum = 0.0;
+    for lane in 0..8 {
+        sum += lanes[lane];
+    }
+    sum
+}
+
+/// Turns numbers into their exponentials.
+struct Exponentials<'a>(&'a mut [f32]);
+
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (vectors, rest) = S::as_mut_simd_f32s(self.0);
+        for v in 0..vectors.len() {
+            vectors[v] = math::exp(simd, vectors[v]);
+        }
+        let mut last = [0.0f32; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        let vector = S::as_mut_simd_f32s(&mut last).0;
+        vector[0] = math::exp(simd, vector[0]);
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+struct SoftmaxBack<'a> {
+    width: usize,
+    logarithm: bool,
+    y: &'a [f32],
+    d: &'a mut [f32],
+}
+
+impl WithSimd for SoftmaxBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { width, logarithm, y, d } = self;
+        let mut exponentials = vec![];
+        if logarithm {
+            exponentials.extend_from_slice(y);
+            outline(simd, Exponentials(&mut exponentials));
+        }
+        for row in 0..y.len() / width {
+            let d = &mut d[row * width..][..width];
+            if logarithm {
+                let sum = sum(d) as f32;
+                let p = &exponentials[row * width..][..width];
+                for c in 0..width {
+                    d[c] = p[c].mul_add(-sum, d[c]);
+                }
+            } else {
+                let y = &y[row * width..][..width];
+                let mean = product(y, d) as f32;
+                for c in 0..width {
+                    d[c] = y[c] * (d[c] - mean);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn product(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for eight in 0..a.len() / 8 {
+        for lane in 0..8 {
+            let at = eight * 8 + lane;
+            lanes[lane] += f64::from(a[at]) * f64::from(b[at]);
+        }
+    }
+    for i in a.len() / 8 * 8..a.len() {
+        lanes[i % 8] += f64::from(a[i]) * f64::from(b[i]);
+    }
+    let mut sum = 0.0;
+    for lane in 0..8 {
+        sum += lanes[lane];
+    }
+    sum
+}
+
+/// `x` (batch, places, channels) times `mask` (batch, channels), the same at every place. One place is a product of each
+/// with each.
+pub fn multiply(places: usize, channels: usize, x: &[f32], mask: &[f32], out: &mut [f32]) {
+    let (size, count) = if places == 1 { (1, SHARE) } else { (places * channels, 1) };
+    let channels = if places == 1 { 1 } else { channels };
+    let count = count.max(SHARE / size.max(1));
+    let part = |((x, mask), out): ((&[f32], &[f32]), &mut [f32])| product_of(places, channels, x, mask, out);
+    let given = x.par_chunks((count * size).max(1)).zip(mask.par_chunks((count * channels).max(1)));
+    given.zip(out.par_chunks_mut((count * size).max(1))).for_each(part);
+}
+
+vectorized! {
+    fn product_of<'a>(places: usize, channels: usize, x: &'a [f32], mask: &'a [f32], out: &'a mut [f32]) {
+        if places == 1 {
+            row_product(x, mask, out);
+        } else {
+            for sample in 0..mask.len() / channels {
+                let mask = &mask[sample * channels..][..channels];
+                for place in 0..places {
+                    let at = (sample * places + place) * channels;
+                    row_product(&x[at..][..channels], mask, &mut out[at..][..channels]);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn row_product(x: &[f32], mask: &[f32], out: &mut [f32]) {
+    let (x, mask) = (&x[..out.len()], &mask[..out.len()]);
+    for c in 0..out.len() {
+        out[c] = x[c] * mask[c];
+    }
+}
