@@ -4,11 +4,12 @@
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_recurrent::layers::{
-    Activation, AveragePooling, AveragePoolingConfig, Axes, BatchNormalization, BatchNormalizationConfig,
-    Concatenate, ConcatenateConfig, Dropout, DropoutConfig, Elu, EluConfig, GlobalAveragePooling,
-    GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, LayerNormalization,
-    LayerNormalizationConfig, LeakyRelu, LeakyReluConfig, MaxPooling, MaxPoolingConfig, Mode, Padding, Sizes,
-    SpatialDropout1d, SpatialDropout1dConfig,
+    Activation, AddConfig, AverageConfig, AveragePooling, AveragePoolingConfig, Axes, BatchNormalization,
+    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dropout, DropoutConfig, Elu, EluConfig,
+    Flow, GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig,
+    LayerNormalization, LayerNormalizationConfig, LeakyRelu, LeakyReluConfig, MaxPooling, MaxPoolingConfig,
+    MaximumConfig, MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector, RepeatVectorConfig, Sizes,
+    SpatialDropout1d, SpatialDropout1dConfig, SubtractConfig,
 };
 use std::collections::HashMap;
 
@@ -242,4 +243,30 @@ fn gradients_meet() {
         let ys = Activation::Tanh.forward(&xs[0])?;
         pool.forward(&ys)? + Activation::Relu.forward(&ys)?.sqr()?.sum(1)?
     });
+}
+
+#[test]
+fn merging() {
+    let pair = [random(&[40, 30, 33], 18), random(&[40, 30, 33], 19)];
+    let shapes: Vec<_> = pair.iter().map(open).collect();
+    macro_rules! layers {
+        ($($layer:ident, $config:ident;)*) => {$({
+            let layer = $config::default().build(&shapes, no_variables()).unwrap();
+            check(stringify!($layer), &pair, &|xs| {
+                let inputs: Vec<Flow> = xs.iter().cloned().map(Flow::from).collect();
+                layer.run(&inputs, Mode::Inference.into())?[0].floats()
+            });
+        })*};
+    }
+    layers! {
+        Add, AddConfig;
+        Subtract, SubtractConfig;
+        Multiply, MultiplyConfig;
+        Average, AverageConfig;
+        Maximum, MaximumConfig;
+        Minimum, MinimumConfig;
+    }
+    let xs = random(&[50, 33], 20);
+    let layer = RepeatVector::new(&open(&xs), RepeatVectorConfig { n: 40 }, no_variables()).unwrap();
+    check("RepeatVector", std::slice::from_ref(&xs), &|xs| layer.forward(&xs[0]));
 }

@@ -72,10 +72,10 @@ fn shares(
     [total, second]
 }
 
-/// Features below which several rows are added side by side.
-const NARROW: usize = 32;
+/// Features below which several rows are taken side by side.
+const NARROW: usize = 256;
 
-/// Rows side by side: what is added to a sum then has time to arrive.
+/// Rows side by side: loops over few features would end before their vectors are under way.
 #[inline(always)]
 fn abreast(features: usize) -> usize {
     let mut rows = 1;
@@ -166,10 +166,7 @@ vectorized! {
         if inner == 1 {
             let rows = abreast(features);
             let width = rows * features;
-            let mut means = vec![0.0f32; width];
-            for at in 0..width {
-                means[at] = mean[at % features];
-            }
+            let means = repeated(mean, width);
             let (mut wide, mut wide_products) = (vec![0.0f64; width], vec![0.0f64; width]);
             for row in 0..x.len() / width {
                 let (x, d) = (&x[row * width..][..width], &d[row * width..][..width]);
@@ -231,10 +228,15 @@ vectorized! {
     ) {
         let Features { features, inner } = of;
         if inner == 1 {
-            for row in 0..x.len() / features {
-                let (x, out) = (&x[row * features..][..features], &mut out[row * features..][..features]);
-                scale_row(x, mean, scale, shift, out);
+            let width = abreast(features) * features;
+            let (mean, scale, shift) =
+                (repeated(mean, width), repeated(scale, width), repeated(shift, width));
+            for row in 0..x.len() / width {
+                let (x, out) = (&x[row * width..][..width], &mut out[row * width..][..width]);
+                scale_row(x, &mean, &scale, &shift, out);
             }
+            let left = x.len() / width * width;
+            scale_row(&x[left..], &mean, &scale, &shift, &mut out[left..]);
         } else {
             for run in 0..x.len() / inner {
                 let (x, out) = (&x[run * inner..][..inner], &mut out[run * inner..][..inner]);
@@ -245,6 +247,16 @@ vectorized! {
             }
         }
     }
+}
+
+/// Values over and over, `width` of them.
+#[inline(always)]
+fn repeated(values: &[f32], width: usize) -> Vec<f32> {
+    let mut repeated = vec![0.0f32; width];
+    for row in 0..width / values.len() {
+        repeated[row * values.len()..][..values.len()].copy_from_slice(values);
+    }
+    repeated
 }
 
 #[inline(always)]
@@ -285,7 +297,17 @@ vectorized! {
         let Features { features, inner } = of;
         let (mean, scale) = (&back.mean[..features], &back.scale[..features]);
         let (shift, slope) = (&back.shift[..features], &back.slope[..features]);
-        if inner == 1 {
+        if mask.is_none() && inner == 1 {
+            let width = abreast(features) * features;
+            let (mean, scale) = (repeated(mean, width), repeated(scale, width));
+            let (shift, slope) = (repeated(shift, width), repeated(slope, width));
+            for row in 0..x.len() / width {
+                let (x, d) = (&x[row * width..][..width], &mut d[row * width..][..width]);
+                back_row(x, &mean, &scale, &shift, &slope, d);
+            }
+            let left = x.len() / width * width;
+            back_row(&x[left..], &mean, &scale, &shift, &slope, &mut d[left..]);
+        } else if inner == 1 {
             for row in 0..x.len() / features {
                 let (x, d) = (&x[row * features..][..features], &mut d[row * features..][..features]);
                 if masked(mask, row) {

@@ -59,6 +59,15 @@ impl Values {
         }
     }
 
+    /// The numbers of whatever type, for an op of this crate.
+    pub(crate) fn any(&self) -> Result<Strand> {
+        match self {
+            Self::Strand(strand) => Ok(strand.clone()),
+            Self::Rows(rows) => rows.strand(),
+            other => other.tensor().map(Strand::from),
+        }
+    }
+
     /// The numbers as floats.
     pub fn floats(&self) -> Result<Tensor> {
         let xs = self.tensor()?;

@@ -266,7 +266,7 @@ pub fn first_shape(inputs: &[Shape]) -> &[Option<usize>] {
 
 /// The public face of a layer without variables that works on one tensor, whatever the pass: `$config` has a
 /// `forward(&self, &Tensor)`. The values are taken as `floats`, or as the `tensor` that they are; as a `strand` where it is
-/// a `forward(&self, &Strand)` to a strand.
+/// a `forward(&self, &Strand)` to a strand; as `any` where there is an `over` to strands for numbers of any type.
 macro_rules! plain_layer {
     (@face $(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty) => {
         $(#[$doc])*
@@ -316,6 +316,26 @@ macro_rules! plain_layer {
             ) -> candle_core::Result<Vec<$crate::layers::flow::Flow>> {
                 let xs = $crate::layers::flow::first(inputs)?.strand()?;
                 Ok(vec![self.config.forward(&xs)?.into()])
+            }
+        }
+    };
+    ($(#[$doc:meta])* $layer:ident $(<const $n:ident: usize>)?, $config:ty, any) => {
+        $crate::layers::layer::plain_layer! { @face $(#[$doc])* $layer $(<const $n: usize>)?, $config }
+
+        impl $(<const $n: usize>)? candle_core::Module for $layer $(<$n>)? {
+            fn forward(&self, xs: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+                self.config.forward(xs)
+            }
+        }
+
+        impl $(<const $n: usize>)? $crate::layers::layer::Layer for $layer $(<$n>)? {
+            fn run(
+                &self,
+                inputs: &[$crate::layers::flow::Flow],
+                _: $crate::layers::layer::Pass,
+            ) -> candle_core::Result<Vec<$crate::layers::flow::Flow>> {
+                let xs = $crate::layers::flow::first(inputs)?.values.any()?;
+                Ok(vec![self.config.over(&xs)?.into()])
             }
         }
     };

@@ -62,6 +62,7 @@ mod named;
 mod norm;
 mod number;
 mod ops;
+mod pair;
 mod preprocessing;
 mod product;
 mod registry;

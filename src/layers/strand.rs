@@ -53,6 +53,12 @@ impl Strand {
         self.tensor.track_op()
     }
 
+    /// The same numbers along other axes; nothing is copied.
+    pub fn reshape(&self, shape: Vec<usize>) -> Result<Self> {
+        // Gradients of knots are numbers in a row, whatever the axes.
+        Ok(Self { tensor: self.tensor.reshape(shape)?, knot: self.knot.clone() })
+    }
+
     fn way(&self) -> Way {
         match &self.knot {
             Some(knot) => Way::Knot(knot.gradient.clone()),

@@ -3,6 +3,7 @@
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, product, single};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,12 @@ pub struct FlattenConfig {}
 
 impl FlattenConfig {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        xs.reshape((xs.dim(0)?, xs.dims().iter().skip(1).product::<usize>()))
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        let dims = xs.tensor().dims();
+        xs.reshape(vec![xs.tensor().dim(0)?, dims.iter().skip(1).product()])
     }
 }
 
@@ -41,5 +47,5 @@ impl Config for FlattenConfig {
 
 plain_layer! {
     /// All axes after the batch become one: (batch, …) to (batch, product).
-    Flatten, FlattenConfig, tensor
+    Flatten, FlattenConfig, any
 }

@@ -3,8 +3,10 @@
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_numbers, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::pooling::{self, Places};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -18,8 +20,35 @@ pub struct RepeatVectorConfig {
 
 impl RepeatVectorConfig {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let (batch, features) = xs.dims2()?;
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        let (batch, features) = xs.tensor().dims2()?;
         check_numbers(&[batch, self.n, features])?;
+        if !xs.fuses() {
+            return self.by_tensors(xs.tensor()).map(Strand::from);
+        }
+        let of = Places { places: self.n, channels: features };
+        fused(
+            "repeat",
+            [xs],
+            (batch, self.n, features),
+            |[x], out| {
+                for (x, out) in x.chunks_exact(features).zip(out.chunks_exact_mut(of.places * features)) {
+                    out.chunks_exact_mut(features).for_each(|out| out.copy_from_slice(x));
+                }
+            },
+            move |Back { x: [x], d, .. }: Back<'_, 1>| {
+                let mut d_x = vec![0.0; x.len()];
+                pooling::global_sum(of, &d, &mut d_x);
+                [d_x]
+            },
+        )
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
+        let (batch, features) = xs.dims2()?;
         xs.unsqueeze(1)?.broadcast_as((batch, self.n, features))?.contiguous()
     }
 }
@@ -51,5 +80,5 @@ impl Config for RepeatVectorConfig {
 
 plain_layer! {
     /// Repeats a vector as a sequence: (batch, features) to (batch, n, features).
-    RepeatVector, RepeatVectorConfig, tensor
+    RepeatVector, RepeatVectorConfig, any
 }

@@ -3,6 +3,7 @@
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, product, show, single};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -36,9 +37,13 @@ impl ReshapeConfig {
     }
 
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let dims: Shape = xs.dims().iter().map(|&axis| Some(axis)).collect();
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        let dims: Shape = xs.tensor().dims().iter().map(|&axis| Some(axis)).collect();
         match self.output_shape(&dims) {
-            Ok(shape) => xs.reshape(shape.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>()),
+            Ok(shape) => xs.reshape(shape.into_iter().map(Option::unwrap_or_default).collect()),
             Err(what) => bail!("Reshape: {what}"),
         }
     }
@@ -68,5 +73,5 @@ impl Config for ReshapeConfig {
 
 plain_layer! {
     /// The same numbers along other axes: (batch, …) to (batch, `target_shape`).
-    Reshape, ReshapeConfig, tensor
+    Reshape, ReshapeConfig, any
 }

@@ -4,7 +4,9 @@
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
+use crate::layers::pair::{Pair, scaled};
 use crate::layers::shape::{Checked, Shape, show};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -102,10 +104,40 @@ enum Merge {
 }
 
 impl Merge {
-    fn run(self, inputs: &[Flow], join: MaskJoin) -> Result<Tensor> {
-        let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+    fn run(self, inputs: &[Flow], join: MaskJoin) -> Result<Strand> {
+        let values = inputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
         let masks: Vec<Option<Tensor>> = inputs.iter().map(|input| input.mask.clone()).collect();
-        self.forward_masked(&values, &masks, join)
+        if let (Some(first), false) = (values.first(), self.heeds(&masks, join))
+            && values.iter().all(|other| Pair::fits(first, other))
+        {
+            return self.fused(&values);
+        }
+        let values: Vec<Tensor> = values.iter().map(|values| values.tensor().clone()).collect();
+        self.forward_masked(&values, &masks, join).map(Strand::from)
+    }
+
+    /// Inputs of one shape, in one pass a pair.
+    fn fused(self, inputs: &[Strand]) -> Result<Strand> {
+        let pair = match self {
+            Self::Add | Self::Average => Pair::Sum,
+            Self::Subtract => Pair::Difference,
+            Self::Multiply => Pair::Product,
+            Self::Maximum => Pair::Larger,
+            Self::Minimum => Pair::Smaller,
+        };
+        let mut rest = inputs.iter();
+        let Some(first) = rest.next() else { bail!("a merging layer needs inputs") };
+        let merged = rest.try_fold(first.clone(), |merged, other| pair.of(&merged, other))?;
+        match self {
+            Self::Average => scaled(&merged, (1.0 / inputs.len() as f64) as f32),
+            _ => Ok(merged),
+        }
+    }
+
+    /// Whether masks change what is given.
+    fn heeds(self, masks: &[Option<Tensor>], join: MaskJoin) -> bool {
+        let heeds = matches!(self, Self::Multiply | Self::Maximum | Self::Minimum) && join == MaskJoin::Any;
+        heeds && masks.iter().any(Option::is_some)
     }
 
     fn output_shape(self, inputs: &[Shape]) -> Checked<Shape> {
@@ -169,8 +201,7 @@ impl Merge {
     /// # Errors
     /// If the inputs do not fit each other.
     fn forward_masked(self, inputs: &[Tensor], masks: &[Option<Tensor>], join: MaskJoin) -> Result<Tensor> {
-        let heeds = matches!(self, Self::Multiply | Self::Maximum | Self::Minimum) && join == MaskJoin::Any;
-        if !heeds || masks.iter().all(Option::is_none) {
+        if !self.heeds(masks, join) {
             return self.forward(inputs);
         }
         let shape = self.forward(inputs)?.shape().clone();

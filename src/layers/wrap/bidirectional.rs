@@ -5,6 +5,7 @@ use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
+use crate::layers::pair::{Pair, scaled};
 use crate::layers::shape::{Checked, Shape, show};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
@@ -213,6 +214,14 @@ impl Bidirectional {
         }
         if self.return_sequences {
             b = flip(&b)?;
+        }
+        if Pair::fits(&a, &b) {
+            return Ok(match self.merge_mode {
+                Some(MergeMode::Sum) => vec![Pair::Sum.of(&a, &b)?],
+                Some(MergeMode::Mul) => vec![Pair::Product.of(&a, &b)?],
+                Some(MergeMode::Ave) => vec![scaled(&Pair::Sum.of(&a, &b)?, 0.5)?],
+                None | Some(MergeMode::Concat) => vec![a, b],
+            });
         }
         let (left, right) = (a.tensor(), b.tensor());
         Ok(match self.merge_mode {
