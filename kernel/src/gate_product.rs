@@ -210,10 +210,17 @@ impl<'a> Products<'a> {
         let slots = walk.plan.slots;
         let (input_masks, state_masks) = masks::<M>(walk, lanes);
         let mut state_masks = state_masks.into_iter();
-        let kernel = GateProduct::new(&weights.kernel, weights.layout.input_gates(), input_masks, weights.layout, slots);
+        let kernel = GateProduct::new(
+            &weights.kernel,
+            weights.layout.input_gates(),
+            input_masks,
+            weights.layout,
+            slots,
+        );
         let parts = parts.iter().zip(&weights.recurrent);
-        let recurrent =
-            parts.map(|(part, packed)| GateProduct::new(packed, part.gates, state_masks.next(), weights.layout, slots));
+        let recurrent = parts.map(|(part, packed)| {
+            GateProduct::new(packed, part.gates, state_masks.next(), weights.layout, slots)
+        });
         Self { kernel, recurrent: recurrent.collect() }
     }
 }

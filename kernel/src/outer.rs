@@ -186,7 +186,10 @@ impl<const M: usize> Outer<'_, M> {
         // group within `a`, of which the walks are copies if they are not those themselves, and that `out` has a panel
         // for these columns.
         unsafe {
-            let out = out.add((parity * self.columns.len() + column) * rows).cast::<[S::f32s; N]>().add(v * width + k);
+            let out = out
+                .add((parity * self.columns.len() + column) * rows)
+                .cast::<[S::f32s; N]>()
+                .add(v * width + k);
             let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
             for r in 0..ROWS {
                 sums[r] = out.add(r).read();

@@ -321,7 +321,14 @@ impl<const M: usize> Product<'_, M> {
                             let mut k = 0;
                             while k < width {
                                 for k in k..k + 4 {
-                                    rank_one::<S, M, N, P, G, Q>(simd, sums, a.add(k * P), of_group, weights, k);
+                                    rank_one::<S, M, N, P, G, Q>(
+                                        simd,
+                                        sums,
+                                        a.add(k * P),
+                                        of_group,
+                                        weights,
+                                        k,
+                                    );
                                 }
                                 k += 4;
                             }
@@ -372,7 +379,14 @@ pub(crate) unsafe fn splat<S: Simd, const P: usize>(simd: S, x: *const f32) -> S
 /// `a` is at the feature in the first group's first vector, `of_group` floats before that of the next, and each of the
 /// `weights` has a row `k`.
 #[inline(always)]
-unsafe fn rank_one<S: Simd, const M: usize, const N: usize, const P: usize, const G: usize, const Q: usize>(
+unsafe fn rank_one<
+    S: Simd,
+    const M: usize,
+    const N: usize,
+    const P: usize,
+    const G: usize,
+    const Q: usize,
+>(
     simd: S,
     sums: &mut [[[[S::f32s; M]; N]; Q]; G],
     a: *const f32,

@@ -86,9 +86,8 @@ impl Case {
         let width = layer.kind.gates() * units;
         let bias_rows = if layer.use_bias { layer.kind.bias_rows() } else { 0 };
         let weights = stream.floats((features + units + bias_rows) * width, 0.4);
-        let ids: Vec<u32> = (0..batch * time)
-            .map(|_| stream.below(self.vocabulary.unwrap_or(1)) as u32)
-            .collect();
+        let ids: Vec<u32> =
+            (0..batch * time).map(|_| stream.below(self.vocabulary.unwrap_or(1)) as u32).collect();
         let x = stream.floats(self.vocabulary.unwrap_or(batch * time) * features, self.scale);
         let squares = self.vocabulary.is_some() && stream.below(2) == 0;
         let sizes = stream.below(2) == 0;
@@ -100,9 +99,8 @@ impl Case {
             (0..gates * batch * width).map(|_| if stream.below(3) > 0 { 1.5 } else { 0.0 }).collect()
         };
         let masks = [masks(features), masks(units)];
-        let dropout = |of: usize| {
-            self.dropout[of].then_some(Dropout { masks: &masks[of], per_gate: self.per_gate })
-        };
+        let dropout =
+            |of: usize| self.dropout[of].then_some(Dropout { masks: &masks[of], per_gate: self.per_gate });
         let input = Input {
             batch,
             time,

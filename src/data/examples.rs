@@ -41,7 +41,9 @@ impl Examples {
     pub fn with_weights(self, weights: &[Array]) -> Result<Self> {
         let (count, outputs) = (weights.len(), self.targets.len());
         if count > 1 && count != outputs {
-            let what = format!("there are {count} arrays of sample weights for {outputs} outputs; give one, or one an output");
+            let what = format!(
+                "there are {count} arrays of sample weights for {outputs} outputs; give one, or one an output"
+            );
             return Err(Error::Data(what));
         }
         let weights: Vec<Array> = weights.iter().map(Array::to_floats).collect();
@@ -49,14 +51,18 @@ impl Examples {
             let name = if count == 1 { "sample_weight".into() } else { format!("sample_weight{index}") };
             check(&name, weights, self.rows(), "x")?;
             let mut any = self.is_empty();
-            weights.try_for_each_part(|first, values| match values.iter().position(|&weight| weight < 0.0) {
-                None => {
-                    any |= values.iter().any(|&weight| weight > 0.0);
-                    Ok(())
-                }
-                Some(at) => {
-                    let (row, weight) = (first + at, values[at]);
-                    Err(Error::Data(format!("{name} holds {weight} (number {row}), expected no negative one")))
+            weights.try_for_each_part(|first, values| {
+                match values.iter().position(|&weight| weight < 0.0) {
+                    None => {
+                        any |= values.iter().any(|&weight| weight > 0.0);
+                        Ok(())
+                    }
+                    Some(at) => {
+                        let (row, weight) = (first + at, values[at]);
+                        Err(Error::Data(format!(
+                            "{name} holds {weight} (number {row}), expected no negative one"
+                        )))
+                    }
                 }
             })?;
             if !any {
@@ -98,11 +104,7 @@ impl Examples {
     pub fn part(&self, from: usize, count: usize) -> Result<Self> {
         let part =
             |arrays: &[Array]| arrays.iter().map(|array| array.part(from, count)).collect::<Result<_>>();
-        Ok(Self {
-            inputs: part(&self.inputs)?,
-            targets: part(&self.targets)?,
-            weights: part(&self.weights)?,
-        })
+        Ok(Self { inputs: part(&self.inputs)?, targets: part(&self.targets)?, weights: part(&self.weights)? })
     }
 }
 

@@ -417,7 +417,10 @@ fn per_output(field: &str, value: &Value, heads: &[Head], is_list: bool) -> Resu
         // What several outputs would be given.
         Value::Array(values) if values.iter().any(Value::is_array) => match values.as_slice() {
             [own] => Ok(vec![given(own)]),
-            several => wrong(format!("lists for {} outputs, and the model has one; separate by commas", several.len())),
+            several => wrong(format!(
+                "lists for {} outputs, and the model has one; separate by commas",
+                several.len()
+            )),
         },
         // Metrics of several outputs are given output by output.
         _ if is_list && count > 1 => {

@@ -117,7 +117,7 @@ impl Projection {
         let features = self.inputs.iter().product::<usize>();
         let kernel = self.kernel.reshape((features, columns))?;
         let bias = self.bias.as_ref().map(|bias| bias.reshape(columns)).transpose()?;
-        let ys = product(&xs.contiguous()?.reshape((rows, features))?, &kernel, bias.as_ref())?;
-        ys.reshape([kept, &self.outputs].concat())
+        let xs = xs.contiguous()?.reshape((rows, features))?;
+        product(&xs.into(), &kernel, bias.as_ref())?.tensor().reshape([kept, &self.outputs].concat())
     }
 }

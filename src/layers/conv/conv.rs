@@ -11,6 +11,7 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
+use crate::layers::strand::Strand;
 use candle_core::{D, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -145,48 +146,40 @@ impl<const N: usize> Conv<N> {
     }
 
     /// The convolution and the bias, without the activation.
-    fn linear(&self, xs: &Tensor) -> Result<Tensor> {
-        let channels = self.kernel.dim(N)? * self.config.groups;
-        if xs.rank() != N + 2 || xs.dim(D::Minus1)? != channels {
-            bail!(
-                "layer {}: needs an input of {} axes, the last of {channels} channels, given {:?}",
-                self.name,
-                N + 2,
-                xs.dims()
-            )
-        }
+    fn linear(&self, xs: &Strand) -> Result<Strand> {
+        op::check_channels::<N>(&self.name, xs.tensor(), self.kernel.dim(N)? * self.config.groups)?;
         convolve(xs, &self.kernel, self.bias.as_ref(), &self.config.windows(), self.config.groups)
     }
 }
 
 impl<const N: usize> Module for Conv<N> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.config.activation.forward(&self.linear(xs)?)
+        Ok(self.config.activation.over(&self.linear(&xs.clone().into())?)?.tensor().clone())
     }
 }
 
 impl<const N: usize> Layer for Conv<N> {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+        let ys = self.linear(&first(inputs)?.strand()?)?;
+        Ok(vec![if pass.logits { ys } else { self.config.activation.over(&ys)? }.into()])
     }
 }
 
 /// xs (batch, …, channels) convolved with `kernel` (sizes, channels / groups, filters), plus `bias` (filters).
 pub(crate) fn convolve(
-    xs: &Tensor,
+    xs: &Strand,
     kernel: &Tensor,
     bias: Option<&Tensor>,
     windows: &[Window],
     groups: usize,
-) -> Result<Tensor> {
+) -> Result<Strand> {
     if op::suits(xs, kernel) {
         return op::whole(xs, kernel, bias, windows, groups);
     }
-    let ys = convolve_tensors(xs, kernel, windows, groups)?;
+    let ys = convolve_tensors(xs.tensor(), kernel, windows, groups)?;
     match bias {
-        Some(bias) => ys.broadcast_add(bias),
-        None => Ok(ys),
+        Some(bias) => ys.broadcast_add(bias).map(Strand::from),
+        None => Ok(ys.into()),
     }
 }
 

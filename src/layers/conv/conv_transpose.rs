@@ -5,7 +5,6 @@
 //! with zeros between and around, and are convolved with the kernel turned round.
 
 use super::conv::{convolve, one, yes};
-use super::depthwise_conv::check_channels;
 use super::op::{self, Kind};
 use super::window::{Padding, Sizes, Window, pad, windows};
 use crate::layers::activation::Activation;
@@ -14,6 +13,7 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_numbers, check_units, features, single};
+use crate::layers::strand::Strand;
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::{Axis, Convolution};
@@ -205,28 +205,30 @@ impl<const N: usize> ConvTranspose<N> {
     }
 
     /// The way back of a convolution from the output to the input.
-    fn back(&self, xs: &Tensor) -> Result<Tensor> {
+    fn back(&self, xs: &Strand) -> Result<Strand> {
         let mut axes = Vec::with_capacity(N);
+        let dims = xs.tensor().dims();
         for axis in 0..N {
-            let count = xs.dim(axis + 1)?;
+            let count = dims[axis + 1];
             let Some(Along { length, cut }) = self.config.along(axis, count) else {
-                bail!("layer {}: has no output for an input of {:?}", self.name, xs.dims())
+                bail!("layer {}: has no output for an input of {dims:?}", self.name)
             };
             let (size, stride) = (self.config.kernel_size.0[axis], self.config.strides.0[axis]);
             let dilation = self.config.dilation_rate.0[axis];
             axes.push(Axis { length, size, stride, dilation, before: cut, count });
         }
         let (channels, filters) = (self.kernel.dim(N)?, self.kernel.dim(N + 1)?);
-        let convolution = Convolution { batch: xs.dim(0)?, axes, channels, filters, groups: 1 };
+        let convolution = Convolution { batch: dims[0], axes, channels, filters, groups: 1 };
         op::run(xs, &self.kernel, self.bias.as_ref(), Kind::Transposed(convolution))
     }
 
     /// The convolution and the bias, without the activation.
-    fn linear(&self, xs: &Tensor) -> Result<Tensor> {
-        check_channels::<N>(&self.name, xs, self.kernel.dim(N + 1)?)?;
+    fn linear(&self, xs: &Strand) -> Result<Strand> {
+        op::check_channels::<N>(&self.name, xs.tensor(), self.kernel.dim(N + 1)?)?;
         if op::suits(xs, &self.kernel) {
             return self.back(xs);
         }
+        let xs = xs.tensor();
         let mut lengths = xs.dims().to_vec();
         let mut ends = [(0, 0); N];
         for (axis, ends) in ends.iter_mut().enumerate() {
@@ -246,7 +248,7 @@ impl<const N: usize> ConvTranspose<N> {
         for (axis, &ends) in ends.iter().enumerate() {
             apart = pad(&stand_apart(&apart, axis + 1, self.config.strides.0[axis])?, axis + 1, ends, 0.0)?;
         }
-        convolve(&apart, &self.turned()?, self.bias.as_ref(), &self.config.windows(), 1)
+        convolve(&apart.into(), &self.turned()?, self.bias.as_ref(), &self.config.windows(), 1)
     }
 }
 
@@ -264,13 +266,13 @@ fn stand_apart(xs: &Tensor, axis: usize, stride: usize) -> Result<Tensor> {
 
 impl<const N: usize> Module for ConvTranspose<N> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.config.activation.forward(&self.linear(xs)?)
+        Ok(self.config.activation.over(&self.linear(&xs.clone().into())?)?.tensor().clone())
     }
 }
 
 impl<const N: usize> Layer for ConvTranspose<N> {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+        let ys = self.linear(&first(inputs)?.strand()?)?;
+        Ok(vec![if pass.logits { ys } else { self.config.activation.over(&ys)? }.into()])
     }
 }

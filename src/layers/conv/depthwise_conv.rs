@@ -9,6 +9,7 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
+use crate::layers::strand::Strand;
 use candle_core::{D, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -136,52 +137,40 @@ impl<const N: usize> DepthwiseConv<N> {
     }
 
     /// The convolution and the bias, without the activation.
-    fn linear(&self, xs: &Tensor) -> Result<Tensor> {
-        check_channels::<N>(&self.name, xs, self.kernel.dim(N)?)?;
+    fn linear(&self, xs: &Strand) -> Result<Strand> {
+        op::check_channels::<N>(&self.name, xs.tensor(), self.kernel.dim(N)?)?;
         convolve_each(xs, &self.kernel, self.bias.as_ref(), &self.config.windows())
     }
 }
 
 impl<const N: usize> Module for DepthwiseConv<N> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.config.activation.forward(&self.linear(xs)?)
+        Ok(self.config.activation.over(&self.linear(&xs.clone().into())?)?.tensor().clone())
     }
 }
 
 impl<const N: usize> Layer for DepthwiseConv<N> {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+        let ys = self.linear(&first(inputs)?.strand()?)?;
+        Ok(vec![if pass.logits { ys } else { self.config.activation.over(&ys)? }.into()])
     }
-}
-
-/// Refuses an input that is not (batch, …, channels) with `N` axes between.
-pub(super) fn check_channels<const N: usize>(name: &str, xs: &Tensor, channels: usize) -> Result<()> {
-    if xs.rank() != N + 2 || xs.dim(D::Minus1)? != channels {
-        bail!(
-            "layer {name}: needs an input of {} axes, the last of {channels} channels, given {:?}",
-            N + 2,
-            xs.dims()
-        )
-    }
-    Ok(())
 }
 
 /// xs (batch, …, channels), each channel convolved by itself with `kernel` (sizes, channels, multiplier), plus `bias`
 /// (channels · multiplier), to (batch, …, channels · multiplier).
 pub(super) fn convolve_each(
-    xs: &Tensor,
+    xs: &Strand,
     kernel: &Tensor,
     bias: Option<&Tensor>,
     windows: &[Window],
-) -> Result<Tensor> {
+) -> Result<Strand> {
     if op::suits(xs, kernel) {
         return op::each(xs, kernel, bias, windows);
     }
-    let ys = convolve_each_tensors(xs, kernel, windows)?;
+    let ys = convolve_each_tensors(xs.tensor(), kernel, windows)?;
     match bias {
-        Some(bias) => ys.broadcast_add(bias),
-        None => Ok(ys),
+        Some(bias) => ys.broadcast_add(bias).map(Strand::from),
+        None => Ok(ys.into()),
     }
 }
 

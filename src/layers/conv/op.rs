@@ -1,9 +1,10 @@
 //! Convolutions as one op with hand-written gradients, in f32 on the CPU.
 
 use super::window::Window;
-use crate::layers::cpu::{floats, suits_kernels, with_floats};
+use crate::layers::cpu::{suits_kernels, with_floats};
 use crate::layers::shape::check_numbers;
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+use crate::layers::strand::{self, Back, Strand};
+use candle_core::{D, Result, Tensor, bail};
 use candle_recurrent_kernel::{Axis, Convolution, Depthwise, column_sums};
 
 /// Which convolution it is.
@@ -18,33 +19,45 @@ pub(super) enum Kind {
 }
 
 /// Whether the op can work on them.
-pub(super) fn suits(xs: &Tensor, kernel: &Tensor) -> bool {
-    suits_kernels(xs) && suits_kernels(kernel)
+pub(super) fn suits(xs: &Strand, kernel: &Tensor) -> bool {
+    suits_kernels(xs.tensor()) && suits_kernels(kernel)
+}
+
+/// Refuses an input that is not (batch, …, channels) with `N` axes between.
+pub(super) fn check_channels<const N: usize>(name: &str, xs: &Tensor, channels: usize) -> Result<()> {
+    if xs.rank() != N + 2 || xs.dim(D::Minus1)? != channels {
+        bail!(
+            "layer {name}: needs an input of {} axes, the last of {channels} channels, given {:?}",
+            N + 2,
+            xs.dims()
+        )
+    }
+    Ok(())
 }
 
 /// `xs` (batch, …, channels) convolved with `kernel` (sizes, channels / groups, filters), plus `bias` (filters).
 pub(super) fn whole(
-    xs: &Tensor,
+    xs: &Strand,
     kernel: &Tensor,
     bias: Option<&Tensor>,
     windows: &[Window],
     groups: usize,
-) -> Result<Tensor> {
-    let (batch, axes) = (xs.dim(0)?, axes(xs, windows)?);
-    let (channels, filters) = (xs.dim(D::Minus1)?, kernel.dim(D::Minus1)?);
+) -> Result<Strand> {
+    let (batch, axes) = (xs.tensor().dim(0)?, axes(xs.tensor(), windows)?);
+    let (channels, filters) = (xs.tensor().dim(D::Minus1)?, kernel.dim(D::Minus1)?);
     run(xs, kernel, bias, Kind::Whole(Convolution { batch, axes, channels, filters, groups }))
 }
 
 /// `xs` (batch, …, channels), each channel convolved with its own part of `kernel` (sizes, channels, multiplier), plus
 /// `bias` (channels · multiplier).
 pub(super) fn each(
-    xs: &Tensor,
+    xs: &Strand,
     kernel: &Tensor,
     bias: Option<&Tensor>,
     windows: &[Window],
-) -> Result<Tensor> {
-    let (batch, axes) = (xs.dim(0)?, axes(xs, windows)?);
-    let (channels, multiplier) = (xs.dim(D::Minus1)?, kernel.dim(D::Minus1)?);
+) -> Result<Strand> {
+    let (batch, axes) = (xs.tensor().dim(0)?, axes(xs.tensor(), windows)?);
+    let (channels, multiplier) = (xs.tensor().dim(D::Minus1)?, kernel.dim(D::Minus1)?);
     run(xs, kernel, bias, Kind::Each(Depthwise { batch, axes, channels, multiplier }))
 }
 
@@ -66,7 +79,7 @@ fn axes(xs: &Tensor, windows: &[Window]) -> Result<Vec<Axis>> {
 }
 
 /// The convolution of an input of its sizes.
-pub(super) fn run(xs: &Tensor, kernel: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Tensor> {
+pub(super) fn run(xs: &Strand, kernel: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Strand> {
     let (batch, axes, width) = match &kind {
         Kind::Whole(of) | Kind::Transposed(of) => (of.batch, &of.axes, of.channels.max(of.filters)),
         Kind::Each(of) => (of.batch, &of.axes, of.channels * of.multiplier),
@@ -79,89 +92,60 @@ pub(super) fn run(xs: &Tensor, kernel: &Tensor, bias: Option<&Tensor>, kind: Kin
         last.saturating_add(span).max(axis.length.saturating_add(axis.before))
     }));
     check_numbers(&numbers)?;
-    let (xs, kernel) = (xs.contiguous()?, kernel.contiguous()?);
-    let op = ConvolutionOp { kind, with_bias: bias.is_some(), want_x: xs.track_op() };
-    match bias {
-        Some(bias) => xs.apply_op3(&kernel, &bias.contiguous()?, op),
-        // Ops of three tensors take three.
-        None => xs.apply_op3(&kernel, &kernel.detach(), op),
-    }
+    let (shape, kernel) = (kind.shape(), &kernel.clone().into());
+    let Some(bias) = bias else {
+        let out = with_floats([xs, kernel].map(Strand::tensor), |[x, kernel]| kind.forward(x, kernel, None))?;
+        return strand::op("convolution", [xs, kernel], out, shape, move |back: Back<'_, 2>| {
+            let [d_x, d_kernel, _] = kind.backward(back.x[0], back.x[1], &back.d, back.wanted[0], false);
+            [d_x, d_kernel]
+        });
+    };
+    let inputs = [xs, kernel, &bias.clone().into()];
+    let out =
+        with_floats(inputs.map(Strand::tensor), |[x, kernel, bias]| kind.forward(x, kernel, Some(bias)))?;
+    strand::op("convolution", inputs, out, shape, move |back: Back<'_, 3>| {
+        kind.backward(back.x[0], back.x[1], &back.d, back.wanted[0], true)
+    })
 }
 
-struct ConvolutionOp {
-    kind: Kind,
-    with_bias: bool,
-    want_x: bool,
-}
-
-impl ConvolutionOp {
-    fn shape(&self) -> Shape {
+impl Kind {
+    fn shape(&self) -> Vec<usize> {
         let counts = |axes: &[Axis]| axes.iter().map(|axis| axis.count).collect::<Vec<_>>();
-        match &self.kind {
-            Kind::Whole(of) => [vec![of.batch], counts(&of.axes), vec![of.filters]].concat(),
-            Kind::Each(of) => [vec![of.batch], counts(&of.axes), vec![of.channels * of.multiplier]].concat(),
-            Kind::Transposed(of) => {
+        match self {
+            Self::Whole(of) => [vec![of.batch], counts(&of.axes), vec![of.filters]].concat(),
+            Self::Each(of) => [vec![of.batch], counts(&of.axes), vec![of.channels * of.multiplier]].concat(),
+            Self::Transposed(of) => {
                 let lengths = of.axes.iter().map(|axis| axis.length).collect();
                 [vec![of.batch], lengths, vec![of.channels]].concat()
             }
         }
-        .into()
-    }
-}
-
-impl CustomOp3 for ConvolutionOp {
-    fn name(&self) -> &'static str {
-        "convolution"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        kernel: &CpuStorage,
-        kernel_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, kernel) = (floats(x, x_layout)?, floats(kernel, kernel_layout)?);
-        let bias = if self.with_bias { Some(floats(bias, bias_layout)?) } else { None };
-        let out = match &self.kind {
-            Kind::Whole(of) => of.forward(x, kernel, bias),
-            Kind::Transposed(of) => of.transposed(x, kernel, bias),
-            Kind::Each(of) => of.forward(x, kernel, bias),
-        };
-        Ok((CpuStorage::F32(out), self.shape()))
+    fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        match self {
+            Self::Whole(of) => of.forward(x, kernel, bias),
+            Self::Transposed(of) => of.transposed(x, kernel, bias),
+            Self::Each(of) => of.forward(x, kernel, bias),
+        }
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        _: &Tensor,
-        d: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let d_bias_of = |d: &[f32], width| if self.with_bias { column_sums(d, width) } else { vec![] };
-        let (d_x, d_kernel, d_bias) = with_floats([x, kernel, d], |[x, kernel, d]| match &self.kind {
-            Kind::Whole(of) => {
-                let d_x = self.want_x.then(|| of.transposed(d, kernel, None));
-                let gradients = of.gradients(x, d, self.with_bias);
-                (d_x, gradients.kernel, gradients.bias)
+    /// The gradients of the input, the kernel and the bias; empty where they are not wanted.
+    fn backward(&self, x: &[f32], kernel: &[f32], d: &[f32], want_x: bool, want_bias: bool) -> [Vec<f32>; 3] {
+        let d_bias = |width| if want_bias { column_sums(d, width) } else { vec![] };
+        match self {
+            Self::Whole(of) => {
+                let d_x = if want_x { of.transposed(d, kernel, None) } else { vec![] };
+                let gradients = of.gradients(x, d, want_bias);
+                [d_x, gradients.kernel, gradients.bias]
             }
-            Kind::Transposed(of) => {
-                let d_x = self.want_x.then(|| of.forward(d, kernel, None));
-                (d_x, of.gradients(d, x, false).kernel, d_bias_of(d, of.channels))
+            Self::Transposed(of) => {
+                let d_x = if want_x { of.forward(d, kernel, None) } else { vec![] };
+                [d_x, of.gradients(d, x, false).kernel, d_bias(of.channels)]
             }
-            Kind::Each(of) => {
-                let d_x = self.want_x.then(|| of.input_gradient(d, kernel));
-                (d_x, of.kernel_gradient(x, d), d_bias_of(d, of.channels * of.multiplier))
+            Self::Each(of) => {
+                let d_x = if want_x { of.input_gradient(d, kernel) } else { vec![] };
+                [d_x, of.kernel_gradient(x, d), d_bias(of.channels * of.multiplier)]
             }
-        })?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok((
-            d_x.map(|d_x| tensor(d_x, x)).transpose()?,
-            Some(tensor(d_kernel, kernel)?),
-            self.with_bias.then(|| tensor(d_bias, bias)).transpose()?,
-        ))
+        }
     }
 }

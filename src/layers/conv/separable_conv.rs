@@ -1,7 +1,8 @@
 //! Keras's `SeparableConv1D` and `SeparableConv2D` (`keras/src/layers/convolutional/base_separable_conv.py`), channels last.
 
 use super::conv::{one, yes};
-use super::depthwise_conv::{check_channels, convolve_each, depth, one_channel};
+use super::depthwise_conv::{convolve_each, depth, one_channel};
+use super::op;
 use super::window::{Padding, Sizes, Window, window_shape, windows};
 use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, first};
@@ -10,6 +11,7 @@ use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
+use crate::layers::strand::Strand;
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -148,28 +150,22 @@ impl<const N: usize> SeparableConv<N> {
     }
 
     /// The convolutions and the bias, without the activation.
-    fn linear(&self, xs: &Tensor) -> Result<Tensor> {
-        check_channels::<N>(&self.name, xs, self.depthwise_kernel.dim(N)?)?;
+    fn linear(&self, xs: &Strand) -> Result<Strand> {
+        op::check_channels::<N>(&self.name, xs.tensor(), self.depthwise_kernel.dim(N)?)?;
         let each = convolve_each(xs, &self.depthwise_kernel, None, &self.config.windows())?;
-        let (between, filters) = self.pointwise_kernel.dims2()?;
-        let mut shape = each.dims().to_vec();
-        let rows: usize = shape.iter().rev().skip(1).product();
-        if let Some(last) = shape.last_mut() {
-            *last = filters;
-        }
-        product(&each.reshape((rows, between))?, &self.pointwise_kernel, self.bias.as_ref())?.reshape(shape)
+        product(&each, &self.pointwise_kernel, self.bias.as_ref())
     }
 }
 
 impl<const N: usize> Module for SeparableConv<N> {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.config.activation.forward(&self.linear(xs)?)
+        Ok(self.config.activation.over(&self.linear(&xs.clone().into())?)?.tensor().clone())
     }
 }
 
 impl<const N: usize> Layer for SeparableConv<N> {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+        let ys = self.linear(&first(inputs)?.strand()?)?;
+        Ok(vec![if pass.logits { ys } else { self.config.activation.over(&ys)? }.into()])
     }
 }

@@ -7,6 +7,7 @@ use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
+use crate::layers::strand::Strand;
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -111,30 +112,31 @@ impl Dense {
     /// # Errors
     /// If the last axis is not `input_dim` long.
     pub fn linear(&self, xs: &Tensor) -> Result<Tensor> {
-        let (input_dim, units) = self.kernel.dims2()?;
-        let Some((&features, leading)) = xs.dims().split_last() else {
+        Ok(self.product(&xs.clone().into())?.tensor().clone())
+    }
+
+    fn product(&self, xs: &Strand) -> Result<Strand> {
+        let input_dim = self.kernel.dim(0)?;
+        let Some(&features) = xs.tensor().dims().last() else {
             bail!("layer {}: needs an input of at least one axis", self.name)
         };
         if features != input_dim {
             bail!("layer {}: built for {input_dim} input features, given {features}", self.name)
         }
-        let rows: usize = leading.iter().product();
-        let ys = product(&xs.reshape((rows, input_dim))?, &self.kernel, self.bias.as_ref())?;
-        let shape: Vec<usize> = leading.iter().copied().chain([units]).collect();
-        ys.reshape(shape)
+        product(xs, &self.kernel, self.bias.as_ref())
     }
 }
 
 impl Module for Dense {
     /// (…, `input_dim`) to (…, units).
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.config.activation.forward(&self.linear(xs)?)
+        Ok(self.config.activation.over(&self.product(&xs.clone().into())?)?.tensor().clone())
     }
 }
 
 impl Layer for Dense {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+        let ys = self.product(&first(inputs)?.strand()?)?;
+        Ok(vec![if pass.logits { ys } else { self.config.activation.over(&ys)? }.into()])
     }
 }

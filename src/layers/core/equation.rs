@@ -208,7 +208,10 @@ impl Equation {
             lengths.push(length(label)?);
         }
         let ys = match s {
-            1 => product(&left.reshape((rows, inner))?, &right.reshape((inner, columns))?, None)?,
+            1 => {
+                let left = left.reshape((rows, inner))?.into();
+                product(&left, &right.reshape((inner, columns))?, None)?.tensor().clone()
+            }
             _ => left.matmul(&right)?,
         };
         let ys = ys.reshape(lengths)?;

@@ -13,6 +13,7 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape, time_loop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, check_units, features};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -211,7 +212,7 @@ impl ConvLstm {
         call.check_mask(&self.name, batch, time)?;
         let mask = call.steps()?;
         let projected = self.project(xs, call.mode)?;
-        let (out_rows, out_columns) = (projected.dim(2)?, projected.dim(3)?);
+        let (out_rows, out_columns) = (projected.tensor().dim(2)?, projected.tensor().dim(3)?);
         let state_shape = [batch, out_rows, out_columns, config.filters];
         let mut states = self.initial_states(&state_shape, call, xs)?;
         let gate_masks =
@@ -219,9 +220,10 @@ impl ConvLstm {
         let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
         if mask.is_none()
             && gate_masks.is_none()
-            && let Some(time_loop) = self.kernels(&projected, &recurrent)?
+            && let Some(time_loop) = self.kernels(projected.tensor(), &recurrent)?
         {
             let out = conv_lstm_op::run(&projected, &self.recurrent_kernel, &states, time_loop)?;
+            let out = out.tensor();
             let at = |step: usize| out.narrow(1, step, 1)?.squeeze(1)?.contiguous();
             let states = vec![at(time - 1)?, at(time)?];
             if config.stateful {
@@ -233,13 +235,15 @@ impl ConvLstm {
             };
             return Ok(RnnOutput { hidden, states });
         }
+        let projected = projected.tensor();
         let mut output = states[0].zeros_like()?;
         let mut outputs = vec![];
         for step in 0..time {
             let at = if config.go_backwards { time - 1 - step } else { step };
             let x = projected.narrow(1, at, 1)?.squeeze(1)?;
             let z =
-                (x + by_gate(&states[0], gate_masks.as_deref(), &self.recurrent_kernel, None, &recurrent)?)?;
+                (x + by_gate(&states[0], gate_masks.as_deref(), &self.recurrent_kernel, None, &recurrent)?
+                    .tensor())?;
             let gate = |index: usize| z.narrow(D::Minus1, index * config.filters, config.filters);
             let (f, s) = (config.activation, config.recurrent_activation);
             let c =
@@ -300,7 +304,7 @@ impl ConvLstm {
     }
 
     /// The input's part of the gates for all steps at once: (batch, time, rows, columns, 4 filters).
-    fn project(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn project(&self, xs: &Tensor, mode: Mode) -> Result<Strand> {
         let (batch, time, rows, columns, channels) = xs.dims5()?;
         let shape = [batch, rows, columns, channels];
         let masks = self.gate_masks("dropout", self.config.dropout, &shape, mode, xs)?;
@@ -314,8 +318,8 @@ impl ConvLstm {
         let frames = xs.contiguous()?.reshape((batch * time, rows, columns, channels))?;
         let (masks, windows) = (masks.transpose()?, self.config.windows());
         let projected = by_gate(&frames, masks.as_deref(), &self.kernel, self.bias.as_ref(), &windows)?;
-        let (_, rows, columns, width) = projected.dims4()?;
-        projected.reshape((batch, time, rows, columns, width))
+        let (_, rows, columns, width) = projected.tensor().dims4()?;
+        projected.reshape(vec![batch, time, rows, columns, width])
     }
 
     fn initial_states(&self, shape: &[usize; 4], call: Call<'_>, like: &Tensor) -> Result<Vec<Tensor>> {
@@ -382,13 +386,13 @@ fn by_gate(
     kernel: &Tensor,
     bias: Option<&Tensor>,
     windows: &[Window],
-) -> Result<Tensor> {
-    let Some(masks) = masks else { return convolve(xs, kernel, bias, windows, 1) };
+) -> Result<Strand> {
+    let Some(masks) = masks else { return convolve(&xs.clone().into(), kernel, bias, windows, 1) };
     let filters = kernel.dim(D::Minus1)? / masks.len().max(1);
     let parts = masks.iter().enumerate().map(|(gate, mask)| {
         let bias = bias.map(|bias| bias.narrow(0, gate * filters, filters)).transpose()?;
         let kernel = kernel.narrow(3, gate * filters, filters)?.contiguous()?;
-        convolve(&(xs * mask)?, &kernel, bias.as_ref(), windows, 1)
+        Ok(convolve(&(xs * mask)?.into(), &kernel, bias.as_ref(), windows, 1)?.tensor().clone())
     });
-    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1)
+    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1).map(Strand::from)
 }

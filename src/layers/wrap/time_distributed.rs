@@ -6,6 +6,7 @@ use crate::layers::losses::Losses;
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
 use crate::layers::shape::{Checked, Shape, show, single};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
@@ -96,23 +97,23 @@ impl TimeDistributed {
     /// # Errors
     /// If the input does not fit the layer.
     pub fn forward(&self, xs: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        self.pass(xs, mask, mode.into())
+        Ok(self.pass(&xs.clone().into(), mask, mode.into())?.tensor().clone())
     }
 
-    fn pass(&self, xs: &Tensor, mask: Option<&Tensor>, pass: Pass) -> Result<Tensor> {
+    fn pass(&self, xs: &Strand, mask: Option<&Tensor>, pass: Pass) -> Result<Strand> {
         match pass.mode {
             Mode::Training { seed } if self.layer.mixes_samples() && !pass.frozen => {
-                self.by_step(xs, mask, seed, pass)
+                self.by_step(xs.tensor(), mask, seed, pass).map(Strand::from)
             }
             Mode::Training { .. } | Mode::Inference => self.as_one_batch(xs, pass),
         }
     }
 
-    fn call(&self, xs: Tensor, mask: Option<Tensor>, pass: Pass) -> Result<Tensor> {
+    fn call(&self, xs: Flow, pass: Pass) -> Result<Strand> {
         // Keras goes past what the layer adds to the loss, but not past what layers within it add.
         let losses = pass.losses.filter(|_| !self.layer.children().is_empty());
         let pass = Pass { losses, ..pass };
-        first(&self.layer.run(&[Flow::new(xs, mask)], pass)?)?.values.tensor()
+        first(&self.layer.run(&[xs], pass)?)?.values.any()
     }
 
     fn by_step(&self, xs: &Tensor, mask: Option<&Tensor>, seed: u64, pass: Pass) -> Result<Tensor> {
@@ -121,25 +122,27 @@ impl TimeDistributed {
         let steps = (0..xs.dim(1)?).map(|step| {
             let mask = mask.map(|mask| mask.narrow(1, step, 1)?.squeeze(1)).transpose()?;
             let mode = Mode::Training { seed: seed.wrapping_add((step as u64) << 32) };
-            self.call(xs.narrow(1, step, 1)?.squeeze(1)?.contiguous()?, mask, Pass { mode, ..pass })
+            let xs = xs.narrow(1, step, 1)?.squeeze(1)?.contiguous()?;
+            Ok(self.call(Flow::new(xs, mask), Pass { mode, ..pass })?.tensor().clone())
         });
         Tensor::stack(&steps.collect::<Result<Vec<_>>>()?, 1)
     }
 
     /// All steps of all samples as one batch.
-    fn as_one_batch(&self, xs: &Tensor, pass: Pass) -> Result<Tensor> {
-        let (batch, time) = (xs.dim(0)?, xs.dim(1)?);
-        let axes = |of: &Tensor, skip: usize| of.dims().iter().skip(skip).copied().collect::<Vec<usize>>();
+    fn as_one_batch(&self, xs: &Strand, pass: Pass) -> Result<Strand> {
+        let (batch, time) = (xs.tensor().dim(0)?, xs.tensor().dim(1)?);
+        let axes =
+            |of: &Strand, skip: usize| of.tensor().dims().iter().skip(skip).copied().collect::<Vec<usize>>();
         let fold = [vec![batch * time], axes(xs, 2)].concat();
         // Keras adds up what each step adds to the loss: here all steps count as samples of one batch.
         let added = Losses::default();
         let within = Pass { losses: pass.losses.map(|_| &added), ..pass };
-        let ys = self.call(xs.contiguous()?.reshape(fold)?, None, within)?;
+        let ys = self.call(xs.reshape(fold)?.into(), within)?;
         if let (Some(losses), Some(total)) = (pass.losses, added.total()?) {
             losses.add((total * time as f64)?);
         }
         let unfold = [vec![batch, time], axes(&ys, 1)].concat();
-        ys.contiguous()?.reshape(unfold)
+        ys.reshape(unfold)
     }
 }
 
@@ -153,7 +156,7 @@ impl Layer for TimeDistributed {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
         let input = first(inputs)?;
         let pass = Pass { logits: false, ..pass };
-        let ys = self.pass(&input.values.tensor()?, input.mask.as_ref(), pass)?;
+        let ys = self.pass(&input.values.any()?, input.mask.as_ref(), pass)?;
         Ok(vec![ys.into()])
     }
 
