@@ -76,6 +76,7 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
+    candle_recurrent::keep_memory();
     if let Some(out) = &args.output {
         let read = [Some(Path::new(&args.model)), args.config.as_deref(), args.input.as_deref()];
         refuse_input(&read, out, "--output")?;

@@ -25,6 +25,8 @@ pub(crate) struct Outer<'a, const M: usize> {
     pub columns: &'a [usize],
 }
 
+/// Floats of a few columns that stay in the nearest cache beside the rows.
+const NEAR: usize = 1 << 13;
 /// Rows of a tile of sums.
 const ROWS: usize = 4;
 
@@ -134,31 +136,51 @@ impl<const M: usize> Outer<'_, M> {
     ) {
         let mut columns = [0; N];
         columns.copy_from_slice(&self.columns[column..column + N]);
-        let d = match d_copy {
-            None => Tiles { floats: self.d, of_vector: 0, of_group: self.d_stride, of_step: self.d_step },
-            Some(copy) => {
-                let from = pulp::as_arrays::<M, _>(S::as_simd_f32s(self.d).0).0;
-                let mut into = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(copy).0).0.iter_mut();
-                for step in 0..self.steps {
-                    for group in 0..self.groups {
-                        let from = &from[step * self.d_step + group * self.d_stride..];
-                        for (&column, into) in columns.iter().zip(&mut into) {
-                            *into = from[column];
-                        }
+        let Some(copy) = d_copy else {
+            let d = Tiles { floats: self.d, of_vector: 0, of_group: self.d_stride, of_step: self.d_step };
+            return self.sum::<S, N, P>(simd, column, a, d, columns, self.steps);
+        };
+        // So many steps at a time that their columns stay in the nearest cache.
+        let most = (NEAR / (self.groups * N * M * S::F32_LANES)).max(1);
+        let mut first = 0;
+        while first < self.steps {
+            let steps = most.min(self.steps - first);
+            let from = pulp::as_arrays::<M, _>(S::as_simd_f32s(self.d).0).0;
+            let mut into = pulp::as_arrays_mut::<M, _>(S::as_mut_simd_f32s(copy).0).0.iter_mut();
+            for step in first..first + steps {
+                for group in 0..self.groups {
+                    let from = &from[step * self.d_step + group * self.d_stride..];
+                    for (&column, into) in columns.iter().zip(&mut into) {
+                        *into = from[column];
                     }
                 }
-                columns = std::array::from_fn(|n| n);
-                Tiles { floats: copy, of_vector: 0, of_group: N, of_step: N * self.groups }
             }
-        };
+            let d = Tiles { floats: copy, of_vector: 0, of_group: N, of_step: N * self.groups };
+            let a = Tiles { floats: &a.floats[first * a.of_step * M * S::F32_LANES..], ..a };
+            self.sum::<S, N, P>(simd, column, a, d, std::array::from_fn(|n| n), steps);
+            first += steps;
+        }
+    }
+
+    /// Adds some steps to the sums of a few columns.
+    #[inline(always)]
+    fn sum<S: Simd, const N: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        a: Tiles<'_>,
+        d: Tiles<'_>,
+        columns: [usize; N],
+        steps: usize,
+    ) {
         for v in 0..self.a.grid.vectors {
             let mut k = 0;
             while k < S::F32_LANES / P {
                 if M == GROUP && P == 1 && self.parities == 2 {
-                    self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, 0);
-                    self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, 1);
+                    self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, steps, 0);
+                    self.tile::<S, N, P, 2>(simd, column, (v, k), a, d, columns, steps, 1);
                 } else {
-                    self.tile::<S, N, P, 1>(simd, column, (v, k), a, d, columns, 0);
+                    self.tile::<S, N, P, 1>(simd, column, (v, k), a, d, columns, steps, 0);
                 }
                 k += ROWS;
             }
@@ -176,6 +198,7 @@ impl<const M: usize> Outer<'_, M> {
         a: Tiles<'_>,
         d: Tiles<'_>,
         columns: [usize; N],
+        steps: usize,
         parity: usize,
     ) {
         let tile = M * S::F32_LANES;
@@ -194,7 +217,7 @@ impl<const M: usize> Outer<'_, M> {
             for r in 0..ROWS {
                 sums[r] = out.add(r).read();
             }
-            for step in 0..self.steps {
+            for step in 0..steps {
                 let mut x = a.floats.as_ptr().add((v * a.of_vector + step * a.of_step) * tile + k * P);
                 let mut y = d.floats.as_ptr().add(step * d.of_step * tile);
                 (x, y) = (x.add(parity * S::F32_LANES), y.add(parity * S::F32_LANES));

@@ -59,6 +59,7 @@ pub fn evaluate<T: Trainable + ?Sized>(
         return Err(Error::argument("batch_size", "this must be at least 1"));
     }
     check_batches(model, "test", examples, batch_size)?;
+    candle_recurrent_kernel::keep_memory();
     let evaluation = measure(model, objective, examples, batch_size, device)?;
     if !evaluation.loss().is_finite() {
         let what = format!("the model's loss on them is {}: are its weights finite?", evaluation.loss());

@@ -128,6 +128,7 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     check(&training, train, validation, config)?;
+    candle_recurrent_kernel::keep_memory();
     let device = match training.optimizer.variables().first() {
         Some((_, var)) => var.device().clone(),
         None => Device::Cpu,

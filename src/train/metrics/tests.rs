@@ -37,7 +37,7 @@ fn names_in_the_logs() {
         ("LogCoshError", "logcosh"),
         ("F1Score", "f1_score"),
         ("mse", "mean_squared_error"),
-        ("accuracy", "accuracy"),
+        ("Accuracy", "accuracy"),
         ("PrecisionAtRecall", "precision_at_recall"),
     ] {
         assert_eq!(of_class(class), name);
@@ -108,6 +108,10 @@ fn a_name_that_says_everything_is_written_alone() {
 #[test]
 fn refusals_say_what_to_do() {
     for (value, parts) in [
+        (
+            json!({"class_name": "accuracy", "config": {"name": "a"}}),
+            ["takes no arguments", "binary_accuracy(…)"],
+        ),
         (json!("acuracy"), ["`acuracy` is unknown", "did you mean `accuracy`?"]),
         (json!("BinaryAcuracy"), ["`BinaryAcuracy`", "did you mean `BinaryAccuracy`?"]),
         (json!("mean"), ["`mean` is unknown", "?"]),
