@@ -224,6 +224,15 @@ impl Worker {
                 let (seconds, loss) = self.trainings.get_mut(text("model")?).ok_or(lost)?.epoch(&rows)?;
                 Ok(json!({"seconds": seconds, "loss": loss}))
             }
+            "mixed" => {
+                let model = text("model")?;
+                if !self.trainings.contains_key(model) {
+                    self.trainings.insert(model.into(), mixed(&job["layers"])?);
+                }
+                let rows = self.rows(number("batches"))?;
+                let (seconds, loss) = self.trainings.get_mut(model).ok_or(lost)?.epoch(&rows)?;
+                Ok(json!({"seconds": seconds, "loss": loss}))
+            }
             "phases" => {
                 let mut training = self.training(text("model")?)?;
                 training.phases(&self.train)?;
@@ -310,6 +319,20 @@ impl Worker {
         let xs = self.weights.get(&format!("step/x/{units}")).ok_or("weights.safetensors lacks the input")?;
         Ok(Stepper { layer, xs: Var::from_tensor(xs)?, optimizer: Optimizer::new(variables, config)? })
     }
+}
+
+/// A model of the row `mixed`: these layers between an embedding and a logit.
+fn mixed(layers: &Value) -> Result<Training> {
+    let mut all = vec![
+        json!({"class_name": "InputLayer", "config": {"name": "ids", "batch_shape": [null, 100], "dtype": "int32"}}),
+        json!({"class_name": "Embedding", "config": {"name": "embedding", "input_dim": 500, "output_dim": 32}}),
+    ];
+    all.extend(layers.as_array().into_iter().flatten().cloned());
+    all.push(
+        json!({"class_name": "Dense", "config": {"name": "dense", "units": 1, "activation": "sigmoid"}}),
+    );
+    let config: ModelConfig = serde_json::from_value(json!({"name": "mixed", "layers": all}))?;
+    Training::new(&config, &Weights::init(&config, 0, &CPU)?, 1e-4)
 }
 
 fn median(times: &mut [f64]) -> f64 {

@@ -14,6 +14,11 @@ from worker import Worker, serve
 BATCH = 64
 
 
+def from_json(layer):
+    config = {key: from_json(value) if key == "layer" else value for key, value in layer["config"].items()}
+    return getattr(keras.layers, layer["class_name"])(**config)
+
+
 class Clock(keras.callbacks.Callback):
     """The time of the epoch itself, without what `fit` prepares before it."""
 
@@ -47,6 +52,13 @@ class Keras(Worker):
         for layer in model.layers:
             layer.set_weights([weights[f"{layer.name}.{variable.name}"] for variable in layer.weights])
         model.compile(keras.optimizers.RMSprop(1e-4), "binary_crossentropy", metrics=["accuracy"])
+        return model
+
+    def mixed(self, name, layers):
+        made = [keras.layers.Input((100,), dtype="int32"), keras.layers.Embedding(500, 32)]
+        made += [from_json(layer) for layer in layers]
+        model = keras.Sequential([*made, keras.layers.Dense(1, activation="sigmoid")])
+        model.compile(keras.optimizers.RMSprop(1e-4), "binary_crossentropy")
         return model
 
     def build(self, name):

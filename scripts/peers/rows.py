@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from mixed import MIXED
+
 PEERS = Path(__file__).resolve().parent
 ROOT = PEERS.parent.parent
 NAMES = {"ours": "this crate", "torch": "PyTorch", "keras": "Keras on TensorFlow",
@@ -262,5 +264,31 @@ def phases(bench):
                   + table(["model", "epoch", *names], rows))
 
 
-ROWS = {"epoch": epoch, "step": step, "evaluate": evaluate, "review": review, "predict": predict,
+def mixed(bench):
+    """An epoch of models that have other layers around their recurrent ones, some batches of it."""
+    batches, times = (20 if bench.args.quick else 60), {}
+    for model, (label, layers, wanted, alone) in MIXED.items():
+        peers = [name for name in present(bench, ["torch", "keras"]) if name == "keras" or model != "hard-sigmoid"]
+        names = ["ours", *peers]
+        job = {"model": model, "layers": layers}
+        for name in names:
+            bench.peers[name].ask("mixed", **job, batches=5)
+        jobs = {name: lambda name=name: bench.peers[name].ask("mixed", **job, batches=batches) for name in names}
+        answers = bench.round_robin(jobs)
+        of = {name: median([answer["seconds"] for answer in answers[name]]) * BATCHES / batches for name in names}
+        times[model] = of["ours"]
+        for name in peers:
+            bench.compare(f"epoch of {label}", of["ours"], of[name], NAMES[name], wanted if name == "torch" else 1,
+                          f"{batches} batches, scaled")
+    rows = [[MIXED[model][0], show(times[model]), show(times[alone]), f"{times[model] / times[alone]:.2f}"]
+            for model, (_, _, _, alone) in MIXED.items() if alone]
+    bench.section("### What stands around a recurrent layer\n\nOur time beside that of the recurrent layers alone, at most "
+                  "1.3 wanted.\n\n" + table(["model", "epoch", "its recurrent layers", "ratio"], rows))
+
+
+def show(seconds):
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
+
+
+ROWS = {"epoch": epoch, "step": step, "mixed": mixed, "evaluate": evaluate, "review": review, "predict": predict,
         "train-all": train_all, "memory": memory, "read": read, "phases": phases}

@@ -61,6 +61,34 @@ class Classifier(nn.Module):
         return self.dense(x[:, -1]).squeeze(1)
 
 
+class Mixed(nn.Module):
+    """The models of mixed.py."""
+
+    def __init__(self, name, layers):
+        super().__init__()
+        classes = [layer["class_name"] for layer in layers]
+        both, self.last = "Bidirectional" in classes, classes[-1]
+        self.embedding = nn.Embedding(500, 32)
+        self.convolution = nn.Conv1d(32, 32, 5) if "Conv1D" in classes else None
+        self.pooling = nn.MaxPool1d(4)
+        self.lstm = nn.LSTM(32, 32, batch_first=True, bidirectional=both)
+        self.normalization = nn.BatchNorm1d(32) if "BatchNormalization" in classes else None
+        self.second = nn.LSTM(32, 32, batch_first=True) if classes.count("LSTM") == 2 else None
+        self.dense = nn.Linear(64 if both else 32, 1)
+
+    def forward(self, ids):
+        x = self.embedding(ids)
+        if self.convolution is not None:
+            x = self.pooling(self.convolution(x.transpose(1, 2))).transpose(1, 2)
+        x, (h, _) = self.lstm(x)
+        if self.normalization is not None:
+            x = self.normalization(x.transpose(1, 2)).transpose(1, 2)
+        if self.second is not None:
+            x, (h, _) = self.second(x)
+        x = x.amax(1) if self.last == "GlobalMaxPooling1D" else torch.cat(list(h), 1)
+        return self.dense(x).squeeze(1)
+
+
 def optimizer(parameters, learning_rate=1e-4):
     return torch.optim.RMSprop(parameters, lr=learning_rate, alpha=0.9, eps=1e-7)
 
@@ -81,6 +109,10 @@ class Torch(Worker):
 
     def build(self, name):
         model = Classifier(self.specs[name], self.weights(name))
+        return model, optimizer(model.parameters())
+
+    def mixed(self, name, layers):
+        model = Mixed(name, layers)
         return model, optimizer(model.parameters())
 
     def train(self, built, batches):

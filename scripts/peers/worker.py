@@ -43,6 +43,12 @@ class Worker:
             return {"loss": loss, "accuracy": accuracy}
         if op == "step":
             return self.step(job["kind"], job["units"], job["steps"])
+        if op == "mixed":
+            key = job["model"]
+            if key not in self.built:
+                self.built[key] = self.mixed(key, job["layers"])
+            seconds, loss = self.train(self.built[key], job["batches"])
+            return {"seconds": seconds, "loss": loss}
         if op == "evaluate":
             return self.evaluate(job["batch"], job.get("threads"))
         if op == "review":
