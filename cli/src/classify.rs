@@ -109,7 +109,8 @@ fn cut(texts: &[String], batches: Batches) -> Vec<Part<'_>> {
     let (mut parts, mut from, mut count) = (vec![], 0, 0);
     for (at, text) in texts.iter().enumerate() {
         count += usize::from(!text.is_empty());
-        if count == size {
+        // A blank text by itself waits for nobody.
+        if count == size || count == 0 {
             parts.push(Part { texts: &texts[from..=at], is_whole: true });
             (from, count) = (at + 1, 0);
         }
@@ -185,8 +186,9 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn print(&mut self, answered: Answered) -> anyhow::Result<()> {
         answered.notes.iter().for_each(|note| message(note));
-        if answered.blank > 0 {
-            self.blank += answered.blank;
+        self.blank += answered.blank;
+        if self.is_begun {
+            self.print_blank()?;
         }
         if !answered.text.is_empty() {
             self.print_blank()?;
@@ -246,7 +248,7 @@ mod tests {
             cut(&texts, batches).iter().map(|part| (part.texts.len(), part.is_whole)).collect()
         };
         assert_eq!(sizes(Batches::Of(2)), [(3, true), (3, true), (1, false)]);
-        assert_eq!(sizes(Batches::InTurn), [(1, true), (2, true), (1, true), (2, true), (1, true)]);
+        assert_eq!(sizes(Batches::InTurn), [(1, true); 7]);
         assert_eq!(sizes(Batches::Any), [(7, true)]);
     }
 }

@@ -85,7 +85,8 @@ impl Convolution {
                 columns: filters,
             };
             let first = group * filters;
-            let product = Product { a: operand(&windows, &runs), b, start: start.from(first), places };
+            let product =
+                Product { a: operand(&windows, &runs), b, start: start.from(first), places, few: false };
             product.run(&mut out[first..]);
         }
     }
@@ -153,7 +154,7 @@ impl Convolution {
                 };
                 let start = bias.map_or(Start::Zeros, |bias| Start::Row(&bias[group * channels..]));
                 let places = Places { of_sample: &phase.of_sample, stride: steps.x_stride };
-                Product { a, b, start, places }.run(&mut out[group * channels..]);
+                Product { a, b, start, places, few: false }.run(&mut out[group * channels..]);
             }
         }
         out

@@ -18,7 +18,7 @@ pub struct Dense {
 pub struct DenseGradients {
     /// Of the input, (rows, features); empty if it was not asked for.
     pub x: Vec<f32>,
-    /// Of the kernel, (features, units).
+    /// Of the kernel, (features, units); empty if it was not asked for.
     pub kernel: Vec<f32>,
     /// Of the bias, (units); empty if it was not asked for.
     pub bias: Vec<f32>,
@@ -49,12 +49,13 @@ impl Dense {
             b: Matrix::rows(kernel, self.features, self.units),
             start: bias.map_or(Start::Zeros, Start::Row),
             places: Places::every(self.units),
+            few: false,
         }
         .run(&mut out);
         out
     }
 
-    /// The gradients from that of the output, `d` (rows, units).
+    /// The gradients from that of the output, `d` (rows, units): those of the input, the kernel and the bias that are wanted.
     ///
     /// # Panics
     /// If a slice is shorter than its sizes.
@@ -63,13 +64,12 @@ impl Dense {
         x: &[f32],
         kernel: &[f32],
         d: &[f32],
-        want_x: bool,
-        want_bias: bool,
+        [want_x, want_kernel, want_bias]: [bool; 3],
     ) -> DenseGradients {
         let Self { rows, features, units } = *self;
         let mut gradients = DenseGradients {
             x: vec![],
-            kernel: vec![0.0; features * units],
+            kernel: vec![0.0; if want_kernel { features * units } else { 0 }],
             bias: vec![0.0; if want_bias { units } else { 0 }],
         };
         if want_x {
@@ -84,8 +84,15 @@ impl Dense {
                 b: Matrix::columns(kernel, units, features),
                 start: Start::Zeros,
                 places: Places::every(features),
+                few: true,
             }
             .run(&mut gradients.x);
+        }
+        if !want_kernel {
+            if want_bias {
+                gradients.bias = column_sums(d, units);
+            }
+            return gradients;
         }
         let runs = [Run { offset: 0, len: features }];
         let a = Operand { floats: x, rows, places: Places::every(features), runs: &runs };

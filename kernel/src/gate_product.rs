@@ -149,8 +149,8 @@ impl<'a> GateProduct<'a> {
     }
 
     /// Adds the gradient of the weights, `(a · mask)ᵀ · d` over `steps` steps, to `sums`: for each of the weights a
-    /// matrix laid out as [`Packed`] for each parity, one row a float of `a`. Returns what follows them. `scratch` has room for `steps`
-    /// times the grid of `a` with one slot.
+    /// matrix laid out as [`Packed`] for each parity, one row a float of `a`. Returns what follows them. `scratch` has room
+    /// for `steps` times the grid of `a` with one slot.
     #[inline(always)]
     pub fn add_gradient<'s, S: Simd, const M: usize>(
         &self,

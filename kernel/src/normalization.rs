@@ -79,7 +79,7 @@ const NARROW: usize = 256;
 #[inline(always)]
 fn abreast(features: usize) -> usize {
     let mut rows = 1;
-    while rows * features < NARROW {
+    while rows * features.max(1) < NARROW {
         rows *= 2;
     }
     rows

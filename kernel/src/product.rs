@@ -186,18 +186,20 @@ impl<const M: usize> Product<'_, M> {
         while first < vectors {
             let part = (first, (first + rows.chunk).min(vectors));
             // SAFETY: `check` has made sure of the slots of each group's vectors, of which `rows` is a copy if it is not
-            // `a` itself.
-            let mut a = unsafe { rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile) };
-            let mut group = 0;
-            while group < self.groups {
-                if G == 2 && group + 1 < self.groups {
-                    self.tile::<S, N, P, 2, Q>(simd, column, group, part, rows, a);
-                    group += 2;
-                    a = a.wrapping_add(2 * rows.of_group * tile);
-                } else {
-                    self.tile::<S, N, P, 1, Q>(simd, column, group, part, rows, a);
-                    group += 1;
-                    a = a.wrapping_add(rows.of_group * tile);
+            // `a` itself; the loop ends with the groups, and `panels` has as many columns left.
+            unsafe {
+                let mut a = rows.floats.as_ptr().add(first * rows.groups * rows.of_vector * tile);
+                let mut group = 0;
+                while group < self.groups {
+                    if G == 2 && group + 1 < self.groups {
+                        self.tile::<S, N, P, 2, Q>(simd, column, group, part, rows, a);
+                        group += 2;
+                        a = a.wrapping_add(2 * rows.of_group * tile);
+                    } else {
+                        self.tile::<S, N, P, 1, Q>(simd, column, group, part, rows, a);
+                        group += 1;
+                        a = a.wrapping_add(rows.of_group * tile);
+                    }
                 }
             }
             first = part.1;
@@ -205,9 +207,13 @@ impl<const M: usize> Product<'_, M> {
     }
 
     /// The columns of a panel, or of `Q`, for the groups from `group` on, `G` of them: adds the products of the vectors
-    /// from `first` to `last`. The rows of the group's vector `first` stand at `a`.
+    /// from `first` to `last`.
+    ///
+    /// # Safety
+    /// The groups are there, `Q` panels of `N` columns from `column` on too, and the rows of the first group's vector `first`
+    /// stand at `a`.
     #[inline(always)]
-    fn tile<S: Simd, const N: usize, const P: usize, const G: usize, const Q: usize>(
+    unsafe fn tile<S: Simd, const N: usize, const P: usize, const G: usize, const Q: usize>(
         &mut self,
         simd: S,
         column: usize,

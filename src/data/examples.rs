@@ -47,10 +47,10 @@ impl Examples {
             return Err(Error::Data(what));
         }
         let weights: Vec<Array> = weights.iter().map(Array::to_floats).collect();
+        let mut any = self.is_empty() || count == 0;
         for (index, weights) in weights.iter().enumerate() {
             let name = if count == 1 { "sample_weight".into() } else { format!("sample_weight{index}") };
             check(&name, weights, self.rows(), "x")?;
-            let mut any = self.is_empty();
             weights.try_for_each_part(|first, values| {
                 match values.iter().position(|&weight| weight < 0.0) {
                     None => {
@@ -65,9 +65,9 @@ impl Examples {
                     }
                 }
             })?;
-            if !any {
-                return Err(Error::Data(format!("{name} holds nothing but 0: no row would count")));
-            }
+        }
+        if !any {
+            return Err(Error::Data("sample_weight holds nothing but 0: no row would count".into()));
         }
         Ok(Self { weights, ..self })
     }

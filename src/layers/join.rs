@@ -1,7 +1,7 @@
 //! Tensors side by side along their last axis, and steps from the last to the first.
 
 use super::strand::{Back, Strand, fused};
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// Numbers that one thread copies at a time.
@@ -15,6 +15,9 @@ fn rows(width: usize, steps: usize) -> usize {
 /// `a` and `b` side by side along their last axis, the other axes alike; with `flips`, the steps of `b` (its axis 1) from
 /// the last to the first.
 pub fn beside(a: &Strand, b: &Strand, flips: bool) -> Result<Strand> {
+    if flips && b.tensor().rank() != 3 {
+        return beside(a, &flip(b)?, false);
+    }
     let (left, right) = (a.tensor(), b.tensor());
     let last = left.rank().saturating_sub(1);
     let alike = left.rank() == right.rank() && left.rank() > 0 && left.dims()[..last] == right.dims()[..last];
@@ -37,6 +40,7 @@ pub fn beside(a: &Strand, b: &Strand, flips: bool) -> Result<Strand> {
 /// The inputs side by side along their last axis.
 pub fn all_beside(inputs: &[Strand]) -> Result<Strand> {
     match inputs {
+        [] => bail!("there is nothing to put side by side"),
         [one] => Ok(one.clone()),
         [a, b] => beside(a, b, false),
         _ => {

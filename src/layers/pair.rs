@@ -83,11 +83,11 @@ fn in_place(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
     x.par_chunks(SHARE).zip(out.par_chunks_mut(SHARE)).for_each(part);
 }
 
-/// `xs` times a number.
-pub fn scaled(xs: &Strand, factor: f32) -> Result<Strand> {
+/// `xs` divided by a number.
+pub fn divided(xs: &Strand, by: f32) -> Result<Strand> {
     let back = move |Back { x: [x], mut d, .. }: Back<'_, 1>| {
-        in_place(x, &mut d, |_, d| d * factor);
+        in_place(x, &mut d, |_, d| d / by);
         [d]
     };
-    fused("scaled", [xs], xs.tensor().shape(), |[x], out| each(x, x, out, |x, _| x * factor), back)
+    fused("divided", [xs], xs.tensor().shape(), |[x], out| each(x, x, out, |x, _| x / by), back)
 }

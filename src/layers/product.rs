@@ -30,7 +30,8 @@ pub(crate) fn product(xs: &Strand, kernel: &Tensor, bias: Option<&Tensor>) -> Re
         let out =
             with_floats([xs, kernel].map(Strand::tensor), |[x, kernel]| sizes.forward(x, kernel, None))?;
         return op("product", [xs, kernel], out, shape, move |back: Back<'_, 2>| {
-            let gradients = sizes.backward(back.x[0], back.x[1], &back.d, back.wanted[0], false);
+            let gradients =
+                sizes.backward(back.x[0], back.x[1], &back.d, [back.wanted[0], back.wanted[1], false]);
             [gradients.x, gradients.kernel]
         });
     };
@@ -38,7 +39,7 @@ pub(crate) fn product(xs: &Strand, kernel: &Tensor, bias: Option<&Tensor>) -> Re
     let out =
         with_floats(inputs.map(Strand::tensor), |[x, kernel, bias]| sizes.forward(x, kernel, Some(bias)))?;
     op("product", inputs, out, shape, move |back: Back<'_, 3>| {
-        let gradients = sizes.backward(back.x[0], back.x[1], &back.d, back.wanted[0], true);
+        let gradients = sizes.backward(back.x[0], back.x[1], &back.d, back.wanted);
         [gradients.x, gradients.kernel, gradients.bias]
     })
 }

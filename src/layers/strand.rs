@@ -4,6 +4,9 @@
 //! beyond 65,536 numbers also wake Candle's own threads, and these then keep Rayon's from their processors. So where one of
 //! our ops follows another, Candle's graph holds a *knot* of a single number between them. It keeps the order of the way
 //! back; the gradient itself waits beside it. Whatever else reads the values finds a tensor as any other.
+//!
+//! A gradient that waits belongs to the graph and not to one pass over it: the ways back of a graph, or of two that share a
+//! part, go one after the other, and a graph whose way back ended in an error is not gone back again.
 
 use super::cpu::{suits_kernels, with_floats};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};

@@ -43,6 +43,8 @@ impl Evaluation {
 /// `batch_size` is Keras's, 32 there unless it is said: where a mask or a weight decides how much a row counts, a loss is a
 /// mean of the batches' means. How many rows are computed at a time is another matter.
 ///
+/// Calls [`keep_memory`](crate::keep_memory): the process keeps memory that tensors have used.
+///
 /// # Errors
 /// Empty data, zero batch size, a loss that is NaN or infinite ([`Error::Data`]), errors of the model.
 pub fn evaluate<T: Trainable + ?Sized>(

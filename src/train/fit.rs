@@ -116,6 +116,8 @@ pub struct Training<'a, T: ?Sized, F: ?Sized> {
 /// Where a callback restores the best weights, they are back in the model however the run ends, also after an error or an
 /// interruption. A stateful model is never reset, as in Keras; it takes batches of equal size and no shuffling.
 ///
+/// Calls [`keep_memory`](crate::keep_memory): the process keeps memory that tensors have used.
+///
 /// # Errors
 /// Before any work: zero epochs or batch size, empty data, callbacks that watch what is not there. [`Error::Diverged`] as soon
 /// as the loss of a batch or of the validation is NaN or infinite, before that batch's step is taken; what the observer has

@@ -50,17 +50,17 @@ impl Gradient<'_> {
         let sets = if threads == 1 { 1 } else { (4 * threads).div_ceil(parts).clamp(1, strips.len().max(1)) };
         // Several parts have sums of their own: a line of whole vectors for each feature, and one for `d` itself.
         let mut sums = Buffer::new(if parts == 1 { 0 } else { parts * lines * width });
-        let sink = |part: usize, sums: &mut [f32], out: &mut [f32], bias: &mut [f32]| match parts {
-            1 => Sink { lines: out.as_mut_ptr(), step, columns, bias: bias.as_mut_ptr() },
+        let (first, out_lines, out_bias) = (sums.as_mut_ptr(), out.as_mut_ptr(), bias.as_mut_ptr());
+        let sink = |part: usize| match parts {
+            1 => Sink { lines: out_lines, step, columns, bias: out_bias },
             _ => {
-                let sums = &mut sums[part * lines * width..][..lines * width];
-                let lines = sums.as_mut_ptr();
+                let lines = first.wrapping_add(part * lines * width);
                 Sink { lines, step: width, columns: width, bias: lines.wrapping_add(features * width) }
             }
         };
         let mut tasks = Vec::with_capacity(parts * sets);
         for part in 0..parts {
-            let sink = sink(part, &mut sums, out, bias);
+            let sink = sink(part);
             let rows = ((part * share).min(rows), ((part + 1) * share).min(rows));
             for set in 0..sets {
                 let strips = &strips[set * strips.len() / sets..(set + 1) * strips.len() / sets];

@@ -5,8 +5,8 @@
 //! product like any other, and no matrix of windows is written down.
 //!
 //! A number of a [`Product`] is one chain of fused multiplications and additions in the order of the features, whatever
-//! the vectors, the blocks and the threads; where a few rows meet columns, it is a tree of sixteen such chains. One of a [`Gradient`] is a sum over rows, of parts that follow from the shapes
-//! alone.
+//! the vectors, the blocks and the threads; where a product may take `few` rows another way, it is a tree of sixteen such
+//! chains. One of a [`Gradient`] is a sum over rows, of parts that follow from the shapes alone.
 
 mod dots;
 mod each;

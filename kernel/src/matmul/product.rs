@@ -51,6 +51,8 @@ pub(crate) struct Product<'a> {
     pub start: Start<'a>,
     /// Where the rows of the output begin.
     pub places: Places<'a>,
+    /// Whether a few rows may be added up another way than many.
+    pub few: bool,
 }
 
 /// Columns side by side, and where their rows stand.
@@ -140,12 +142,8 @@ impl Product<'_> {
             Start::Row(row) => Some(row),
             Start::Rows(..) => return None,
         };
-        (self.a.rows <= FEW_DOTS && self.a.runs.len() == 1 && columns && b.len > 1).then(|| Dots {
-            a: &[],
-            columns: &b.floats[b.bases[0]..],
-            step: b.column_step,
-            start,
-        })
+        (self.few && self.a.rows <= FEW_DOTS && self.a.runs.len() == 1 && columns && b.len > 1)
+            .then(|| Dots { a: &[], columns: &b.floats[b.bases[0]..], step: b.column_step, start })
     }
 
     /// Makes sure that all that a tile reads and writes is there: it does not look.

@@ -80,23 +80,28 @@ fn axes(xs: &Tensor, windows: &[Window]) -> Result<Vec<Axis>> {
 
 /// The convolution of an input of its sizes.
 pub(super) fn run(xs: &Strand, kernel: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Strand> {
-    let (batch, axes, width) = match &kind {
-        Kind::Whole(of) | Kind::Transposed(of) => (of.batch, &of.axes, of.channels.max(of.filters)),
-        Kind::Each(of) => (of.batch, &of.axes, of.channels * of.multiplier),
+    let (batch, axes, inputs, outputs) = match &kind {
+        Kind::Whole(of) | Kind::Transposed(of) => (of.batch, &of.axes, of.channels, of.filters),
+        Kind::Each(of) => (of.batch, &of.axes, of.channels, of.channels.saturating_mul(of.multiplier)),
     };
-    let mut numbers = vec![batch, width];
-    // What is padded is as long as the steps that the last window reaches.
-    numbers.extend(axes.iter().map(|axis| {
-        let span = (axis.size - 1).saturating_mul(axis.dilation).saturating_add(1);
+    let numbers = |width: usize, of_axis: &dyn Fn(&Axis) -> usize| {
+        check_numbers(&[&[batch, width], &*axes.iter().map(of_axis).collect::<Vec<_>>()].concat())
+    };
+    // What is padded is as long as the steps that the last window reaches; the gradient of the output has a margin of a window.
+    let span = |axis: &Axis| (axis.size - 1).saturating_mul(axis.dilation).saturating_add(1);
+    numbers(inputs, &|axis| {
         let last = axis.count.saturating_sub(1).saturating_mul(axis.stride);
-        last.saturating_add(span).max(axis.length.saturating_add(axis.before))
-    }));
-    check_numbers(&numbers)?;
+        last.saturating_add(span(axis)).max(axis.length.saturating_add(axis.before))
+    })?;
+    numbers(outputs, &|axis| axis.count.saturating_add(span(axis).div_ceil(axis.stride).saturating_mul(2)))?;
+    kind.check(kernel)?;
     let (shape, kernel) = (kind.shape(), &kernel.clone().into());
     let Some(bias) = bias else {
         let out = with_floats([xs, kernel].map(Strand::tensor), |[x, kernel]| kind.forward(x, kernel, None))?;
         return strand::op("convolution", [xs, kernel], out, shape, move |back: Back<'_, 2>| {
-            let [d_x, d_kernel, _] = kind.backward(back.x[0], back.x[1], &back.d, back.wanted[0], false);
+            let [want_x, want_kernel] = back.wanted;
+            let wanted = [want_x, want_kernel, false];
+            let [d_x, d_kernel, _] = kind.backward(back.x[0], back.x[1], &back.d, wanted);
             [d_x, d_kernel]
         });
     };
@@ -104,7 +109,7 @@ pub(super) fn run(xs: &Strand, kernel: &Tensor, bias: Option<&Tensor>, kind: Kin
     let out =
         with_floats(inputs.map(Strand::tensor), |[x, kernel, bias]| kind.forward(x, kernel, Some(bias)))?;
     strand::op("convolution", inputs, out, shape, move |back: Back<'_, 3>| {
-        kind.backward(back.x[0], back.x[1], &back.d, back.wanted[0], true)
+        kind.backward(back.x[0], back.x[1], &back.d, back.wanted)
     })
 }
 
@@ -121,6 +126,20 @@ impl Kind {
         }
     }
 
+    /// Refuses a kernel of other sizes.
+    fn check(&self, kernel: &Tensor) -> Result<()> {
+        let (axes, rest) = match self {
+            Self::Whole(of) => (&of.axes, [of.channels / of.groups.max(1), of.filters]),
+            Self::Transposed(of) => (&of.axes, [of.channels, of.filters]),
+            Self::Each(of) => (&of.axes, [of.channels, of.multiplier]),
+        };
+        let sizes: Vec<usize> = axes.iter().map(|axis| axis.size).chain(rest).collect();
+        if kernel.dims() != sizes {
+            bail!("a kernel of {:?} does not fit the input, which needs {sizes:?}", kernel.dims())
+        }
+        Ok(())
+    }
+
     fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         match self {
             Self::Whole(of) => of.forward(x, kernel, bias),
@@ -130,21 +149,32 @@ impl Kind {
     }
 
     /// The gradients of the input, the kernel and the bias; empty where they are not wanted.
-    fn backward(&self, x: &[f32], kernel: &[f32], d: &[f32], want_x: bool, want_bias: bool) -> [Vec<f32>; 3] {
+    fn backward(
+        &self,
+        x: &[f32],
+        kernel: &[f32],
+        d: &[f32],
+        [want_x, want_kernel, want_bias]: [bool; 3],
+    ) -> [Vec<f32>; 3] {
         let d_bias = |width| if want_bias { column_sums(d, width) } else { vec![] };
         match self {
             Self::Whole(of) => {
                 let d_x = if want_x { of.transposed(d, kernel, None) } else { vec![] };
+                if !want_kernel {
+                    return [d_x, vec![], d_bias(of.filters)];
+                }
                 let gradients = of.gradients(x, d, want_bias);
                 [d_x, gradients.kernel, gradients.bias]
             }
             Self::Transposed(of) => {
                 let d_x = if want_x { of.forward(d, kernel, None) } else { vec![] };
-                [d_x, of.gradients(d, x, false).kernel, d_bias(of.channels)]
+                let d_kernel = if want_kernel { of.gradients(d, x, false).kernel } else { vec![] };
+                [d_x, d_kernel, d_bias(of.channels)]
             }
             Self::Each(of) => {
                 let d_x = if want_x { of.input_gradient(d, kernel) } else { vec![] };
-                [d_x, of.kernel_gradient(x, d), d_bias(of.channels * of.multiplier)]
+                let d_kernel = if want_kernel { of.kernel_gradient(x, d) } else { vec![] };
+                [d_x, d_kernel, d_bias(of.channels * of.multiplier)]
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
-use crate::layers::pair::{Pair, scaled};
+use crate::layers::pair::{Pair, divided};
 use crate::layers::shape::{Checked, Shape, show};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
@@ -129,7 +129,7 @@ impl Merge {
         let Some(first) = rest.next() else { bail!("a merging layer needs inputs") };
         let merged = rest.try_fold(first.clone(), |merged, other| pair.of(&merged, other))?;
         match self {
-            Self::Average => scaled(&merged, (1.0 / inputs.len() as f64) as f32),
+            Self::Average => divided(&merged, inputs.len() as f32),
             _ => Ok(merged),
         }
     }

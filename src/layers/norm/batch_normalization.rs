@@ -129,6 +129,10 @@ impl BatchNormalization {
             Ok(axis) => axis,
             Err(what) => bail!("layer {}: {what}", self.name),
         };
+        let (features, given) = (self.moving_mean.elem_count(), xs.tensor().dim(axis)?);
+        if given != features {
+            bail!("layer {}: built for {features} features, given {given}", self.name)
+        }
         // Keras's masks have an axis fewer than the input, and so have no axis of features.
         match xs.fuses() && mask.is_none_or(|_| axis + 1 == rank) {
             true => self.fused(xs, mask, axis, mode),

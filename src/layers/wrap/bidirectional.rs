@@ -5,7 +5,7 @@ use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
-use crate::layers::pair::{Pair, scaled};
+use crate::layers::pair::{Pair, divided};
 use crate::layers::shape::{Checked, Shape, show};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
@@ -219,7 +219,7 @@ impl Bidirectional {
             return Ok(match self.merge_mode {
                 Some(MergeMode::Sum) => vec![Pair::Sum.of(&a, &b)?],
                 Some(MergeMode::Mul) => vec![Pair::Product.of(&a, &b)?],
-                Some(MergeMode::Ave) => vec![scaled(&Pair::Sum.of(&a, &b)?, 0.5)?],
+                Some(MergeMode::Ave) => vec![divided(&Pair::Sum.of(&a, &b)?, 2.0)?],
                 None | Some(MergeMode::Concat) => vec![a, b],
             });
         }
