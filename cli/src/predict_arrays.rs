@@ -14,8 +14,8 @@ use candle_recurrent::layers::{Flow, Mode, Values};
 use candle_recurrent::model::{Model, ModelConfig};
 use std::path::Path;
 
-/// At most so many samples at a time, to bound memory.
-const BATCH: usize = 256;
+/// At most so many samples at a time: what lies between two layers then stays in the cache.
+const BATCH: usize = 64;
 
 /// At most so many texts at a time, as many as Keras's `predict` takes: where a model pads to the longest of them, they
 /// matter to each other.
