@@ -11,6 +11,8 @@ use candle_recurrent::layers::{
     MaximumConfig, MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector, RepeatVectorConfig, Sizes,
     SpatialDropout1d, SpatialDropout1dConfig, SubtractConfig,
 };
+use candle_recurrent::model::{Model, ModelConfig};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 const CPU: Device = Device::Cpu;
@@ -29,25 +31,35 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(values, shape, &CPU).unwrap()
 }
 
-/// A layer's call on some tensors, in whatever type they are.
-type Call<'a> = dyn Fn(&[Tensor]) -> Result<Tensor> + Sync + 'a;
+/// A call on some tensors, in whatever type they are.
+type Call<'a, T> = dyn Fn(&[Tensor]) -> Result<T> + Sync + 'a;
 
-/// The output, and the gradients of a weighted sum of it.
-fn run(call: &Call<'_>, inputs: &[Tensor], dtype: DType) -> Vec<Vec<f64>> {
+/// The outputs, and over one graph the gradients of a weighted sum of each output and of that of all of them.
+fn run(call: &Call<'_, Vec<Tensor>>, inputs: &[Tensor], dtype: DType) -> Vec<Vec<f64>> {
     let vars: Vec<Var> =
         inputs.iter().map(|xs| Var::from_tensor(&xs.to_dtype(dtype).unwrap()).unwrap()).collect();
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-    let ys = call(&tensors).unwrap();
-    let weights = random(ys.dims(), 99).to_dtype(dtype).unwrap();
-    let gradients = (&ys * weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let outputs = call(&tensors).unwrap();
     let flat = |xs: &Tensor| xs.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-    let mut all = vec![flat(&ys)];
-    all.extend(vars.iter().map(|var| flat(gradients.get(var).unwrap())));
+    let mut all: Vec<Vec<f64>> = outputs.iter().map(flat).collect();
+    let sum = |(ys, seed): (&Tensor, u64)| {
+        (ys * random(ys.dims(), seed).to_dtype(dtype).unwrap()).unwrap().sum_all().unwrap()
+    };
+    let sums: Vec<Tensor> = outputs.iter().zip(99..).map(sum).collect();
+    let whole = sums[1..].iter().fold(sums[0].clone(), |whole, sum| (whole + sum).unwrap());
+    let gradients = |loss: &Tensor| -> Vec<Vec<f64>> {
+        let gradients = loss.backward().unwrap();
+        vars.iter().map(|var| gradients.get(var).map_or(vec![], flat)).collect()
+    };
+    all.extend(sums.iter().flat_map(gradients));
+    let gradients_of_whole = gradients(&whole);
+    assert_eq!(gradients(&whole), gradients_of_whole, "the second way back over one graph");
+    all.extend(gradients_of_whole);
     all
 }
 
-/// f32 and f64 agree, and one thread and three.
-fn check(what: &str, inputs: &[Tensor], call: &Call<'_>) {
+/// f32 and f64 agree, and one thread and others.
+fn check_all(what: &str, inputs: &[Tensor], call: &Call<'_, Vec<Tensor>>) {
     let (single, double) = (run(call, inputs, DType::F32), run(call, inputs, DType::F64));
     for (at, (single, double)) in single.iter().zip(&double).enumerate() {
         let worst =
@@ -59,6 +71,41 @@ fn check(what: &str, inputs: &[Tensor], call: &Call<'_>) {
         let again = pool.install(|| run(call, inputs, DType::F32));
         assert_eq!(again, single, "{what}: {threads} threads");
     }
+}
+
+fn check(what: &str, inputs: &[Tensor], call: &Call<'_, Tensor>) {
+    check_all(what, inputs, &|xs| Ok(vec![call(xs)?]));
+}
+
+/// A layer of a model: its class, name and arguments, and the layers that it reads.
+type Node<'a> = (&'a str, &'a str, Value, &'a [&'a str]);
+
+/// The same for a model of these layers on `x`, and the gradients of its variables.
+fn check_model(what: &str, x: &Tensor, nodes: &[Node<'_>], outputs: &[(&str, usize)]) {
+    let shape = open(x);
+    let mut layers =
+        vec![json!({ "class_name": "InputLayer", "config": { "name": "x", "batch_shape": shape } })];
+    for (class, name, config, from) in nodes {
+        let mut config = config.clone();
+        config["name"] = (*name).into();
+        let from: Vec<Value> = from.iter().map(|from| json!([from, 0, 0])).collect();
+        layers.push(json!({ "class_name": class, "config": config, "inbound_nodes": [from] }));
+    }
+    let outputs: Vec<Value> = outputs.iter().map(|(name, tensor)| json!([name, 0, tensor])).collect();
+    let model = json!({
+        "name": "m", "layers": layers, "input_layers": [["x", 0, 0]], "output_layers": outputs
+    });
+    let config = ModelConfig::from_json(&model.to_string()).unwrap();
+    let (names, shapes): (Vec<String>, Vec<Vec<usize>>) = config.variables().unwrap().into_iter().unzip();
+    let variables = shapes.iter().zip(200..).map(|(shape, seed)| (random(shape, seed) * 0.5).unwrap());
+    let inputs: Vec<Tensor> = std::iter::once(x.clone()).chain(variables).collect();
+    check_all(what, &inputs, &|given| {
+        let variables: HashMap<String, Tensor> =
+            names.iter().cloned().zip(given[1..].iter().cloned()).collect();
+        let vb = VarBuilder::from_tensors(variables, given[0].dtype(), &CPU);
+        let model = Model::new(&config, vb).map_err(candle_core::Error::wrap)?;
+        model.forward_all(&given[..1], Mode::Inference).map_err(candle_core::Error::wrap)
+    });
 }
 
 fn no_variables() -> VarBuilder<'static> {
@@ -233,16 +280,76 @@ fn layer_normalization() {
     }
 }
 
-/// What two ops read, one of them of this crate and one of Candle's, has both gradients.
+/// What several layers read, ours and others, has the gradients of all of them, on every way back.
 #[test]
 fn gradients_meet() {
-    let xs = random(&[60, 40, 33], 17);
-    let pool =
-        GlobalMaxPooling::<1>::new(&open(&xs), GlobalMaxPoolingConfig::default(), no_variables()).unwrap();
-    check("both ways", std::slice::from_ref(&xs), &|xs| {
-        let ys = Activation::Tanh.forward(&xs[0])?;
-        pool.forward(&ys)? + Activation::Relu.forward(&ys)?.sqr()?.sum(1)?
-    });
+    // The gradients of more numbers than one thread adds at a time.
+    let x = random(&[60, 40, 33], 17);
+    let tanh = ("Activation", "a", json!({ "activation": "tanh" }), &["x"][..]);
+    let nodes = [
+        tanh.clone(),
+        ("GlobalMaxPooling1D", "pooled", json!({}), &["a"]),
+        ("LayerNormalization", "normal", json!({}), &["a"]),
+        // It has no op of its own: Candle's reads the plain tensor.
+        ("Rescaling", "scaled", json!({ "scale": 1.5, "offset": 0.25 }), &["a"]),
+        ("Add", "sum", json!({}), &["normal", "scaled"]),
+    ];
+    check_model("three layers", &x, &nodes, &[("pooled", 0), ("sum", 0)]);
+    // Each reader alone, and what is an output too.
+    for reader in ["pooled", "normal", "scaled", "a"] {
+        check_model(reader, &x, &nodes, &[(reader, 0)]);
+        check_model(reader, &x, &nodes, &[("a", 0), (reader, 0)]);
+    }
+    let nodes = [
+        tanh,
+        ("Multiply", "square", json!({}), &["a", "a"]),
+        ("Concatenate", "beside", json!({}), &["a", "square", "a"]),
+        ("Activation", "sigmoid", json!({ "activation": "sigmoid" }), &["beside"]),
+    ];
+    check_model("twice into one layer", &x, &nodes, &[("sigmoid", 0), ("a", 0)]);
+}
+
+/// A Reshape is no op: what comes before it and what comes after it share a gradient.
+#[test]
+fn gradients_meet_around_a_reshape() {
+    let x = random(&[20, 6, 10], 21);
+    let nodes: [Node<'_>; 9] = [
+        ("Dense", "a", json!({ "units": 10, "activation": "tanh" }), &["x"]),
+        ("Reshape", "wide", json!({ "target_shape": [3, 20] }), &["a"]),
+        ("LSTM", "lstm", json!({ "units": 5, "return_sequences": true }), &["wide"]),
+        ("LayerNormalization", "normal", json!({}), &["wide"]),
+        ("Permute", "permuted", json!({ "dims": [2, 1] }), &["wide"]),
+        ("Reshape", "narrow", json!({ "target_shape": [6, 10] }), &["normal"]),
+        ("Conv1D", "conv", json!({ "filters": 10, "kernel_size": 3, "padding": "same" }), &["a"]),
+        ("Add", "sum", json!({}), &["narrow", "conv"]),
+        ("Rescaling", "scaled", json!({ "scale": -0.5 }), &["a"]),
+    ];
+    let ends = [("lstm", 0), ("permuted", 0), ("sum", 0), ("scaled", 0)];
+    check_model("all", &x, &nodes, &ends);
+    for (at, end) in ends.iter().enumerate() {
+        check_model(end.0, &x, &nodes, &[*end]);
+        check_model(&format!("{} and another", end.0), &x, &nodes, &[*end, ends[(at + 1) % ends.len()]]);
+    }
+}
+
+/// A ConvLSTM2D gives more axes than other recurrent layers do; the other direction's steps are turned all the same.
+#[test]
+fn both_directions_of_a_conv_lstm() {
+    let x = random(&[2, 4, 6, 5, 3], 22);
+    for merge_mode in ["sum", "mul", "ave", "", "concat"] {
+        for sequences in [false, true] {
+            let layer =
+                json!({ "name": "layer", "filters": 4, "kernel_size": 3, "return_sequences": sequences });
+            let merge_mode = Some(merge_mode).filter(|merge_mode| !merge_mode.is_empty());
+            let config = json!({
+                "layer": { "class_name": "ConvLSTM2D", "config": layer }, "merge_mode": merge_mode
+            });
+            let ends = [("both", 0), ("both", 1)];
+            let ends = if merge_mode.is_some() { &ends[..1] } else { &ends[..] };
+            let what = format!("{merge_mode:?}, return_sequences {sequences}");
+            check_model(&what, &x, &[("Bidirectional", "both", config, &["x"])], ends);
+        }
+    }
 }
 
 #[test]

@@ -182,6 +182,22 @@ fn transposed<const N: usize>(
     });
 }
 
+fn transposed_sizes<const N: usize>(
+    filters: usize,
+    (size, stride, dilation): (usize, usize, usize),
+) -> ConvTransposeConfig<N> {
+    ConvTransposeConfig {
+        filters,
+        kernel_size: Sizes::all(size),
+        strides: Sizes::all(stride),
+        padding: Padding::Valid,
+        output_padding: None,
+        dilation_rate: Sizes::all(dilation),
+        activation: Activation::Linear,
+        use_bias: true,
+    }
+}
+
 #[test]
 fn transposed_convolutions_agree_with_f64() {
     for padding in [Padding::Valid, Padding::Same] {
@@ -193,27 +209,30 @@ fn transposed_convolutions_agree_with_f64() {
             (3, 2, 1, Some(1)),
             (3, 1, 2, None),
         ] {
-            fn config<const N: usize>(
-                padding: Padding,
-                (size, stride, dilation): (usize, usize, usize),
-                surplus: Option<usize>,
-            ) -> ConvTransposeConfig<N> {
-                ConvTransposeConfig {
-                    filters: 3,
-                    kernel_size: Sizes::all(size),
-                    strides: Sizes::all(stride),
-                    padding,
-                    output_padding: surplus.map(Sizes::all),
-                    dilation_rate: Sizes::all(dilation),
-                    activation: Activation::Linear,
-                    use_bias: true,
-                }
-            }
             let of = (size, stride, dilation);
-            transposed([9], config::<1>(padding, of, surplus), &mut |case| case.check());
-            transposed([4, 5], config::<2>(padding, of, surplus), &mut |case| case.check());
+            let output_padding = surplus.map(Sizes::all);
+            let config = ConvTransposeConfig { padding, output_padding, ..transposed_sizes(3, of) };
+            transposed([9], config, &mut |case| case.check());
+            let output_padding = surplus.map(Sizes::all);
+            let config = ConvTransposeConfig { padding, output_padding, ..transposed_sizes(3, of) };
+            transposed([4, 5], config, &mut |case| case.check());
         }
     }
+}
+
+fn depthwise(
+    batch: usize,
+    lengths: [usize; 2],
+    channels: usize,
+    config: DepthwiseConvConfig<2>,
+    f: &mut dyn FnMut(&Case<'_>),
+) {
+    f(&Case {
+        name: format!("{config:?} on {lengths:?} of {channels}"),
+        input: [&[batch][..], &lengths, &[channels]].concat(),
+        variables: config.variables(channels).unwrap(),
+        run: &|vb, xs| DepthwiseConv::new(channels, config.clone(), vb)?.forward(xs),
+    });
 }
 
 #[test]
@@ -231,13 +250,7 @@ fn convolutions_of_each_channel_agree_with_f64() {
                 activation: Activation::Linear,
                 use_bias: true,
             };
-            Case {
-                name: format!("{config:?} of {channels}"),
-                input: vec![2, 8, 9, channels],
-                variables: config.variables(channels).unwrap(),
-                run: &|vb, xs| DepthwiseConv::new(channels, config.clone(), vb)?.forward(xs),
-            }
-            .check();
+            depthwise(2, [8, 9], channels, config, &mut |case| case.check());
             let config = SeparableConvConfig::<1> {
                 filters: 7,
                 kernel_size: Sizes::all(size),
@@ -315,6 +328,23 @@ fn the_number_of_threads_changes_no_bit() {
     conv_lstm(2, ConvLstmConfig { return_sequences: true, ..conv_lstm_config(12) }, &mut check);
     conv_lstm(30, conv_lstm_config(12), &mut check);
     conv([30, 20], 12, ConvConfig { padding: Padding::Same, filters: 24, ..sizes::<2>(3, 2, 1) }, &mut check);
+    conv([200], 32, ConvConfig { filters: 24, groups: 2, ..sizes::<1>(5, 1, 1) }, &mut check);
+    for (stride, multiplier, channels) in [(1, 1, 40), (2, 3, 17)] {
+        let config = DepthwiseConvConfig {
+            kernel_size: Sizes::all(3),
+            strides: Sizes::all(stride),
+            padding: Padding::Same,
+            dilation_rate: Sizes::all(1),
+            depth_multiplier: multiplier,
+            activation: Activation::Linear,
+            use_bias: true,
+        };
+        depthwise(20, [30, 21], channels, config, &mut check);
+    }
+    transposed([900], transposed_sizes::<1>(40, (5, 2, 1)), &mut check);
+    transposed([40, 30], transposed_sizes::<2>(24, (3, 1, 2)), &mut check);
+    let same = ConvTransposeConfig { padding: Padding::Same, ..transposed_sizes::<2>(17, (3, 2, 1)) };
+    transposed([40, 31], same, &mut check);
 }
 
 /// Says in a process of its own what it computes with: the instruction set is chosen once a process.

@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 use candle_recurrent_kernel::{Activation, Dropout, Input, Kind, Layer, Rows, backward, forward};
+use std::ops::Range;
 use std::process::Command;
 
 /// Numbers without pattern (SplitMix64).
@@ -30,7 +31,21 @@ impl Stream {
     }
 }
 
-/// A layer and what it is given, drawn.
+/// What a layer is given.
+struct Data {
+    weights: Vec<f32>,
+    ids: Vec<u32>,
+    x: Vec<f32>,
+    squares: bool,
+    sizes: bool,
+    mask: Vec<u8>,
+    states: Vec<f32>,
+    /// Of the input, and of the state.
+    masks: [Vec<f32>; 2],
+    d_out: Vec<f32>,
+}
+
+/// A layer and the shapes of what it is given, drawn.
 #[derive(Debug)]
 struct Case {
     layer: Layer,
@@ -78,59 +93,85 @@ impl Case {
         }
     }
 
-    /// The output; the gradients of the weights, the input and the states.
-    fn run(&self) -> [Vec<f32>; 4] {
+    fn data(&self) -> Data {
         let Self { layer, batch, time, .. } = self;
         let mut stream = Stream(self.seed);
         let (batch, time, features, units) = (*batch, *time, layer.features, layer.units);
         let width = layer.kind.gates() * units;
         let bias_rows = if layer.use_bias { layer.kind.bias_rows() } else { 0 };
         let weights = stream.floats((features + units + bias_rows) * width, 0.4);
-        let ids: Vec<u32> =
-            (0..batch * time).map(|_| stream.below(self.vocabulary.unwrap_or(1)) as u32).collect();
+        let ids = (0..batch * time).map(|_| stream.below(self.vocabulary.unwrap_or(1)) as u32).collect();
         let x = stream.floats(self.vocabulary.unwrap_or(batch * time) * features, self.scale);
         let squares = self.vocabulary.is_some() && stream.below(2) == 0;
         let sizes = stream.below(2) == 0;
-        let rows = self.vocabulary.map(|vocabulary| Rows { ids: &ids, vocabulary, squares, sizes });
-        let mask: Vec<u8> = (0..batch * time).map(|_| u8::from(stream.below(3) > 0)).collect();
+        let mask = (0..batch * time).map(|_| u8::from(stream.below(3) > 0)).collect();
         let states = stream.floats(batch * layer.kind.states() * units, 0.5);
         let gates = if self.per_gate { layer.kind.gates() } else { 1 };
         let mut masks = |width| -> Vec<f32> {
             (0..gates * batch * width).map(|_| if stream.below(3) > 0 { 1.5 } else { 0.0 }).collect()
         };
         let masks = [masks(features), masks(units)];
-        let dropout =
-            |of: usize| self.dropout[of].then_some(Dropout { masks: &masks[of], per_gate: self.per_gate });
-        let input = Input {
-            batch,
+        let d_out = stream.floats(batch * layer.rows_out(time) * units, 1.0);
+        Data { weights, ids, x, squares, sizes, mask, states, masks, d_out }
+    }
+
+    /// These sequences of the batch; all of them where there are dropout masks, which are not cut.
+    fn input<'a>(&'a self, data: &'a Data, of: Range<usize>) -> Input<'a> {
+        let (time, features) = (self.time, self.layer.features);
+        let states = self.layer.kind.states() * self.layer.units;
+        let steps = of.start * time..of.end * time;
+        let rows = self.vocabulary.map(|vocabulary| Rows {
+            ids: &data.ids[steps.clone()],
+            vocabulary,
+            squares: data.squares,
+            sizes: data.sizes,
+        });
+        let dropout = |which: usize| {
+            self.dropout[which].then_some(Dropout { masks: &data.masks[which], per_gate: self.per_gate })
+        };
+        Input {
+            batch: of.len(),
             time,
-            x: &x,
+            x: if rows.is_some() { &data.x } else { &data.x[steps.start * features..steps.end * features] },
             rows,
-            mask: self.masked.then_some(&mask),
-            states: &states,
+            mask: self.masked.then_some(&data.mask[steps]),
+            states: &data.states[of.start * states..of.end * states],
             input_dropout: dropout(0),
             recurrent_dropout: dropout(1),
-        };
-        let mut out = vec![0.0; batch * layer.rows_out(time) * units];
-        let saved = forward(layer, &input, &weights, true, &mut out).expect("saved");
+        }
+    }
+
+    /// The output; the gradients of the weights, the input and the states.
+    fn run(&self) -> [Vec<f32>; 4] {
+        let data = self.data();
+        let (layer, input) = (&self.layer, self.input(&data, 0..self.batch));
+        let mut out = vec![0.0; data.d_out.len()];
+        let saved = forward(layer, &input, &data.weights, true, &mut out).expect("saved");
         let mut again = vec![0.0; out.len()];
-        assert!(forward(layer, &input, &weights, false, &mut again).is_none());
+        assert!(forward(layer, &input, &data.weights, false, &mut again).is_none());
         assert!(bits(&out) == bits(&again), "training and inference differ: {self:?}");
-        let d_out = stream.floats(out.len(), 1.0);
-        let gradients = backward(layer, &input, &weights, saved, &d_out, true);
+        let gradients = backward(layer, &input, &data.weights, saved, &data.d_out, true);
         [out, gradients.weights, gradients.x, gradients.states]
+    }
+
+    /// The output of these sequences alone, in training or in inference.
+    fn output(&self, data: &Data, of: Range<usize>, training: bool) -> Vec<f32> {
+        let mut out = vec![0.0; of.len() * self.layer.rows_out(self.time) * self.layer.units];
+        let saved = forward(&self.layer, &self.input(data, of), &data.weights, training, &mut out);
+        assert_eq!(saved.is_some(), training);
+        out
     }
 }
 
+/// Every NaN is one.
 fn bits(floats: &[f32]) -> Vec<u32> {
-    floats.iter().map(|x| x.to_bits()).collect()
+    floats.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
 }
 
-/// FNV-1a; every NaN is one.
+/// FNV-1a.
 fn hash(floats: &[f32]) -> u64 {
-    let bits = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
-    floats.iter().fold(0xcbf2_9ce4_8422_2325, |hash, x| {
-        (hash ^ u64::from(bits(x))).wrapping_mul(0x0000_0100_0000_01b3)
+    bits(floats).into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, bits| {
+        (hash ^ u64::from(bits)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
@@ -158,7 +199,9 @@ fn every_instruction_set_gives_the_same_bytes() {
             .expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8(output.stdout).expect("text");
-        lines.lines().filter(|line| line.starts_with("case ")).map(str::to_string).collect::<Vec<_>>()
+        // On one thread the test's own name stands before what it prints first.
+        let case = |line: &str| line.find("case ").map(|at| line[at..].to_string());
+        lines.lines().filter_map(case).collect::<Vec<_>>()
     };
     let best = run("");
     let cases = cases();
@@ -175,6 +218,26 @@ fn every_instruction_set_gives_the_same_bytes() {
                 .filter_map(|(part, (one, other))| (one != other).then_some(part))
                 .collect();
             assert!(differ.is_empty(), "{set} gives others in {differ:?}: {case:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sequence_gives_the_same_bytes_in_every_batch() {
+    for case in cases().iter().filter(|case| case.dropout == [false, false]) {
+        let data = case.data();
+        let whole = case.output(&data, 0..case.batch, true);
+        let each = whole.len() / case.batch;
+        for size in [1, 2, 3] {
+            // Those at the end may be fewer.
+            for start in (0..case.batch).step_by(size) {
+                let of = start..(start + size).min(case.batch);
+                let within = bits(&whole[of.start * each..of.end * each]);
+                for training in [true, false] {
+                    let alone = bits(&case.output(&data, of.clone(), training));
+                    assert!(alone == within, "{of:?}, training {training}: {case:?}");
+                }
+            }
         }
     }
 }
