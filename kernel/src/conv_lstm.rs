@@ -57,7 +57,8 @@ pub struct ConvLstmGradients {
 }
 
 impl ConvLstm {
-    fn filters(&self) -> usize {
+    /// Numbers of a place of the state.
+    fn width(&self) -> usize {
         self.recurrent.channels
     }
 
@@ -91,7 +92,7 @@ impl ConvLstm {
     /// The same loop for fewer samples, those that so many numbers of a state belong to.
     fn of_numbers(&self, numbers: usize) -> Self {
         let mut part = self.clone();
-        part.recurrent.batch = numbers / (self.places() * self.filters()).max(1);
+        part.recurrent.batch = numbers / (self.places() * self.width()).max(1);
         part
     }
 
@@ -110,16 +111,17 @@ impl ConvLstm {
     ) -> (Vec<f32>, Option<ConvLstmSaved>) {
         let (numbers, time) = (self.numbers(), self.time);
         let mut out = vec![0.0; numbers * (time + 1)];
-        let share = self.block() * self.places() * self.filters();
+        let share = self.block() * self.places() * self.width();
         if share == 0 {
             return (out, save.then_some(ConvLstmSaved { slots: vec![] }));
         }
         let (h, c) = states[..2 * numbers].split_at(numbers);
         let parts = out.par_chunks_mut(share * (time + 1)).zip(projected.par_chunks(share * time * GATES));
-        let run = |((out, projected), (h, c)): ((&mut [f32], &[f32]), (&[f32], &[f32]))| {
+        let states = h.par_chunks(share).zip(c.par_chunks(share));
+        let slots = parts.zip(states).map(|((out, projected), (h, c))| {
             self.of_numbers(h.len()).forward_block(projected, kernel, (h, c), save, out)
-        };
-        let slots = parts.zip(h.par_chunks(share).zip(c.par_chunks(share))).map(run).collect();
+        });
+        let slots = slots.collect();
         (out, save.then_some(ConvLstmSaved { slots }))
     }
 
@@ -131,7 +133,7 @@ impl ConvLstm {
         save: bool,
         out: &mut [f32],
     ) -> Vec<Buffer> {
-        let (filters, places, numbers) = (self.filters(), self.places(), self.numbers());
+        let (filters, places, numbers) = (self.width(), self.places(), self.numbers());
         let (batch, time) = (self.recurrent.batch, self.time);
         let (mut h, mut c) = (Buffer::new(numbers), Buffer::new(numbers));
         h.copy_from_slice(states.0);
@@ -180,7 +182,7 @@ impl ConvLstm {
         let mut d_states = vec![0.0; 2 * numbers];
         // What each step began with.
         let mut before = Buffer::new(numbers * time);
-        let share = self.block() * self.places() * self.filters();
+        let share = self.block() * self.places() * self.width();
         if share > 0 {
             let (dh, dc) = d_states.split_at_mut(numbers);
             let d_states = dh.par_chunks_mut(share).zip(dc.par_chunks_mut(share));
@@ -208,7 +210,7 @@ impl ConvLstm {
         (projected, before): (&mut [f32], &mut [f32]),
         (dh, dc): (&mut [f32], &mut [f32]),
     ) {
-        let (filters, places) = (self.filters(), self.places());
+        let (filters, places) = (self.width(), self.places());
         let (batch, time) = (self.recurrent.batch, self.time);
         let width = GATES * filters;
         for sample in 0..batch {
@@ -241,7 +243,7 @@ impl ConvLstm {
 
     /// A step of some places.
     fn cells(&self, slots: &mut [f32], h: &mut [f32], c: &mut [f32]) {
-        let filters = self.filters();
+        let filters = self.width();
         assert!(h.len() == c.len() && slots.len() == h.len() * SLOTS && h.len().is_multiple_of(filters));
         match (self.activation, self.recurrent_activation) {
             (Activation::Tanh, Activation::Sigmoid) => {
@@ -253,7 +255,7 @@ impl ConvLstm {
 
     /// The way back of some places.
     fn cells_back(&self, slots: &mut [f32], d: &mut [f32], dh: &mut [f32], dc: &mut [f32]) {
-        let filters = self.filters();
+        let filters = self.width();
         assert!(dh.len() == dc.len() && slots.len() == dh.len() * SLOTS && d.len() == dh.len() * GATES);
         assert!(dh.len().is_multiple_of(filters));
         match (self.activation, self.recurrent_activation) {

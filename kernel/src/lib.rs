@@ -47,7 +47,7 @@
 //!
 //! Nothing here knows of tensors or files: `candle-recurrent` wraps it in Candle's custom ops.
 
-#![allow(unsafe_code, clippy::needless_range_loop)]
+#![allow(unsafe_code, clippy::needless_range_loop, clippy::manual_memcpy)]
 
 mod accumulate;
 mod activation;

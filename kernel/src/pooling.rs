@@ -79,7 +79,7 @@ fn each(size: usize, width: usize, x: &[f32], out: &mut [f32], f: impl Fn(&[f32]
 /// Whether `before` stays the largest when `x` comes; NaN is the largest of all.
 #[inline(always)]
 fn stays(before: f32, x: f32) -> bool {
-    (x <= before) | (before != before)
+    (x <= before) | before.is_nan()
 }
 
 vectorized! {
@@ -387,7 +387,7 @@ vectorized! {
 fn give_if_largest(x: &[f32], out: &[f32], left: &mut [f32], d_x: &mut [f32]) {
     let (x, out, left) = (&x[..d_x.len()], &out[..d_x.len()], &mut left[..d_x.len()]);
     for c in 0..d_x.len() {
-        let is_largest = (x[c] == out[c]) | (x[c] != x[c]);
+        let is_largest = (x[c] == out[c]) | x[c].is_nan();
         let (give, keep) = if is_largest { (left[c], 0.0) } else { (0.0, left[c]) };
         d_x[c] += give;
         left[c] = keep;
