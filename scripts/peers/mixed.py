@@ -21,16 +21,16 @@ def bidirectional(**config):
 STEPS = {"return_sequences": True}
 # A name, the layers, how many times faster than PyTorch it should be, and the model of its recurrent layers alone.
 MIXED = {
-    "lstm": ("LSTM(32)", [lstm()], None, None),
-    "lstm-lstm": ("LSTM(32) over steps, LSTM(32)", [lstm(**STEPS), lstm()], None, None),
+    "one": ("LSTM(32)", [lstm()], None, None),
+    "two": ("LSTM(32) over steps, LSTM(32)", [lstm(**STEPS), lstm()], None, None),
     "bidirectional": ("Bidirectional(LSTM(32))", [bidirectional()], 1, None),
-    "max": ("LSTM(32) over steps, GlobalMaxPooling1D", [lstm(**STEPS), layer("GlobalMaxPooling1D")], 1, "lstm"),
+    "max": ("LSTM(32) over steps, GlobalMaxPooling1D", [lstm(**STEPS), layer("GlobalMaxPooling1D")], 1, "one"),
     "bidirectional-max": ("Bidirectional(LSTM(32)) over steps, GlobalMaxPooling1D",
                           [bidirectional(**STEPS), layer("GlobalMaxPooling1D")], 1, "bidirectional"),
     "normalized": ("LSTM(32) over steps, BatchNormalization, LSTM(32)",
-                   [lstm(**STEPS), layer("BatchNormalization"), lstm()], 1, "lstm-lstm"),
+                   [lstm(**STEPS), layer("BatchNormalization"), lstm()], 1, "two"),
     "convolution": ("Conv1D(32, 5), MaxPooling1D(4), LSTM(32)",
                     [layer("Conv1D", filters=32, kernel_size=5), layer("MaxPooling1D", pool_size=4), lstm()], 2, None),
     "hard-sigmoid": ("LSTM(32, recurrent_activation='hard_sigmoid')", [lstm(recurrent_activation="hard_sigmoid")], None,
-                     "lstm"),
+                     "one"),
 }
