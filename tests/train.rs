@@ -1,7 +1,7 @@
 //! The loss, `fit`, `evaluate` and the callbacks, against Keras 3.15 (`scripts/goldens_train.py` made the numbers).
 
 use candle_core::{D, DType, Device, Tensor, Var};
-use candle_recurrent::data::{Dataset, Examples};
+use candle_recurrent::data::{Array, Dataset, Examples};
 use candle_recurrent::layers::{Activation, Mode};
 use candle_recurrent::train::*;
 use candle_recurrent::{Error, Result as CrateResult};
@@ -596,5 +596,62 @@ fn options_read_back_from_json() -> Result<()> {
     let early: EarlyStopping = serde_json::from_str(r#"{"monitor": "val_accuracy", "patience": 3}"#)?;
     assert_eq!(early, EarlyStopping { monitor: "val_accuracy".into(), patience: 3, ..Default::default() });
     assert!(serde_json::from_str::<OptimizerConfig>(r#"{"lr": 0.1}"#).is_err());
+    Ok(())
+}
+
+/// Gives its input, and twice that.
+struct TwoOutputs;
+
+impl Trainable for TwoOutputs {
+    fn call(&self, inputs: &[Tensor], _: Mode) -> CrateResult<Called> {
+        let outputs = vec![inputs[0].clone().into(), (&inputs[0] * 2.0)?.into()];
+        Ok(Called { outputs, penalty: None })
+    }
+}
+
+#[test]
+fn each_output_has_sample_weights_of_its_own() -> Result<()> {
+    let array = |values: &[f32]| Array::floats(values.to_vec(), &[values.len(), 1]);
+    let (x, y) = ([1.0, 2.0, -3.0_f32], [[0.5, 2.0, 1.0], [1.0, 5.0, -6.0_f32]]);
+    let examples = Examples::new(vec![array(&x)?], vec![array(&y[0])?, array(&y[1])?])?;
+    let outputs = ["a", "b"].map(|name| -> CrateResult<_> {
+        Ok(OutputObjective {
+            weighted_metrics: vec!["mae".parse()?],
+            ..OutputObjective::new(name, "mean_squared_error".parse()?)
+        })
+    });
+    let objective = Objective { outputs: outputs.into_iter().collect::<CrateResult<_>>()? };
+    let weights = [[1.0, 0.0, 2.0_f32], [0.5, 3.0, 0.25]];
+    let arrays: Vec<Array> =
+        weights.iter().map(|weights| Array::floats(weights.to_vec(), &[3])).collect::<CrateResult<_>>()?;
+    let found = |weights: &[Array]| -> Result<Evaluation> {
+        Ok(evaluate(&TwoOutputs, &objective, &examples.clone().with_weights(weights)?, 32, &Device::Cpu)?)
+    };
+    let both = found(&arrays)?;
+    let mut total = 0.0;
+    for (output, name) in ["a", "b"].into_iter().enumerate() {
+        let of = |power: i32| -> Vec<f32> {
+            let scale = if output == 0 { 1.0 } else { 2.0 };
+            x.iter().zip(y[output]).map(|(x, y)| (scale * x - y).abs().powi(power)).collect()
+        };
+        let sum = |values: Vec<f32>| {
+            values.iter().zip(weights[output]).map(|(value, weight)| value * weight).sum::<f32>()
+        };
+        // Keras: a loss is divided by the rows, a metric by the weights.
+        let (loss, mae) = (sum(of(2)) / 3.0, sum(of(1)) / weights[output].iter().sum::<f32>());
+        let figure =
+            |found: &Evaluation, what: &str| found.get(&format!("{name}_{what}")).unwrap_or(f64::NAN) as f32;
+        assert!(
+            close(&[figure(&both, "loss"), figure(&both, "mae")], &[loss, mae], 1e-6),
+            "{name}: {both:?}"
+        );
+        // One array serves both.
+        assert_eq!(figure(&found(&arrays[output..=output])?, "loss"), figure(&both, "loss"), "{name}");
+        total += loss;
+    }
+    assert!(close(&[both.loss() as f32], &[total], 1e-6), "{both:?}");
+    let three = [arrays.clone(), arrays[..1].to_vec()].concat();
+    let error = examples.clone().with_weights(&three).expect_err("refused").to_string();
+    assert!(error.contains("3 arrays of sample weights for 2 outputs"), "{error}");
     Ok(())
 }
