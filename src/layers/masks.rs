@@ -164,3 +164,12 @@ impl MaskJoin {
         .map(Some)
     }
 }
+
+/// 0 where a place of `xs` does not count, of a mask with an axis fewer; `whose` it is.
+pub fn place_bytes(whose: &str, xs: &Tensor, mask: &Tensor) -> Result<Vec<u8>> {
+    let places = &xs.dims()[..xs.rank().saturating_sub(1)];
+    if mask.dims() != places {
+        bail!("{whose}: the mask {:?} does not fit the input's {places:?}", mask.dims())
+    }
+    mask.ne(0u8)?.flatten_all()?.to_vec1::<u8>()
+}

@@ -2,7 +2,7 @@
 
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape, plain_layer};
-use crate::layers::masks::MaskRule;
+use crate::layers::masks::{MaskRule, place_bytes};
 use crate::layers::shape::{Checked, Shape, axes_needed, single};
 use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Module, Result, Tensor, bail};
@@ -182,7 +182,8 @@ impl<const N: usize> GlobalAveragePooling<N> {
             return self.by_tensors(xs.tensor(), mask, &axes).map(Strand::from);
         }
         let (of, shape) = places::<N>(xs.tensor(), self.config.keepdims);
-        let mask = mask.map(|mask| mask_bytes(mask, xs.tensor())).transpose()?.map(Arc::new);
+        let mask =
+            mask.map(|mask| place_bytes("global pooling", xs.tensor(), mask)).transpose()?.map(Arc::new);
         let of_forward = mask.clone();
         fused(
             "global-mean",
@@ -206,15 +207,6 @@ impl<const N: usize> GlobalAveragePooling<N> {
         let kept = mask.broadcast_as(xs.shape())?.contiguous()?.where_cond(xs, &xs.zeros_like()?)?;
         finish::<N>(kept.sum_keepdim(1)?.broadcast_div(&count)?, self.config.keepdims)
     }
-}
-
-/// 0 where a place of `xs` does not count.
-fn mask_bytes(mask: &Tensor, xs: &Tensor) -> Result<Vec<u8>> {
-    let places = &xs.dims()[..xs.rank() - 1];
-    if mask.dims() != places {
-        bail!("global pooling: the mask {:?} does not fit the input's {places:?}", mask.dims())
-    }
-    mask.ne(0u8)?.flatten_all()?.to_vec1::<u8>()
 }
 
 impl<const N: usize> Module for GlobalAveragePooling<N> {

@@ -4,7 +4,7 @@ use super::statistics::{Statistics, normalize};
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape};
-use crate::layers::masks::MaskRule;
+use crate::layers::masks::{MaskRule, place_bytes};
 use crate::layers::shape::{Checked, Shape, axis_index, check_epsilon, single};
 use crate::layers::strand::Strand;
 use candle_core::{D, Result, Tensor, Var, bail};
@@ -172,7 +172,9 @@ impl BatchNormalization {
         let statistics = match mode {
             Mode::Inference => Statistics::given(values, axis, [&self.moving_mean, &self.moving_variance])?,
             Mode::Training { .. } => {
-                let mask = mask.map(|mask| mask_bytes(&self.name, values, mask)).transpose()?;
+                let mask = mask
+                    .map(|mask| place_bytes(&format!("layer {}", self.name), values, mask))
+                    .transpose()?;
                 let statistics = Statistics::of_batch(values, axis, mask)?;
                 let [mean, variance] = statistics.tensors(values.device())?;
                 self.carry(&self.moving_mean, &mean)?;
@@ -220,15 +222,6 @@ impl Layer for BatchNormalization {
     fn mixes_samples(&self) -> bool {
         true
     }
-}
-
-/// 0 where a place of `xs` does not count.
-fn mask_bytes(name: &str, xs: &Tensor, mask: &Tensor) -> Result<Vec<u8>> {
-    let places = &xs.dims()[..xs.rank() - 1];
-    if mask.dims() != places {
-        bail!("layer {name}: the mask {:?} does not fit the input's {places:?}", mask.dims())
-    }
-    mask.ne(0u8)?.flatten_all()?.to_vec1::<u8>()
 }
 
 /// Mean and variance over the axes `over`, of the places that the mask leaves.
