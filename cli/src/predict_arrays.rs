@@ -153,7 +153,8 @@ fn batches(
     let batch = match config {
         config if config.is_stateful() => stateful_batch(config, count, batch_size)?,
         config if config.reads_text() => batch_size.unwrap_or(TEXTS),
-        // Batches of one size: a few samples left over would be summed in another order, and differ in the last digits.
+        // Batches of one size: where a layer runs on Candle's operations, a few samples left over might be summed in another
+        // order, and differ in the last digits.
         _ => count.div_ceil(count.div_ceil(batch_size.unwrap_or(BATCH))),
     };
     Ok((count, batch))
