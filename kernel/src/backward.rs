@@ -4,7 +4,8 @@ use crate::accumulate::{AddRows, sum_in_order};
 use crate::buffer::Buffer;
 use crate::cell::{Cell, Factor};
 use crate::cells::{StepBackward, with_cell};
-use crate::gate_product::{GateProduct, Products, Steps, Target};
+use crate::forward::{self, Steps};
+use crate::gate_product::{self, GateProduct, Products, Target};
 use crate::gradients::{Sums, Tables, gradients};
 use crate::grid::{GROUP, Grid, Operand, part_of, rows_mut};
 use crate::isa::outline;
@@ -15,6 +16,7 @@ use crate::weights::Weights;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Steps whose outer products are summed in one go: their gradients are still in the cache.
 const STEPS: usize = 8;
@@ -36,7 +38,8 @@ pub fn backward(
     let by_token = want_x && tables.by_row.is_none();
     let mut d_x = vec![0.0; if by_token { input.batch * input.time * layer.features } else { 0 }];
     let mut d_states = vec![0.0; input.batch * layer.kind.states() * layer.units];
-    let pass = Pass { layer, input, weights: &packed, tables, sums, d_out };
+    let forward = (saved.stretch < input.time).then(|| forward::Pass::new(layer, input, weights, true));
+    let pass = Pass { layer, input, weights: &packed, tables, sums, d_out, forward: forward.as_ref() };
     let shares = match fills_group(input) {
         true => pass.blocks::<GROUP>(saved, &mut d_x, &mut d_states),
         false => pass.blocks::<1>(saved, &mut d_x, &mut d_states),
@@ -55,37 +58,72 @@ struct Pass<'a> {
     tables: Tables<'a>,
     sums: Sums,
     d_out: &'a [f32],
+    /// The forward pass, where steps are computed again.
+    forward: Option<&'a forward::Pass<'a>>,
 }
 
 impl Pass<'_> {
     /// Runs the blocks, and returns what each has summed up. `d_x` is empty where nobody wants the gradient of each
     /// token.
     fn blocks<const M: usize>(self, saved: Saved, d_x: &mut [f32], d_states: &mut [f32]) -> Vec<Buffer> {
-        let Self { layer, input, weights: Weights { layout, .. }, sums, .. } = self;
+        let Self { layer, input, sums, .. } = self;
         let rows = block_rows(layer);
+        let stretch = saved.stretch;
         let mut x_chunks = d_x.chunks_mut(rows * input.time * layer.features);
-        let jobs: Vec<_> = saved
-            .0
+        let blocks_a_share = saved.blocks.len().div_ceil(sums.shares()).max(1);
+        let d_states = d_states.chunks_mut(rows * layer.kind.states() * layer.units);
+        let mut blocks: Vec<_> = saved
+            .blocks
             .into_iter()
-            .zip(d_states.chunks_mut(rows * layer.kind.states() * layer.units))
+            .zip(d_states)
             .enumerate()
-            .map(|(index, (memory, d_states))| (index, memory, d_states, x_chunks.next()))
+            .map(|(index, (memory, d_states))| (Block::of(layer, input, index), memory, d_states, x_chunks.next()))
             .collect();
-        let run = |(index, mut memory, d_states, d_x): (usize, Buffer, &mut [f32], Option<&mut [f32]>)| {
-            let block = Block::of(layer, input, index);
+        let run = |blocks: &mut [(Block, Buffer, &mut [f32], Option<&mut [f32]>)]| {
             let mut share = Buffer::zeros(sums.len());
-            let (memory, sums) = (&mut *memory, &mut *share);
-            with_cell!(layer.kind, C => {
-                let cell = PhantomData::<C>;
-                layout.dispatch(Backward::<C, M> { pass: self, block, memory, d_x, d_states, share: sums, cell });
-            });
+            for (block, memory, d_states, d_x) in blocks {
+                self.block::<M>(*block, memory, stretch, (d_x.as_deref_mut(), d_states), &mut share);
+            }
             share
         };
-        if jobs.len() > 1 {
-            jobs.into_par_iter().map(run).collect()
+        if blocks.len() > blocks_a_share {
+            blocks.par_chunks_mut(blocks_a_share).map(run).collect()
         } else {
-            jobs.into_iter().map(run).collect()
+            blocks.chunks_mut(blocks_a_share).map(run).collect()
         }
+    }
+
+    /// Runs a block, whose forward pass left `memory`: that of all steps, or the states before each stretch.
+    fn block<const M: usize>(
+        self,
+        block: Block,
+        memory: &mut [f32],
+        stretch: usize,
+        (mut d_x, d_states): (Option<&mut [f32]>, &mut [f32]),
+        share: &mut [f32],
+    ) {
+        let Self { layer, input, weights: Weights { layout, .. }, tables, .. } = self;
+        let time = input.time;
+        with_cell!(layer.kind, C => {
+            let plan = Plan::new::<C, M>(*layout, block.rows, tables.projected.is_some(), stretch);
+            let mut gradient = Buffer::zeros(plan.state);
+            let mut back = |steps: Range<usize>, memory: &mut [f32]| {
+                let (d_x, d_states, gradient) = (d_x.as_deref_mut(), &mut *d_states, &mut *gradient);
+                let (share, cell) = (&mut *share, PhantomData::<C>);
+                layout.dispatch(Backward::<C, M> {
+                    pass: self, block, steps, held: stretch, memory, gradient, d_x, d_states, share, cell,
+                });
+            };
+            let Some(forward) = self.forward else { return back(0..time, memory) };
+            let mut steps_memory = Buffer::new(plan.floats());
+            for (index, states) in memory.chunks_exact(plan.state).enumerate().rev() {
+                let steps = index * stretch..time.min((index + 1) * stretch);
+                steps_memory[..plan.state].copy_from_slice(states);
+                let (memory, between) = (&mut *steps_memory, &mut [][..]);
+                forward.run::<M>(block, Steps { steps: steps.clone(), held: stretch, memory, stretch, between }, None);
+                back(steps, &mut steps_memory);
+            }
+        });
     }
 }
 
@@ -93,8 +131,14 @@ impl Pass<'_> {
 struct Backward<'a, C, const M: usize> {
     pass: Pass<'a>,
     block: Block,
-    /// What the forward pass left.
+    /// All, or some that end where those before began.
+    steps: Range<usize>,
+    /// Steps that there is room for in the memory.
+    held: usize,
+    /// What the forward pass left of these steps.
     memory: &'a mut [f32],
+    /// The gradient of the state after the steps, then of that before them.
+    gradient: &'a mut [f32],
     /// The gradient of each token, where it is wanted.
     d_x: Option<&'a mut [f32]>,
     d_states: &'a mut [f32],
@@ -105,9 +149,7 @@ struct Backward<'a, C, const M: usize> {
 
 /// Memory that the steps need beside the block's own.
 struct Scratch {
-    /// The gradient of the state.
-    gradient: Buffer,
-    /// The same before the arithmetic of a step that may be masked.
+    /// The gradient of the state before the arithmetic of a step that may be masked.
     after: Vec<f32>,
     /// The gradient of a slot that is the factor of a product.
     d_factor: Buffer,
@@ -123,10 +165,10 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, block, memory, mut d_x, d_states, share, .. } = self;
-        let Pass { layer, input, weights, tables, sums, d_out } = pass;
-        let (layout, time, projected) = (weights.layout, input.time, tables.projected.is_some());
-        let plan = Plan::new::<C, M>(layout, block.rows, projected, Some(time));
+        let Self { pass, block, steps: range, held, memory, gradient, mut d_x, d_states, share, .. } = self;
+        let Pass { layer, input, weights, tables, sums, d_out, .. } = pass;
+        let (time, projected) = (input.time, tables.projected.is_some());
+        let plan = Plan::new::<C, M>(weights.layout, block.rows, projected, held);
         let walk = &Walk { layer, input, block, plan };
         let products = &Products::new::<M>(walk, weights, C::PARTS, S::F32_LANES);
         let (states, slots, inputs) = plan.cut(memory);
@@ -137,13 +179,15 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         let first_valid = &*block.first_valid(layer, input);
         let wants_dx = d_x.is_some() || sums.table + sums.squares > 0;
 
-        read_d_states::<S, M>(walk, d_out, &mut scratch.gradient);
-        let mut end = time;
-        while end > 0 {
+        if range.end == time {
+            read_d_states::<S, M>(walk, d_out, gradient);
+        }
+        let mut end = range.end;
+        while end > range.start {
             let first = (end - 1) / STEPS * STEPS;
-            let steps = end - first;
-            let states = &states[first * plan.state..][..steps * plan.state];
-            let slots = &mut slots[first * plan.slot..][..steps * plan.slot];
+            let (at, steps) = (first - range.start, end - first);
+            let states = &states[at * plan.state..][..steps * plan.state];
+            let slots = &mut slots[at * plan.slot..][..steps * plan.slot];
             let d_outs = &mut d_outs[..steps * plan.h];
             if layer.gives_output(first..end, time) {
                 let d_outs = &mut *d_outs;
@@ -152,17 +196,19 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
             for step in (0..steps).rev() {
                 if layer.output_at(first + step, time).is_some() {
                     let d_out = &d_outs[step * plan.h..];
-                    plan.states.add_slot::<S, M>(simd, d_out, &mut scratch.gradient, 0);
+                    plan.states.add_slot::<S, M>(simd, d_out, gradient, 0);
                 }
                 let previous = &states[step * plan.state..][..plan.state];
                 let slots = &mut slots[step * plan.slot..][..plan.slot];
+                let step = first + step;
                 step_back::<S, C, M>(
                     simd,
                     walk,
                     &products.recurrent,
-                    first + step,
+                    step,
                     previous,
                     slots,
+                    gradient,
                     &mut scratch,
                 );
             }
@@ -175,21 +221,22 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
                     outline(simd, GiveInputGradients::<M> { walk, first, dx: &*dx, d_x });
                 }
             }
-            let inputs = if projected { &[] } else { &inputs[first * plan.input..][..steps * plan.input] };
+            let inputs = if projected { &[] } else { &inputs[at * plan.input..][..steps * plan.input] };
             let chunk = Chunk { first, states, slots: &*slots, inputs, dx: &*dx };
             add_gradients::<S, C, M>(simd, walk, &pass, products, chunk, share, &mut scratch.masked);
             end = first;
         }
-        give_d_states::<S, M>(simd, walk, &scratch.gradient, d_states);
+        if range.start == 0 {
+            give_d_states::<S, M>(simd, walk, gradient, d_states);
+        }
     }
 }
 
 impl Scratch {
-    /// The gradient of the state begins with zeros. `of_features` are the floats of a step's features.
+    /// `of_features` are the floats of a step's features.
     fn new(walk: &Walk<'_>, of_features: usize) -> Self {
         let Plan { states, inputs, state, h, .. } = walk.plan;
         Self {
-            gradient: Buffer::zeros(state),
             after: vec![0.0; if walk.input.mask.is_some() { state } else { 0 }],
             d_factor: Buffer::zeros(h),
             masked: Buffer::new(STEPS * h.max(of_features)),
@@ -225,9 +272,10 @@ fn step_back<S: Simd, C: Cell, const M: usize>(
     step: usize,
     previous: &[f32],
     slots: &mut [f32],
+    gradient: &mut [f32],
     scratch: &mut Scratch,
 ) {
-    let Scratch { gradient, after, d_factor, masked, h_columns, columns } = scratch;
+    let Scratch { after, d_factor, masked, h_columns, columns } = scratch;
     let states = walk.plan.states;
     if walk.input.mask.is_some() {
         after.copy_from_slice(gradient);
@@ -338,10 +386,10 @@ fn add_gradients<S: Simd, C: Cell, const M: usize>(
         let projection = if projected.is_some() { &mut *d_kernel } else { &mut [] };
         outline(simd, AddRows::<M> { walk, first, rows, slots, dx, projection, table, squares });
     }
-    let d = Steps { first: slots, step: plan.slot };
+    let d = gate_product::Steps { first: slots, step: plan.slot };
     if projected.is_none() {
         let x = Operand { floats: inputs, grid: plan.inputs, slots: &[0] };
-        let x = Steps { first: x, step: plan.input };
+        let x = gate_product::Steps { first: x, step: plan.input };
         products.kernel.add_gradient::<S, M>(simd, steps, x, d, d_kernel, masked);
     }
     for (part, product) in C::PARTS.iter().zip(&products.recurrent) {
@@ -353,7 +401,7 @@ fn add_gradients<S: Simd, C: Cell, const M: usize>(
                 (Operand { floats: slots, grid: plan.slots, slots: &slot }, plan.slot)
             }
         };
-        let a = Steps { first: a, step };
+        let a = gate_product::Steps { first: a, step };
         d_recurrent = product.add_gradient::<S, M>(simd, steps, a, d, d_recurrent, masked);
     }
 }

@@ -14,6 +14,7 @@ use crate::weights::Weights;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Runs the layer: `out` is (B, [`Layer::rows_out`], u), each sequence's outputs, followed by its final states if they are
 /// to be given. With `save`, what [`backward`](crate::backward()) needs is returned.
@@ -24,40 +25,82 @@ pub fn forward(
     save: bool,
     out: &mut [f32],
 ) -> Option<Saved> {
+    let pass = Pass::new(layer, input, weights, save);
     match fills_group(input) {
-        true => forward_blocks::<GROUP>(layer, input, weights, save, out),
-        false => forward_blocks::<1>(layer, input, weights, save, out),
+        true => pass.blocks::<GROUP>(save, out),
+        false => pass.blocks::<1>(save, out),
     }
 }
 
-fn forward_blocks<const M: usize>(
-    layer: &Layer,
-    input: &Input<'_>,
-    weights: &[f32],
-    save: bool,
-    out: &mut [f32],
-) -> Option<Saved> {
-    let layout = LaneLayout::new(layer, input.batch);
-    let packed = Weights::forward(layout, layer, input, weights);
-    let bias = layer.split(weights).2;
-    let projection = project(layer, input, &packed, &start(layer, layout, bias, layout.starts), save);
-    let start = start(layer, layout, bias, layer.kind.slots());
-    let run = |(index, out): (usize, &mut [f32])| {
-        let block = Block::of(layer, input, index);
-        let (weights, start, projection) = (&packed, &*start, projection.as_ref());
-        with_cell!(layer.kind, C => {
+/// What all blocks of a forward pass are given.
+pub(crate) struct Pass<'a> {
+    layer: &'a Layer,
+    input: &'a Input<'a>,
+    weights: Weights,
+    /// The bias, as the slots hold it before the products are added.
+    start: Vec<f32>,
+    projection: Option<Projection<'a>>,
+}
+
+impl<'a> Pass<'a> {
+    pub fn new(layer: &'a Layer, input: &'a Input<'a>, weights: &[f32], save: bool) -> Self {
+        let layout = LaneLayout::new(layer, input.batch);
+        let packed = Weights::forward(layout, layer, input, weights);
+        let bias = layer.split(weights).2;
+        let projection = project(layer, input, &packed, &start(layer, layout, bias, layout.starts), save);
+        let start = start(layer, layout, bias, layer.kind.slots());
+        Self { layer, input, weights: packed, start, projection }
+    }
+
+    /// Runs all blocks through all steps.
+    fn blocks<const M: usize>(&self, save: bool, out: &mut [f32]) -> Option<Saved> {
+        let Self { layer, input, weights: Weights { layout, .. }, projection, .. } = self;
+        let (rows, time, projected) = (block_rows(layer), input.time, projection.is_some());
+        let count = input.batch.div_ceil(rows);
+        let stretch = with_cell!(layer.kind, C => {
+            let plan = Plan::new::<C, M>(*layout, rows.min(input.batch), projected, AHEAD);
+            if save { plan.stretch(count, time) } else { time }
+        });
+        let held = if save && stretch == time { time } else { AHEAD };
+        let run = |(index, out): (usize, &mut [f32])| {
+            let block = Block::of(layer, input, index);
+            let (mut memory, mut between) = with_cell!(layer.kind, C => {
+                let plan = Plan::new::<C, M>(*layout, block.rows, projected, held);
+                let between = if stretch < time { time.div_ceil(stretch) * plan.state } else { 0 };
+                (Buffer::new(plan.floats()), Buffer::new(between))
+            });
+            let steps = Steps { steps: 0..time, held, memory: &mut memory, stretch, between: &mut between };
+            self.run::<M>(block, steps, Some(out));
+            save.then_some(if stretch < time { between } else { memory })
+        };
+        let chunks = rows * layer.row_out(time);
+        let blocks: Vec<Option<Buffer>> = if count > 1 {
+            out.par_chunks_mut(chunks).enumerate().map(run).collect()
+        } else {
+            out.chunks_mut(chunks).enumerate().map(run).collect()
+        };
+        Some(Saved { blocks: blocks.into_iter().collect::<Option<_>>()?, stretch })
+    }
+
+    /// Runs a block through some steps, and gives the outputs where they are wanted.
+    pub fn run<const M: usize>(&self, block: Block, steps: Steps<'_>, out: Option<&mut [f32]>) {
+        with_cell!(self.layer.kind, C => {
             let cell = PhantomData::<C>;
-            let pass = Forward::<C, M> { layer, input, weights, start, projection, block, save, out, cell };
-            layout.dispatch(pass)
-        })
-    };
-    let chunk = block_rows(layer) * layer.row_out(input.time);
-    let blocks: Vec<Option<Buffer>> = if input.batch > block_rows(layer) {
-        out.par_chunks_mut(chunk).enumerate().map(run).collect()
-    } else {
-        out.chunks_mut(chunk).enumerate().map(run).collect()
-    };
-    Some(Saved(blocks.into_iter().collect::<Option<Vec<_>>>()?))
+            self.weights.layout.dispatch(Forward::<C, M> { pass: self, block, steps, out, cell });
+        });
+    }
+}
+
+/// Some steps of a block, and where they leave what they compute.
+pub(crate) struct Steps<'a> {
+    /// All, or some that follow the states in the memory.
+    pub steps: Range<usize>,
+    /// Steps that are in memory at a time: all of these, or [`AHEAD`] for those that go through the same memory.
+    pub held: usize,
+    pub memory: &'a mut [f32],
+    /// Steps of a stretch, and room for the states before each, where there is any.
+    pub stretch: usize,
+    pub between: &'a mut [f32],
 }
 
 /// What the first slots hold before the products are added: of each vector so many `slots`.
@@ -76,15 +119,10 @@ fn start(layer: &Layer, layout: LaneLayout, bias: &[f32], slots: usize) -> Vec<f
 
 /// The forward pass of a block.
 struct Forward<'a, C, const M: usize> {
-    layer: &'a Layer,
-    input: &'a Input<'a>,
-    weights: &'a Weights,
-    /// The bias, as the slots hold it before the products are added.
-    start: &'a [f32],
-    projection: Option<&'a Projection<'a>>,
+    pass: &'a Pass<'a>,
     block: Block,
-    save: bool,
-    out: &'a mut [f32],
+    steps: Steps<'a>,
+    out: Option<&'a mut [f32]>,
     cell: PhantomData<C>,
 }
 
@@ -97,55 +135,59 @@ struct Scratch {
 }
 
 impl<C: Cell, const M: usize> WithSimd for Forward<'_, C, M> {
-    type Output = Option<Buffer>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Option<Buffer> {
-        let Self { layer, input, weights, start, projection, block, save, out, .. } = self;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { pass, block, steps: Steps { steps, held, memory, stretch, between }, mut out, .. } = self;
+        let Pass { layer, input, ref weights, ref start, ref projection } = *pass;
         let (time, layout) = (input.time, weights.layout);
-        let plan = Plan::new::<C, M>(layout, block.rows, projection.is_some(), save.then_some(time));
+        let plan = Plan::new::<C, M>(layout, block.rows, projection.is_some(), held);
         let walk = &Walk { layer, input, block, plan };
         let Products { kernel, recurrent } = Products::new::<M>(walk, weights, C::PARTS, S::F32_LANES);
         let masked = (AHEAD * plan.inputs.len(M)).max(plan.states.len(M)) * S::F32_LANES;
         let mut scratch = Scratch { factor: Buffer::new(plan.h), masked: Buffer::new(masked) };
         let first_valid = &*block.first_valid(layer, input);
-        let mut memory = Buffer::new(plan.floats());
-        let (states, slots, inputs) = plan.cut(&mut memory);
+        let (states, slots, inputs) = plan.cut(memory);
+        let holds_all = held >= steps.len();
 
-        read_states::<S, M>(walk, states);
-        let mut first = 0;
-        while first < time {
-            let steps = AHEAD.min(time - first);
-            // Without a backward pass to come the same memory serves all steps.
-            let kept = if save { first } else { 0 };
-            if first > kept {
+        if steps.start == 0 {
+            read_states::<S, M>(walk, states);
+        }
+        let mut first = steps.start;
+        while first < steps.end {
+            let ahead = AHEAD.min(steps.end - first);
+            let at = if holds_all { first - steps.start } else { 0 };
+            if first > steps.start && !holds_all {
                 states.copy_within(AHEAD * plan.state.., 0);
             }
-            let slots = &mut slots[kept * plan.slot..][..steps * plan.slot];
-            let states = &mut states[kept * plan.state..][..(steps + 1) * plan.state];
+            let slots = &mut slots[at * plan.slot..][..ahead * plan.slot];
+            let states = &mut states[at * plan.state..][..(ahead + 1) * plan.state];
+            if first.is_multiple_of(stretch) && !between.is_empty() {
+                between[first / stretch * plan.state..][..plan.state].copy_from_slice(&states[..plan.state]);
+            }
             if let Some(projection) = projection {
                 outline(simd, ReadProjection::<M> { walk, projection, starts: layout.starts, first, slots });
             } else {
                 start_slots::<S, M>(layout, plan.slots, start, slots);
-                let inputs = &mut inputs[kept * plan.input..][..steps * plan.input];
+                let inputs = &mut inputs[at * plan.input..][..ahead * plan.input];
                 outline(simd, ReadInputs::<M> { walk, first, inputs });
                 let a = Operand { floats: inputs, grid: plan.inputs, slots: &[0] };
-                kernel.forward::<S, M>(simd, steps, a, Some(start), slots, &mut scratch.masked);
+                kernel.forward::<S, M>(simd, ahead, a, Some(start), slots, &mut scratch.masked);
             }
-            for step in 0..steps {
+            for step in 0..ahead {
                 let slots = &mut slots[step * plan.slot..][..plan.slot];
                 let (previous, next) = states[step * plan.state..].split_at_mut(plan.state);
                 let next = &mut next[..plan.state];
                 step_forward::<S, C, M>(simd, walk, &recurrent, previous, next, slots, &mut scratch);
                 keep_masked::<S, M>(simd, walk, first + step, previous, next);
             }
-            if layer.gives_output(first..first + steps, time) {
+            if let Some(out) = out.as_deref_mut().filter(|_| layer.gives_output(first..first + ahead, time)) {
                 let states = &states[plan.state..];
-                outline(simd, GiveOutputs::<M> { walk, first, states, first_valid, out: &mut *out });
+                outline(simd, GiveOutputs::<M> { walk, first, states, first_valid, out });
             }
-            first += steps;
+            first += ahead;
         }
-        save.then_some(memory)
     }
 }
 

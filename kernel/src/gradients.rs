@@ -6,6 +6,9 @@ use crate::layer::{Input, Layer, Rows};
 use crate::projection::{self, projected_table, short_table};
 use crate::weights::{Gates, Weights};
 
+/// Floats that all sums of a backward pass together may have, as long as that leaves eight of them.
+const MOST: usize = 1 << 26;
+
 /// How a block's sums are cut, in floats.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums {
@@ -41,6 +44,12 @@ impl Sums {
 
     pub fn len(self) -> usize {
         self.bias + self.recurrent + self.kernel + self.table + self.squares
+    }
+
+    /// How many of them are summed up beside each other at most; blocks beyond that share one, in their order. It follows
+    /// from the layer alone, so that the number of threads does not show.
+    pub fn shares(self) -> usize {
+        (MOST / self.len()).clamp(8, 64)
     }
 
     /// bias, recurrent, kernel, table, squares.

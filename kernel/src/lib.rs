@@ -36,7 +36,7 @@
 //! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
 //! | `conv_lstm` | the time loop of a ConvLSTM |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
-//! | `memory` | memory that the allocator keeps; on its own |
+//! | `memory` | how much memory is kept; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
 //!
 //! Blocks depend on the batch and the layer alone, and what they add up (weight gradients) is added in their order, so
@@ -100,6 +100,6 @@ pub use exponential::exp;
 pub use forward::forward;
 pub use isa::instruction_set;
 pub use layer::{Dropout, Input, Layer, Rows};
-pub use memory::keep_memory;
+pub use memory::{keep_memory, recompute_beyond};
 pub use plan::Saved;
 pub use windows::Axis;

@@ -6,6 +6,7 @@ use crate::cell::Cell;
 use crate::grid::{GROUP, Grid};
 use crate::lane_layout::LaneLayout;
 use crate::layer::{Input, Layer};
+use crate::memory::budget;
 
 /// Sequences of a block: few enough for its steps to stay in the cache.
 const ROWS: usize = 16;
@@ -16,8 +17,21 @@ const LARGE: usize = 128;
 /// Steps that the forward pass makes ready at a time.
 pub(crate) const AHEAD: usize = 8;
 
-/// What the backward pass needs of a forward pass: the memory of each block.
-pub struct Saved(pub(crate) Vec<Buffer>);
+/// What the backward pass needs of a forward pass.
+pub struct Saved {
+    /// Of each block the memory of all steps, or, where the backward pass computes them again, the states before each
+    /// stretch of steps.
+    pub(crate) blocks: Vec<Buffer>,
+    /// Steps that the backward pass has in memory at a time: all, or those of a stretch.
+    pub(crate) stretch: usize,
+}
+
+impl Saved {
+    /// The memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.blocks.iter().map(|block| size_of::<f32>() * block.len()).sum()
+    }
+}
 
 /// Sequences of a block of this layer, but for the last block.
 pub(crate) fn block_rows(layer: &Layer) -> usize {
@@ -84,17 +98,17 @@ pub(crate) struct Plan {
     pub input: usize,
     /// Floats of a step's h: of one slot of the states.
     pub h: usize,
-    /// Steps kept: all for a backward pass, else as many as are made ready.
-    steps: usize,
+    /// Steps that are in memory at a time.
+    pub held: usize,
 }
 
 impl Plan {
-    /// For a block of `rows` sequences, `M` vectors a slot; `kept` steps, if a backward pass is to come.
+    /// For a block of `rows` sequences, `M` vectors a slot, with `held` steps in memory at a time.
     pub fn new<C: Cell, const M: usize>(
         layout: LaneLayout,
         rows: usize,
         projected: bool,
-        kept: Option<usize>,
+        held: usize,
     ) -> Self {
         let grid = |vectors, slots| layout.grid(rows.div_ceil(M * layout.shared), vectors, slots);
         let floats = |grid: Grid| grid.len(M) * layout.lanes;
@@ -109,19 +123,33 @@ impl Plan {
             slot: floats(slots),
             input: if projected { 0 } else { floats(inputs) },
             h: floats(Grid { slots: 1, ..states }),
-            steps: kept.unwrap_or(AHEAD),
+            held,
         }
     }
 
     /// Floats of the block's memory.
     pub fn floats(&self) -> usize {
-        (self.steps + 1) * self.state + self.steps * (self.slot + self.input)
+        self.state + self.held * self.step()
+    }
+
+    /// Floats of a step.
+    fn step(&self) -> usize {
+        self.state + self.slot + self.input
+    }
+
+    /// Steps to be held on the way back through `time` of them, in each of so many `blocks`: all, or, where that takes more
+    /// memory than [`recompute_beyond`](crate::recompute_beyond()) allows, as many as make the least memory of the states
+    /// between the stretches and the steps of one.
+    pub fn stretch(&self, blocks: usize, time: usize) -> usize {
+        let bytes = (blocks * size_of::<f32>()).saturating_mul(time.saturating_mul(self.step()));
+        let stretch = (time.saturating_mul(self.state) / self.step()).isqrt().next_multiple_of(AHEAD).max(AHEAD);
+        if bytes <= budget() || stretch >= time { time } else { stretch }
     }
 
     /// States, slots, inputs.
     pub fn cut<'a>(&self, memory: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
-        let (states, rest) = memory.split_at_mut((self.steps + 1) * self.state);
-        let (slots, inputs) = rest.split_at_mut(self.steps * self.slot);
+        let (states, rest) = memory.split_at_mut((self.held + 1) * self.state);
+        let (slots, inputs) = rest.split_at_mut(self.held * self.slot);
         (states, slots, inputs)
     }
 }

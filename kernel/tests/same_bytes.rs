@@ -2,7 +2,7 @@
 
 #![allow(missing_docs)]
 
-use candle_recurrent_kernel::{Activation, Dropout, Input, Kind, Layer, Rows, backward, forward};
+use candle_recurrent_kernel::{Activation, Dropout, Input, Kind, Layer, Rows, backward, forward, recompute_beyond};
 use std::ops::Range;
 use std::process::Command;
 
@@ -220,6 +220,28 @@ fn every_instruction_set_gives_the_same_bytes() {
             assert!(differ.is_empty(), "{set} gives others in {differ:?}: {case:?}");
         }
     }
+}
+
+#[test]
+fn steps_that_are_computed_again_give_the_same_bytes() {
+    let mut smaller = 0;
+    for case in cases() {
+        let data = case.data();
+        let (input, mut out) = (case.input(&data, 0..case.batch), vec![0.0; data.d_out.len()]);
+        // With memory for all steps, and with none.
+        let [kept, again] = [usize::MAX, 0].map(|bytes| {
+            recompute_beyond(bytes);
+            let saved = forward(&case.layer, &input, &data.weights, true, &mut out).expect("saved");
+            let bytes = saved.bytes();
+            let gradients = backward(&case.layer, &input, &data.weights, saved, &data.d_out, true);
+            (bytes, [&out, &gradients.weights, &gradients.x, &gradients.states].map(|floats| bits(floats)))
+        });
+        assert!(kept.1 == again.1, "{case:?}");
+        // Eight steps are the shortest stretch.
+        assert_eq!(again.0 < kept.0, case.time > 8, "{case:?}");
+        smaller += usize::from(again.0 < kept.0);
+    }
+    assert!(smaller > 100, "{smaller}");
 }
 
 #[test]
