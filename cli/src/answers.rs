@@ -10,19 +10,21 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-/// The answers to samples. No more than a batch of them is in memory: of several outputs, the text of those after the
-/// first waits in temporary files.
+/// The answers to samples. No more than a batch of them is in memory: text that cannot be printed yet waits in temporary
+/// files.
 pub(super) struct Answers<'a> {
     out: Option<&'a Path>,
     as_json: bool,
-    samples: usize,
+    /// How many samples there will be, where that is known.
+    samples: Option<usize>,
     /// The samples that are answered.
     answered: usize,
-    /// The outputs, once the first batch has come.
+    /// The outputs, once the first batch has come; where it is not known how many samples there will be, without them.
     outputs: Vec<ArrayHead>,
     file: Option<ArrayWriter>,
-    /// The text of each output after the first.
-    waiting: Vec<BufWriter<File>>,
+    /// The text of each output that cannot be printed as it comes: of those after the first, and of the first one where the
+    /// number of samples stands before it and is not known.
+    waiting: Vec<Option<BufWriter<File>>>,
 }
 
 /// The names of a model's answers: `y`, or `y0`, `y1`, ….
@@ -35,12 +37,12 @@ fn names(outputs: usize) -> Vec<String> {
 
 impl<'a> Answers<'a> {
     pub(super) fn new(out: Option<&'a Path>, as_json: bool) -> Self {
-        Self { out, as_json, samples: 0, answered: 0, outputs: vec![], file: None, waiting: vec![] }
+        Self { out, as_json, samples: None, answered: 0, outputs: vec![], file: None, waiting: vec![] }
     }
 
     /// Says how many samples there will be.
     pub(super) fn expect(&mut self, samples: usize) {
-        self.samples = samples;
+        self.samples = Some(samples);
     }
 
     /// Whether numbers are shown on standard output.
@@ -68,9 +70,9 @@ impl<'a> Answers<'a> {
                 } else {
                     rows(tensor, self.answered)
                 }?;
-                match index {
-                    0 => output.text(&text)?,
-                    _ => self.waiting[index - 1].write_all(text.as_bytes()).context(WAITING)?,
+                match &mut self.waiting[index] {
+                    None => output.text(&text)?,
+                    Some(file) => file.write_all(text.as_bytes()).context(WAITING)?,
                 }
             }
         }
@@ -81,14 +83,16 @@ impl<'a> Answers<'a> {
     /// Learns what the outputs are.
     fn begin(&mut self, outputs: &[Tensor], samples: usize, output: &mut Output) -> anyhow::Result<()> {
         for (name, tensor) in names(outputs.len()).into_iter().zip(outputs) {
-            let shape = match tensor.dims() {
-                whole if samples == self.samples => whole.to_vec(),
-                [rows, row @ ..] if *rows == samples => [&[self.samples], row].concat(),
-                other => bail!(
+            let shape = match (tensor.dims(), self.samples) {
+                (whole, Some(all)) if samples == all => whole.to_vec(),
+                ([rows, row @ ..], all) if *rows == samples => [&[all.unwrap_or(0)], row].concat(),
+                (other, Some(all)) => bail!(
                     "{name} of {samples} samples has shape {other:?}, which is not a row a sample; run all at once with \
-                     --batch-size {}",
-                    self.samples
+                     --batch-size {all}"
                 ),
+                (other, None) => {
+                    bail!("{name} of {samples} samples has shape {other:?}, which is not a row a sample")
+                }
             };
             self.outputs.push(ArrayHead { name, dtype: tensor.dtype(), shape });
         }
@@ -96,10 +100,13 @@ impl<'a> Answers<'a> {
             self.file = Some(formats::begin(path, self.outputs.clone())?);
         }
         if self.is_shown() {
-            for _ in self.outputs.iter().skip(1) {
-                self.waiting.push(BufWriter::new(tempfile::tempfile().context(WAITING)?));
+            let first_waits = !self.as_json && self.samples.is_none();
+            for index in 0..self.outputs.len() {
+                let waits = index > 0 || first_waits;
+                let file = waits.then(tempfile::tempfile).transpose().context(WAITING)?;
+                self.waiting.push(file.map(BufWriter::new));
             }
-            if let Some(first) = self.outputs.first() {
+            if let (Some(first), false) = (self.outputs.first(), first_waits) {
                 output.text(&self.heading(0, first))?;
             }
         }
@@ -139,13 +146,16 @@ impl<'a> Answers<'a> {
             }
             return Ok(());
         }
-        if let Some(first) = self.outputs.first() {
-            output.text(self.ending(first))?;
+        if self.samples.is_none() {
+            let counts = self.outputs.iter_mut().filter_map(|head| head.shape.first_mut());
+            counts.for_each(|count| *count = self.answered);
         }
         let waiting = std::mem::take(&mut self.waiting);
-        for (index, (head, file)) in self.outputs.iter().skip(1).zip(waiting).enumerate() {
-            output.text(&self.heading(index + 1, head))?;
-            copy(file, output)?;
+        for (index, (head, file)) in self.outputs.iter().zip(waiting).enumerate() {
+            if let Some(file) = file {
+                output.text(&self.heading(index, head))?;
+                copy(file, output)?;
+            }
             output.text(self.ending(head))?;
         }
         if self.as_json { output.text("\n}\n") } else { Ok(()) }

@@ -9,8 +9,8 @@ use candle_core::Tensor;
 use candle_recurrent::Error;
 use candle_recurrent::checkpoint::Checkpoint;
 use candle_recurrent::data::{InputKind, ModelInput, model_inputs, shape_table};
-use candle_recurrent::formats::{Arrays, InputArray, StoredArray};
-use candle_recurrent::layers::{Flow, Mode, Values};
+use candle_recurrent::formats::{Arrays, InputArray, StoredArray, StoredTexts};
+use candle_recurrent::layers::{Flow, Mode, Texts};
 use candle_recurrent::model::{Model, ModelConfig};
 use std::path::Path;
 
@@ -21,34 +21,36 @@ const BATCH: usize = 64;
 /// matter to each other.
 pub(super) const TEXTS: usize = 32;
 
-/// Samples of one of a model's inputs.
+/// Samples of one of a model's inputs, which are read from their file batch by batch.
 enum Samples {
-    /// They stand in a file and are read batch by batch.
-    Stored(StoredArray, ModelInput),
-    /// They are in memory as the model takes them.
-    Ready(Flow),
+    Numbers(StoredArray, ModelInput),
+    /// Texts in the shape in which the model takes them.
+    Texts(StoredTexts),
 }
 
 impl Samples {
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Numbers(array, _) => array.shape(),
+            Self::Texts(texts) => texts.shape(),
+        }
+    }
+
     /// How many there are.
-    fn count(&self) -> anyhow::Result<usize> {
-        Ok(match self {
-            Self::Stored(array, _) => array.shape().first().copied().unwrap_or(0),
-            Self::Ready(flow) => match &flow.values {
-                Values::Texts(texts) => texts.dims().first().copied().unwrap_or(0),
-                values => values.tensor()?.dim(0)?,
-            },
-        })
+    fn count(&self) -> usize {
+        self.shape().first().copied().unwrap_or(0)
     }
 
     /// `count` of them, from `from` on.
     fn batch(&self, from: usize, count: usize) -> anyhow::Result<Flow> {
         Ok(match self {
-            Self::Stored(array, input) => input.rows(array, from, count)?.into(),
-            Self::Ready(flow) => match &flow.values {
-                Values::Texts(texts) => texts.narrow(from, count)?.into(),
-                values => values.tensor()?.narrow(0, from, count)?.into(),
-            },
+            Self::Numbers(array, input) => input.rows(array, from, count)?.into(),
+            Self::Texts(texts) => {
+                let sample = self.shape().get(1..).unwrap_or_default();
+                let size: usize = sample.iter().product();
+                let values = texts.read(from * size..(from + count) * size)?;
+                Texts::new(values, [&[count], sample].concat())?.into()
+            }
         })
     }
 }
@@ -73,8 +75,8 @@ pub(super) fn run(
     let samples = if texts.contains(&true) {
         let arrays = inputs.iter().zip(arrays::read_mixed(input, &names, &texts)?);
         let samples = arrays.map(|(wanted, array)| match array {
-            InputArray::Numbers(array) => Ok(Samples::Stored(array, wanted.clone())),
-            InputArray::Texts(texts, shape) => Ok(Samples::Ready(wanted.accept_texts(texts, shape)?.into())),
+            InputArray::Numbers(array) => Ok(Samples::Numbers(array, wanted.clone())),
+            InputArray::Texts(texts) => Ok(Samples::Texts(wanted.accept_texts(texts)?)),
         });
         samples.collect::<anyhow::Result<Vec<_>>>().map_err(within)?
     } else {
@@ -82,32 +84,18 @@ pub(super) fn run(
             Arrays::Stored(arrays) => arrays
                 .into_iter()
                 .zip(&inputs)
-                .map(|(array, wanted)| Samples::Stored(array, wanted.clone()))
+                .map(|(array, wanted)| Samples::Numbers(array, wanted.clone()))
                 .collect(),
             Arrays::Table { rows, note } => {
                 if let Some(note) = note {
                     message(&format!("note: {}: {note}", input.display()));
                 }
-                let table = shape_table(&inputs, &rows).and_then(|table| {
-                    let accepted = inputs.first().map(|wanted| wanted.accept(table));
-                    accepted.transpose()
-                });
-                let table = table.map_err(|error| within(error.into()))?;
-                table.into_iter().map(|table| Samples::Ready(table.into())).collect()
+                let table = shape_table(&inputs, &rows).map_err(|error| within(error.into()))?;
+                inputs.first().map(|wanted| Samples::Numbers(table, wanted.clone())).into_iter().collect()
             }
         }
     };
     forward(&checkpoint.model, &samples, batch_size, &within, Answers::new(out, as_json), output)
-}
-
-/// Runs texts through a model that has no other input, and prints what it gives.
-pub(super) fn show(
-    model: &Model,
-    texts: Flow,
-    as_json: bool,
-    output: &mut Output,
-) -> anyhow::Result<Outcome> {
-    forward(model, &[Samples::Ready(texts)], None, &|error| error, Answers::new(None, as_json), output)
 }
 
 /// Hands the model's answers on, batch by batch.
@@ -132,7 +120,12 @@ fn forward(
 /// The model's outputs for a batch.
 fn call(model: &Model, inputs: &[Samples], from: usize, count: usize) -> anyhow::Result<Vec<Tensor>> {
     let flows = inputs.iter().map(|input| input.batch(from, count)).collect::<anyhow::Result<Vec<_>>>()?;
-    let outputs = model.call(&flows, Mode::Inference)?;
+    outputs(model, &flows)
+}
+
+/// The model's outputs.
+pub(super) fn outputs(model: &Model, inputs: &[Flow]) -> anyhow::Result<Vec<Tensor>> {
+    let outputs = model.call(inputs, Mode::Inference)?;
     Ok(outputs.iter().map(|output| output.values.tensor()).collect::<candle_core::Result<_>>()?)
 }
 
@@ -142,7 +135,7 @@ fn batches(
     inputs: &[Samples],
     batch_size: Option<usize>,
 ) -> anyhow::Result<(usize, usize)> {
-    let samples = inputs.iter().map(Samples::count).collect::<anyhow::Result<Vec<_>>>()?;
+    let samples: Vec<usize> = inputs.iter().map(Samples::count).collect();
     let count = samples.first().copied().unwrap_or(0);
     if samples.iter().any(|&samples| samples != count) {
         bail!("the inputs hold {samples:?} samples, expected the same number in each");
@@ -151,7 +144,11 @@ fn batches(
         bail!("the input holds no samples");
     }
     let batch = match config {
-        config if config.is_stateful() => stateful_batch(config, count, batch_size)?,
+        config if config.is_stateful() => {
+            let batch = stateful_batch(config, batch_size)?;
+            check_multiple(count, batch)?;
+            batch
+        }
         config if config.reads_text() => batch_size.unwrap_or(TEXTS),
         // Batches of one size: where a layer runs on Candle's operations, a few samples left over might be summed in another
         // order, and differ in the last digits.
@@ -160,22 +157,30 @@ fn batches(
     Ok((count, batch))
 }
 
+/// How many texts to run at a time of those that come one after the other.
+pub(super) fn text_batch(config: &ModelConfig) -> anyhow::Result<usize> {
+    if config.is_stateful() { stateful_batch(config, None) } else { Ok(TEXTS) }
+}
+
 /// The batch of a model that carries its states from one to the next.
-fn stateful_batch(config: &ModelConfig, count: usize, asked: Option<usize>) -> anyhow::Result<usize> {
-    let batch = match (config.batch_size(), asked) {
+fn stateful_batch(config: &ModelConfig, asked: Option<usize>) -> anyhow::Result<usize> {
+    match (config.batch_size(), asked) {
         (Some(own), Some(asked)) if own != asked => {
             bail!("the model is stateful with batches of {own}, and --batch-size is {asked}; leave it out")
         }
-        (Some(batch), _) | (None, Some(batch)) => batch,
+        (Some(batch), _) | (None, Some(batch)) => Ok(batch),
         (None, None) => bail!(
             "the model is stateful and does not say of how many samples its batches are; give it with --batch-size"
         ),
-    };
-    if !count.is_multiple_of(batch) {
-        bail!(
-            "the input holds {count} samples, and the model is stateful with batches of {batch}: give a multiple of \
-             {batch}"
-        );
     }
-    Ok(batch)
+}
+
+/// Refuses samples of which some would be left over.
+pub(super) fn check_multiple(count: usize, batch: usize) -> anyhow::Result<()> {
+    if count.is_multiple_of(batch) {
+        return Ok(());
+    }
+    bail!(
+        "the input holds {count} samples, and the model is stateful with batches of {batch}: give a multiple of {batch}"
+    )
 }

@@ -1,17 +1,19 @@
 //! `predict` with a model that turns text into ids itself.
 
+use super::answers::Answers;
 use super::classify::{self, Answer, Batches, Classifier};
 use super::lines::Lines;
 use super::output::message;
-use super::predict_arrays::TEXTS;
+use super::predict_arrays::{TEXTS, check_multiple, outputs, text_batch};
 use super::prediction::unknown_note;
-use super::{Outcome, Output, predict_arrays};
+use super::{Outcome, Output};
 use anyhow::bail;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use candle_recurrent::checkpoint::Checkpoint;
 use candle_recurrent::layers::{Mode, TextVectorization, Texts};
 use candle_recurrent::model::{Class, Model, ModelConfig};
+use std::collections::VecDeque;
 
 /// Runs the texts through the model that the argument `name` gave.
 pub(super) fn run(
@@ -56,20 +58,47 @@ impl TextReader<'_> {
         Ok(self.counts.as_ref().map(|layer| layer.unknown(text)).transpose()?)
     }
 
-    /// Prints the numbers that a model of another kind gives: a row a text, also a blank one.
+    /// Prints the numbers that a model of another kind gives: a row a text, also a blank one. Texts are run batch by batch as
+    /// they come.
     fn show(&self, mut lines: Lines, as_json: bool, output: &mut Output) -> anyhow::Result<Outcome> {
-        let mut texts = vec![];
-        while let Some(more) = lines.next()? {
-            texts.extend(more);
+        let config = self.model.config();
+        let batch = text_batch(config)?;
+        let mut answers = Answers::new(None, as_json);
+        let (mut waiting, mut count, mut is_blank) = (VecDeque::new(), 0, true);
+        while let Some(texts) = lines.next()? {
+            for text in texts.iter().filter(|text| !text.is_empty()) {
+                is_blank = false;
+                let note = self.words(text)?.and_then(|(words, unknown)| unknown_note(text, words, unknown));
+                note.iter().for_each(|note| message(note));
+            }
+            count += texts.len();
+            waiting.extend(texts);
+            while !is_blank && waiting.len() >= batch {
+                self.answer(waiting.drain(..batch), &mut answers, output)?;
+            }
         }
-        if texts.iter().all(String::is_empty) {
+        if is_blank {
             bail!("no text: give it as TEXT, or as lines on standard input");
         }
-        for text in texts.iter().filter(|text| !text.is_empty()) {
-            let note = self.words(text)?.and_then(|(words, unknown)| unknown_note(text, words, unknown));
-            note.iter().for_each(|note| message(note));
+        if config.is_stateful() {
+            check_multiple(count, batch)?;
         }
-        predict_arrays::show(self.model, Texts::column(texts).into(), as_json, output)
+        if !waiting.is_empty() {
+            self.answer(waiting.drain(..), &mut answers, output)?;
+        }
+        answers.finish(output)?;
+        Ok(Outcome::Done)
+    }
+
+    /// Runs some texts and hands what the model gives on.
+    fn answer(
+        &self,
+        texts: impl ExactSizeIterator<Item = String>,
+        answers: &mut Answers,
+        output: &mut Output,
+    ) -> anyhow::Result<()> {
+        let count = texts.len();
+        answers.add(&outputs(self.model, &[Texts::column(texts).into()])?, count, output)
     }
 }
 

@@ -101,6 +101,12 @@ fn a_mapped_array_and_an_unpacked_one_give_the_same_answers() {
     assert_eq!(expected.len(), 128 + 4000);
     assert!(answer("stored.npz") == expected && answer("packed.npz") == expected);
 
+    let lines =
+        (0..1000).map(|row| (0..6).map(|at| format!("{}", (row * 6 + at) * 7 % 12)).collect::<Vec<_>>());
+    let table: String = lines.map(|line| line.join(",") + "\n").collect();
+    fs::write(here.join("x.csv"), table).expect("written");
+    assert!(answer("x.csv") == expected);
+
     // One byte of a stored member that is not what it was.
     let mut damaged = fs::read(here.join("stored.npz")).expect("a file");
     let at = damaged.len() / 2;

@@ -99,6 +99,54 @@ fn a_model_of_several_classes_gives_its_numbers() {
     );
 }
 
+/// Lines come one after the other, and their number is not known before the last: what is printed is what arrays give.
+#[test]
+fn lines_give_what_an_array_of_them_gives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let (model, texts, _) = fixture("tf_idf_adapted");
+    // Several batches, the last of them not full; blank ones first, in the middle and last.
+    let blank = |at: usize| at < 40 || at == 60 || at == 99;
+    let all: Vec<String> = (0..100)
+        .map(|at| if blank(at) { String::new() } else { texts[at % texts.len()].replace('\n', " ") })
+        .collect();
+    fs::write(here.join("x.npy"), npy(&all)).expect("written");
+    let lines: String = all.iter().map(|text| format!("{text}\n")).collect();
+    for more in [&[][..], &["--json"]] {
+        let array = run(here, &[&["predict", &model, "--input", "x.npy"], more].concat()).success();
+        let streamed = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))
+            .args([&["predict", &model], more].concat())
+            .write_stdin(lines.clone())
+            .assert()
+            .success();
+        assert_eq!(
+            String::from_utf8_lossy(&array.get_output().stdout),
+            String::from_utf8_lossy(&streamed.get_output().stdout)
+        );
+    }
+    let empty = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))
+        .args(["predict", &model])
+        .write_stdin("\n".repeat(100))
+        .assert();
+    fails(empty, "no text: give it as TEXT, or as lines on standard input");
+}
+
+/// A number of texts that a batch does not hold, in the middle of which one is no Unicode.
+#[test]
+fn a_text_that_is_none_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let (model, texts, _) = fixture("tf_idf_adapted");
+    let mut bytes = npy(&vec![texts[0].clone(); 100]);
+    let size = 4 * texts[0].chars().count();
+    let at = bytes.len() - 50 * size;
+    bytes[at..at + 4].copy_from_slice(&[0, 0xd8, 0, 0]);
+    fs::write(here.join("x.npy"), bytes).expect("written");
+    let assert = run(here, &["predict", &model, "--input", "x.npy", "--output", "y.npy"]);
+    fails(assert, "x.npy: text 50 is not Unicode");
+    assert!(!here.join("y.npy").exists());
+}
+
 #[test]
 fn what_does_not_go_together_is_said() {
     let folder = tempfile::tempdir().expect("a folder");

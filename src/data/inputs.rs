@@ -1,8 +1,7 @@
 //! A model's inputs, and arrays as they take them.
 
 use super::array::{Array, check_whole};
-use crate::formats::{Kind, Number, StoredArray};
-use crate::layers::Texts;
+use crate::formats::{Kind, Number, StoredArray, StoredTexts};
 use crate::model::{Class, LayerConfig, ModelConfig, Shape, TensorRef};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -89,18 +88,18 @@ pub fn model_inputs(config: &ModelConfig) -> Vec<ModelInput> {
 }
 
 impl ModelInput {
-    /// Texts as the model takes them: one a sample may stand without a second axis.
+    /// The same texts in the shape in which the model takes them: one a sample may stand without a second axis.
     ///
     /// # Errors
     /// [`Error::Data`] where the shape does not fit.
-    pub fn accept_texts(&self, texts: Vec<String>, shape: Vec<usize>) -> Result<Texts> {
-        let shape = match (self.shape.as_slice(), shape.as_slice()) {
-            ([_, Some(1)], [rows]) => vec![*rows, 1],
-            ([_], [rows, 1]) => vec![*rows],
-            _ => shape,
+    pub fn accept_texts(&self, texts: StoredTexts) -> Result<StoredTexts> {
+        let shape = match (self.shape.as_slice(), texts.shape()) {
+            ([_, Some(1)], &[rows]) => vec![rows, 1],
+            ([_], &[rows, 1]) => vec![rows],
+            (_, shape) => shape.to_vec(),
         };
         self.check_shape(&shape)?;
-        Ok(Texts::new(texts, shape)?)
+        texts.reshaped(shape)
     }
 
     /// The array as the model takes it: floats, or ids as u32.
@@ -251,9 +250,11 @@ fn axes(shape: &[Option<usize>]) -> String {
 ///
 /// # Errors
 /// [`Error::Data`] where the model has other inputs, or the columns do not make its shape.
-pub fn shape_table(inputs: &[ModelInput], table: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = table.dims2()?;
-    Ok(table.reshape(table_shape(inputs, rows, columns)?)?)
+pub fn shape_table(inputs: &[ModelInput], table: &StoredArray) -> Result<StoredArray> {
+    let &[rows, columns] = table.shape() else {
+        return Err(Error::Data(format!("an array of shape {:?} is no table", table.shape())));
+    };
+    table.reshaped(table_shape(inputs, rows, columns)?)
 }
 
 /// The shape that [`shape_table`] gives a table of so many rows and columns.

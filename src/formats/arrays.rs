@@ -7,6 +7,7 @@ use super::npz::Npz;
 use super::safetensors::Safetensors;
 use super::stored::StoredArray;
 use super::table::{self, Table};
+use super::texts::StoredTexts;
 use super::writer::ArrayWriter;
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -23,7 +24,7 @@ pub enum Arrays {
     /// Rows of numbers, whose shape the model decides.
     Table {
         /// f32 (rows, columns).
-        rows: Tensor,
+        rows: StoredArray,
         /// What a user should know of how they were read.
         note: Option<String>,
     },
@@ -132,7 +133,7 @@ pub fn open(path: &Path) -> Result<ArrayFile<'_>> {
         let (rows, _) = table::read(path)?;
         return Ok(ArrayFile {
             names: vec!["x".into()],
-            read: Box::new(move |_| StoredArray::of_tensor(&rows)),
+            read: Box::new(move |_| Ok(rows.clone())),
             is_table: true,
         });
     }
@@ -153,8 +154,8 @@ pub fn open(path: &Path) -> Result<ArrayFile<'_>> {
 pub enum InputArray {
     /// Numbers.
     Numbers(StoredArray),
-    /// Texts one after the other, and the shape that they fill.
-    Texts(Vec<String>, Vec<usize>),
+    /// Texts.
+    Texts(StoredTexts),
 }
 
 /// As [`read`] for a model of which some inputs are of texts: those where `texts` says so. A table is one of texts, a text
@@ -174,7 +175,7 @@ pub fn read_mixed(path: impl AsRef<Path>, inputs: &[String], texts: &[bool]) -> 
     }
     let names = choose(&file, inputs).map_err(|what| Error::file(path, what))?;
     let read = |(name, is_text): (&String, &bool)| match (&file.texts, is_text) {
-        (Some(texts), true) => (texts)(name).map(|(texts, shape)| InputArray::Texts(texts, shape)),
+        (Some(texts), true) => (texts)(name).map(InputArray::Texts),
         (None, true) => Err(Error::file(path, "cannot hold texts; give a .npz, a .npy or a .csv")),
         (_, false) => (file.array)(name).map(InputArray::Numbers),
     };
@@ -270,7 +271,7 @@ mod tests {
             let path = folder.path().join(format!("x.{suffix}"));
             write(&path, &[("x", &values)])?;
             let read = match read(&path, &["input".into()])? {
-                Arrays::Table { rows, .. } => rows,
+                Arrays::Table { rows, .. } => rows.tensor()?,
                 Arrays::Stored(arrays) => arrays[0].tensor()?,
             };
             assert_eq!(read.to_vec2::<f32>()?, values.to_vec2::<f32>()?, "{suffix}");

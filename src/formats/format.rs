@@ -1,6 +1,7 @@
 //! What a format of arrays is.
 
 use super::stored::StoredArray;
+use super::texts::StoredTexts;
 use crate::Result;
 use candle_core::{DType, Tensor};
 use std::fs::File;
@@ -37,12 +38,16 @@ pub(super) trait Format: Sync {
     /// [`Error::Argument`](crate::Error::Argument) for what the format cannot hold.
     fn sink(&self, out: BufWriter<File>, arrays: &[ArrayHead]) -> Result<Box<dyn Sink>>;
 
-    /// Rows as they stand in a file: numbers of f32, or of their own type where the format keeps it, or text.
+    /// Hands on the bytes of rows as they stand in a file: numbers of f32, or of their own type where the format keeps it, or
+    /// text.
     ///
     /// # Errors
-    /// Candle's own.
-    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>>;
+    /// Candle's own, and those of `put`.
+    fn encode(&self, rows: &Tensor, put: Put) -> Result<()>;
 }
+
+/// Where the bytes of rows go.
+pub(super) type Put<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
 /// An array of which the numbers are still to come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,15 +96,12 @@ pub(super) struct Opened<'a> {
     pub names: Vec<String>,
     /// Opens the array of one of these names.
     pub array: Read<'a>,
-    /// Reads an array of texts; none where the format has no such arrays.
+    /// Opens an array of texts; none where the format has no such arrays.
     pub texts: Option<ReadTexts<'a>>,
 }
 
-/// Texts one after the other, and the shape that they fill.
-pub type TextArray = (Vec<String>, Vec<usize>);
-
-/// From an array's name to its texts.
-type ReadTexts<'a> = Box<dyn Fn(&str) -> Result<TextArray> + 'a>;
+/// From an array's name to the array of texts.
+type ReadTexts<'a> = Box<dyn Fn(&str) -> Result<StoredTexts> + 'a>;
 
 /// From an array's name to the array.
 pub(super) type Read<'a> = Box<dyn Fn(&str) -> Result<StoredArray> + 'a>;

@@ -28,11 +28,19 @@ impl Map {
         if !metadata.is_file() {
             return Err(Error::file(path, "is no file but a device or a pipe; save it as a file first"));
         }
+        Self::of_file(&file).map_err(|error| cannot(path, error))
+    }
+
+    /// Maps a whole file that is open: a regular one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of_file(file: &File) -> std::io::Result<Self> {
         #[allow(unsafe_code)]
         // SAFETY: the file is a regular one and open, and the map is as long as it is and never written to. That nobody
         // else shortens or writes the file meanwhile is asked of the user, as the head of this file says.
-        let map = unsafe { Mmap::map(&file) };
-        map.map(Self).map_err(|error| cannot(path, error))
+        let map = unsafe { Mmap::map(file) };
+        map.map(Self)
     }
 
     /// The bytes.

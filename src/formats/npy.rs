@@ -1,11 +1,13 @@
 //! NumPy's `.npy`: one array.
 
-use super::format::{ArrayHead, Format, Holds, Opened, Sink, TextArray};
+use super::format::{ArrayHead, Format, Holds, Opened, Put, Sink};
 use super::mapped::Map;
 use super::stored::{Bytes, Kind, StoredArray, in_c_order};
+use super::texts::{Places, StoredTexts};
 use super::writer::Plain;
 use crate::{Error, Result};
-use candle_core::{DType, Tensor};
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use pulp::bytemuck;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -25,13 +27,11 @@ impl Format for Npy {
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
         let map = Arc::new(Map::open(path)?);
-        let words = map.clone();
+        let all = Bytes::of_map(&map, 0..map.bytes().len()).unwrap_or_else(|| Bytes::of_memory(vec![]));
+        let words = all.clone();
         let cannot = move |what: String| Error::file(path, format!("cannot be read: {what}"));
-        let array = move |_: &str| {
-            let all = Bytes::of_map(&map, 0..map.bytes().len()).unwrap_or_else(|| Bytes::of_memory(vec![]));
-            stored(&all).map_err(cannot)
-        };
-        let texts = move |_: &str| texts(words.bytes()).map_err(cannot);
+        let array = move |_: &str| stored(&all).map_err(cannot);
+        let texts = move |_: &str| texts(&words).map_err(cannot);
         Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
@@ -39,8 +39,8 @@ impl Format for Npy {
         Ok(Box::new(Plain { out, head: |array| header(&array.shape) }))
     }
 
-    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
-        numbers(rows)
+    fn encode(&self, rows: &Tensor, put: Put) -> Result<()> {
+        put_numbers(rows, put)
     }
 }
 
@@ -172,8 +172,9 @@ pub(super) fn stored(bytes: &Bytes) -> std::result::Result<StoredArray, String> 
 }
 
 /// The texts in the bytes of a `.npy`: NumPy's `U` of so many characters, or `S` of so many bytes of UTF-8.
-pub(super) fn texts(bytes: &[u8]) -> std::result::Result<TextArray, String> {
-    let (header, content) = Header::parse(bytes)?;
+pub(super) fn texts(bytes: &Bytes) -> std::result::Result<StoredTexts, String> {
+    let whole = bytes.get();
+    let (header, content) = Header::parse(whole)?;
     let unknown = || {
         let hint =
             if header.descr.ends_with('O') { "; save it as numpy.array(texts, dtype=str)" } else { "" };
@@ -182,41 +183,20 @@ pub(super) fn texts(bytes: &[u8]) -> std::result::Result<TextArray, String> {
     let (order, kind) = header.descr.split_at_checked(1).unwrap_or_default();
     let (kind, width) = kind.split_at_checked(1).ok_or_else(unknown)?;
     let width: usize = width.parse().map_err(|_| unknown())?;
-    let size = match kind {
-        "U" => width.checked_mul(4),
-        "S" => Some(width),
+    let places = match kind {
+        "U" => Places::Characters { width, is_big_endian: order == ">" },
+        "S" => Places::Utf8 { width },
         _ => return Err(unknown()),
     };
-    let length = size.and_then(|size| header.count()?.checked_mul(size));
-    if length != Some(content.len()) || header.fortran_order && header.shape.len() > 1 {
-        return Err(format!("the array does not fill its shape {:?} in C's order", header.shape));
-    }
     let count = header.count().unwrap_or(0);
     if width == 0 && count > 1 << 20 {
         return Err(format!("{count} texts of no characters"));
     }
-    let text = |index: usize| {
-        let size = size.unwrap_or(0);
-        let bytes = content.get(index * size..(index + 1) * size).unwrap_or_default();
-        let text = match kind {
-            "U" => bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|&unit| {
-                    char::from_u32(if order == ">" {
-                        u32::from_be_bytes(unit)
-                    } else {
-                        u32::from_le_bytes(unit)
-                    })
-                })
-                .collect::<Option<String>>(),
-            _ => String::from_utf8(bytes.to_vec()).ok(),
-        };
-        let text = text.ok_or_else(|| format!("text {index} is not Unicode"))?;
-        Ok(text.trim_end_matches('\0').to_string())
-    };
-    Ok(((0..count).map(text).collect::<std::result::Result<_, String>>()?, header.shape.clone()))
+    let content = bytes.part(whole.len() - content.len()..whole.len());
+    let is_turned = header.fortran_order && header.shape.len() > 1;
+    let texts = content.filter(|_| !is_turned);
+    let texts = texts.and_then(|content| StoredTexts::new(content, places, header.shape.clone()));
+    texts.ok_or_else(|| format!("the array does not fill its shape {:?} in C's order", header.shape))
 }
 
 /// The numbers of an integer or boolean array.
@@ -269,12 +249,19 @@ pub(super) fn header(shape: &[usize]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes()].concat()
 }
 
-/// Numbers as little-endian f32.
-pub(super) fn numbers(rows: &Tensor) -> Result<Vec<u8>> {
-    let values = rows.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    let mut bytes = Vec::with_capacity(4 * values.len());
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    Ok(bytes)
+/// Hands numbers on as little-endian f32, without a copy where they lie so in memory.
+pub(super) fn put_numbers(rows: &Tensor, put: Put) -> Result<()> {
+    let rows = rows.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+    let (storage, layout) = rows.storage_and_layout();
+    let values = match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => values.get(from..to),
+        _ => None,
+    };
+    let values = values.ok_or_else(|| Error::argument("rows", "are not in memory"))?;
+    match cfg!(target_endian = "little") {
+        true => put(bytemuck::cast_slice(values)),
+        false => put(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()),
+    }
 }
 
 #[cfg(test)]
@@ -306,7 +293,9 @@ mod tests {
                     prop_assert_eq!(array.tensor().expect("a tensor").elem_count(), array.count());
                 }
             }
-            let _ = texts(&bytes);
+            if let Ok(texts) = texts(&Bytes::of_memory(bytes)) {
+                let _ = texts.read(0..texts.shape().iter().product());
+            }
         }
     }
 }

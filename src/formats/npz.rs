@@ -1,11 +1,12 @@
 //! NumPy's `.npz`: arrays by name, each a `.npy` in a zip; and, for data sets, integers and lists of integers.
 
 use super::archive::member_options;
-use super::format::{ArrayHead, Format, Holds, Opened, Sink};
+use super::format::{ArrayHead, Format, Holds, Opened, Put, Sink};
 use super::mapped::Map;
 use super::npy::{self, Header, Layout, integers};
 use super::pickle::{self, Rows};
 use super::stored::{Bytes, StoredArray};
+use super::texts::StoredTexts;
 use crate::panics;
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -29,11 +30,9 @@ impl Format for Npz {
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
         let names = names(path)?;
         let map = Arc::new(Map::open(path)?);
+        let words = map.clone();
         let array = move |name: &str| contained(path, || stored(path, &map, name));
-        let texts = move |name: &str| {
-            let bytes = member(path, name)?;
-            npy::texts(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
-        };
+        let texts = move |name: &str| contained(path, || texts(path, &words, name));
         Ok(Opened { names, array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
@@ -41,8 +40,8 @@ impl Format for Npz {
         Ok(Box::new(Members(zip::ZipWriter::new(out))))
     }
 
-    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
-        npy::numbers(rows)
+    fn encode(&self, rows: &Tensor, put: Put) -> Result<()> {
+        npy::put_numbers(rows, put)
     }
 }
 
@@ -177,22 +176,51 @@ fn stored(path: &Path, map: &Arc<Map>, name: &str) -> Result<StoredArray> {
     let mut archive = open(path)?;
     let member = find(path, &mut archive, name)?;
     let wrong = |what: String| Error::file(path, format!("{name}: {what}"));
+    let Some(bytes) = plain(path, map, name, &member)? else { return unpacked(path, name, member) };
+    let array = npy::stored(&bytes).map_err(wrong)?;
+    check(path, name, &bytes, &member)?;
+    Ok(array)
+}
+
+/// The same of an array of texts.
+fn texts(path: &Path, map: &Arc<Map>, name: &str) -> Result<StoredTexts> {
+    let mut archive = open(path)?;
+    let member = find(path, &mut archive, name)?;
+    let bytes = match plain(path, map, name, &member)? {
+        Some(bytes) => {
+            check(path, name, &bytes, &member)?;
+            bytes
+        }
+        None => {
+            drop(member);
+            Bytes::of_memory(unpack(path, name)?)
+        }
+    };
+    npy::texts(&bytes).map_err(|what| Error::file(path, format!("{name}: {what}")))
+}
+
+/// Where the bytes of a member stand in the file; nothing where it is compressed.
+fn plain(
+    path: &Path,
+    map: &Arc<Map>,
+    name: &str,
+    member: &zip::read::ZipFile<impl Read>,
+) -> Result<Option<Bytes>> {
     let is_plain =
         member.compression() == zip::CompressionMethod::Stored && member.size() == member.compressed_size();
-    let (Some(start), true) = (member.data_start(), is_plain) else {
-        return unpacked(path, name, member);
-    };
+    let (Some(start), true) = (member.data_start(), is_plain) else { return Ok(None) };
     let range = usize::try_from(start).ok().zip(usize::try_from(member.size()).ok());
     let range = range.and_then(|(start, size)| Some(start..start.checked_add(size)?));
-    let Some(bytes) = range.and_then(|range| Bytes::of_map(map, range)) else {
-        return Err(damaged(path, name, std::io::ErrorKind::UnexpectedEof.into()));
-    };
-    let array = npy::stored(&bytes).map_err(wrong)?;
-    // As the crate does that reads archives, and NumPy.
-    if checksum(&bytes) != member.crc32() {
-        return Err(damaged(path, name, std::io::Error::other("Invalid checksum")));
+    let bytes = range.and_then(|range| Bytes::of_map(map, range));
+    bytes.map(Some).ok_or_else(|| damaged(path, name, std::io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// Refuses bytes that are not those that were stored, as the crate does that reads archives, and NumPy.
+fn check(path: &Path, name: &str, bytes: &Bytes, member: &zip::read::ZipFile<impl Read>) -> Result<()> {
+    match checksum(bytes) == member.crc32() {
+        true => Ok(()),
+        false => Err(damaged(path, name, std::io::Error::other("Invalid checksum"))),
     }
-    Ok(array)
 }
 
 /// The CRC-32 of bytes, a part at a time.

@@ -1,6 +1,6 @@
 //! `.safetensors`, whose bytes depend on nothing but its content.
 
-use super::format::{ArrayHead, Format, Holds, Opened, Sink};
+use super::format::{ArrayHead, Format, Holds, Opened, Put, Sink};
 use super::mapped::Map;
 use super::stored::{Bytes, Kind, StoredArray};
 use super::writer::Plain;
@@ -54,8 +54,8 @@ impl Format for Safetensors {
         Ok(Box::new(Plain { out, head: |_| vec![] }))
     }
 
-    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
-        Ok(View::data(&rows.to_device(&Device::Cpu)?.contiguous()?).into_owned())
+    fn encode(&self, rows: &Tensor, put: Put) -> Result<()> {
+        put(&View::data(&rows.to_device(&Device::Cpu)?.contiguous()?))
     }
 }
 

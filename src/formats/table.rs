@@ -1,14 +1,16 @@
 //! Tables of numbers as text: `.csv`, `.tsv`, `.txt`.
 
-use super::file::read_text;
-use super::format::{ArrayHead, Format, Holds, Opened, Sink, TextArray};
-use super::stored::StoredArray;
+use super::file::check_regular;
+use super::format::{ArrayHead, Format, Holds, Opened, Put, Sink};
+use super::gathered::Gathered;
+use super::stored::{Kind, StoredArray};
+use super::texts::{Gathering, StoredTexts};
 use super::writer::Plain;
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use std::fmt::Write;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufRead, BufReader, BufWriter, Cursor, Read};
 use std::path::Path;
 
 /// The format.
@@ -28,11 +30,8 @@ impl Format for Table {
     }
 
     fn open<'a>(&self, path: &'a Path) -> Result<Opened<'a>> {
-        let text = read_text(path)?;
-        let text = std::rc::Rc::new(text);
-        let words = text.clone();
-        let array = move |_: &str| StoredArray::of_tensor(&table(path, &text)?.0);
-        let texts = move |_: &str| texts(path, &words);
+        let array = move |_: &str| Ok(read(path)?.0);
+        let texts = move |_: &str| texts(path);
         Ok(Opened { names: vec!["x".into()], array: Box::new(array), texts: Some(Box::new(texts)) })
     }
 
@@ -40,7 +39,7 @@ impl Format for Table {
         Ok(Box::new(Plain { out, head: |_| vec![] }))
     }
 
-    fn encode(&self, rows: &Tensor) -> Result<Vec<u8>> {
+    fn encode(&self, rows: &Tensor, put: Put) -> Result<()> {
         let mut text = String::new();
         let lines = rows.dims().first().copied().unwrap_or(1);
         let columns = rows.elem_count() / lines.max(1);
@@ -52,61 +51,27 @@ impl Format for Table {
             }
             text.push('\n');
         }
-        Ok(text.into_bytes())
+        put(text.as_bytes())
     }
 }
 
 /// The rows of a file, and what was made of its first line where that is not plain.
-pub(super) fn read(path: &Path) -> Result<(Tensor, Option<String>)> {
-    table(path, &read_text(path)?)
-}
-
-/// A text a line, or in quotes over several; every line counts, the first as well.
-fn texts(path: &Path, text: &str) -> Result<TextArray> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut texts = vec![];
-    for record in reader.records() {
-        let record = record
-            .map_err(|error| Error::file(path, format!("cannot be read: {error}")).with_source(error))?;
-        if record.len() != 1 {
-            let what = format!(
-                "holds {} texts in line {}, expected one a line; put those with commas into quotes",
-                record.len(),
-                texts.len() + 1
-            );
-            return Err(Error::file(path, what));
-        }
-        texts.extend(record.iter().map(String::from));
-    }
-    let shape = vec![texts.len()];
-    Ok((texts, shape))
-}
-
-/// Rows of numbers, separated by commas, semicolons or tabs. A first line that holds no number at all is one of names
+///
+/// Rows of numbers are separated by commas, semicolons or tabs. A first line that holds no number at all is one of names
 /// and passed over. So is one of the columns' numbers, which pandas writes where they have no names, if it can be told
 /// from a sample.
-fn table(path: &Path, text: &str) -> Result<(Tensor, Option<String>)> {
-    let first = text.trim_start().lines().next().unwrap_or_default();
-    let separator = [b'\t', b';', b','].into_iter().find(|&c| first.contains(char::from(c)));
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(separator.unwrap_or(b','))
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let (mut rows, mut columns, mut values) = (0, 0, Vec::new());
+pub(super) fn read(path: &Path) -> Result<(StoredArray, Option<String>)> {
+    const NUMBER: usize = size_of::<f32>();
+    let (text, separator) = open(path)?;
+    let mut reader = builder().delimiter(separator.unwrap_or(b',')).trim(csv::Trim::All).from_reader(text);
+    let (mut rows, mut columns, mut values) = (0, 0, Gathered::new(path));
     // Whether the first line counts the columns, and whether any line holds more than whole numbers.
     let (mut counts, mut fractions) = (false, false);
-    for (index, record) in reader.records().enumerate() {
-        let record = record
-            .map_err(|error| Error::file(path, format!("cannot be read: {error}")).with_source(error))?;
-        // For messages only. The record's place is that of the blank lines before it.
+    let (mut record, mut is_first) = (csv::StringRecord::new(), true);
+    while reader.read_record(&mut record).map_err(|error| unreadable(path, error))? {
         let wrong = |column: Option<usize>, what: String| {
-            let at = record.position().map_or(0, |place| place.byte() as usize);
-            let (before, rest) = text.split_at_checked(at).unwrap_or_default();
-            let blank = &rest[..rest.len() - rest.trim_start_matches(['\n', '\r']).len()];
-            let lines = [before, blank].iter().map(|part| part.matches('\n').count()).sum::<usize>();
-            Error::Cell { path: path.into(), line: lines + 1, column, what }
+            let line = record.position().map_or(0, |place| line(path, place.byte()));
+            Error::Cell { path: path.into(), line, column, what }
         };
         let is_decimal_comma =
             |field: &str| field.contains(',') && field.replacen(',', ".", 1).parse::<f32>().is_ok();
@@ -115,12 +80,12 @@ fn table(path: &Path, text: &str) -> Result<(Tensor, Option<String>)> {
             let what = format!("{field:?} has a decimal comma; write a decimal point");
             return Err(wrong(Some(column + 1), what));
         }
-        if index == 0 && record.iter().all(|field| field.parse::<f32>().is_err()) {
+        let is_first = std::mem::take(&mut is_first);
+        if is_first && record.iter().all(|field| field.parse::<f32>().is_err()) {
             continue;
         }
-        counts |=
-            index == 0 && record.iter().enumerate().all(|(column, field)| *field == *column.to_string());
-        fractions |= record.iter().any(|field| field.parse::<i64>().is_err());
+        counts |= is_first && record.iter().enumerate().all(|(column, field)| *field == *column.to_string());
+        fractions = fractions || record.iter().any(|field| field.parse::<i64>().is_err());
         if rows > 0 && record.len() != columns {
             let what = format!("{} numbers, the lines before have {columns}", record.len());
             return Err(wrong(None, what));
@@ -134,7 +99,7 @@ fn table(path: &Path, text: &str) -> Result<(Tensor, Option<String>)> {
                 let what = format!("{field:?} is beyond the range of f32, about 3.4e38");
                 return Err(wrong(Some(column), what));
             }
-            values.push(number);
+            values.push(&number.to_le_bytes())?;
         }
         columns = record.len();
         rows += 1;
@@ -142,11 +107,13 @@ fn table(path: &Path, text: &str) -> Result<(Tensor, Option<String>)> {
     if rows == 0 {
         return Err(Error::file(path, "holds no numbers"));
     }
+    let mut content = values.finish()?;
     let note = match counts && rows > 1 {
         false => None,
         // Two columns of 0 and 1 may well be a sample, and so may whole numbers among whole numbers.
         true if columns > 2 && fractions => {
-            values.drain(..columns);
+            let numbers = content.part(columns * NUMBER..rows * columns * NUMBER);
+            content = numbers.ok_or_else(|| Error::file(path, "ends too early"))?;
             rows -= 1;
             Some("line 1 counts the columns from 0, as pandas does where they have no names: it is no sample".into())
         }
@@ -156,7 +123,85 @@ fn table(path: &Path, text: &str) -> Result<(Tensor, Option<String>)> {
                 .to_string(),
         ),
     };
-    Ok((Tensor::from_vec(values, (rows, columns), &Device::Cpu)?, note))
+    let array = StoredArray::new(content, Kind::F32, false, vec![rows, columns]);
+    Ok((array.map_err(|what| Error::file(path, what))?, note))
+}
+
+/// A text a line, or in quotes over several; every line counts, the first as well.
+fn texts(path: &Path) -> Result<StoredTexts> {
+    let mut reader = builder().from_reader(open(path)?.0);
+    let (mut texts, mut record) = (Gathering::new(path), csv::StringRecord::new());
+    while reader.read_record(&mut record).map_err(|error| unreadable(path, error))? {
+        let mut fields = record.iter();
+        let (Some(text), None) = (fields.next(), fields.next()) else {
+            let what = format!(
+                "holds {} texts in line {}, expected one a line; put those with commas into quotes",
+                record.len(),
+                texts.count() + 1
+            );
+            return Err(Error::file(path, what));
+        };
+        texts.push(text)?;
+    }
+    texts.finish()
+}
+
+fn builder() -> csv::ReaderBuilder {
+    let mut builder = csv::ReaderBuilder::new();
+    builder.has_headers(false).flexible(true).buffer_capacity(1 << 16);
+    builder
+}
+
+fn unreadable(path: &Path, error: csv::Error) -> Error {
+    match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => Error::file(path, "is not UTF-8 text; save it as UTF-8"),
+        _ => Error::file(path, format!("cannot be read: {error}")).with_source(error),
+    }
+}
+
+/// The byte order mark that Windows's editors put first.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// A file's text, without the byte order mark, and what separates the fields of the first line that is not blank.
+fn open(path: &Path) -> Result<(impl Read, Option<u8>)> {
+    check_regular(path)?;
+    let fail = |error| Error::io(path, error);
+    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
+    let (mut start, mut from) = (vec![], 0);
+    loop {
+        let count = reader.read_until(b'\n', &mut start).map_err(fail)?;
+        if start.starts_with(MARK) {
+            start.drain(..MARK.len());
+        }
+        if count == 0 || !String::from_utf8_lossy(&start[from..]).trim().is_empty() {
+            break;
+        }
+        from = start.len();
+    }
+    let separator = [b'\t', b';', b','].into_iter().find(|separator| start[from..].contains(separator));
+    Ok((Cursor::new(start).chain(reader), separator))
+}
+
+/// The line of the record that begins at this byte of the text, or behind blank lines there.
+fn line(path: &Path, at: u64) -> usize {
+    let count = || {
+        let mut reader = BufReader::new(File::open(path)?);
+        let mark = if reader.fill_buf()?.starts_with(MARK) { MARK.len() as u64 } else { 0 };
+        let (mut left, mut lines) = (at.saturating_add(mark), 1);
+        loop {
+            let part = reader.fill_buf()?;
+            let before = part.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let blank = part[before..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+            let (seen, end) = (before + blank, part.len());
+            lines += part[..seen].iter().filter(|&&byte| byte == b'\n').count();
+            if end == 0 || seen < end {
+                return Ok::<_, std::io::Error>(lines);
+            }
+            left -= before as u64;
+            reader.consume(end);
+        }
+    };
+    count().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -165,8 +210,41 @@ mod tests {
 
     /// The rows and what is said of the first.
     fn read(text: &str) -> std::result::Result<(Vec<Vec<f32>>, Option<String>), String> {
-        let (rows, note) = table(Path::new("x.csv"), text).map_err(|error| error.to_string())?;
-        Ok((rows.to_vec2().expect("a table"), note))
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.csv");
+        std::fs::write(&path, text).expect("written");
+        let within = format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR);
+        let (rows, note) = super::read(&path).map_err(|error| error.to_string().replace(&within, ""))?;
+        Ok((rows.tensor().and_then(|rows| Ok(rows.to_vec2()?)).expect("a table"), note))
+    }
+
+    #[test]
+    fn lines_are_counted_with_those_that_are_blank_and_quoted() {
+        for (text, line) in [
+            ("\n\r\n1,2\n\n3,x\n", 5),
+            ("\u{feff}a,b\n1,x\n", 2),
+            ("\"a\nb\",c\r\n1,2\r\n\r\n3,x", 5),
+            ("x,1\n", 1),
+        ] {
+            let what = read(text).expect_err("refused");
+            assert!(what.starts_with(&format!("x.csv, line {line}")), "{text:?}: {what}");
+        }
+        assert_eq!(read("\u{feff} \n1\t2\n").expect("a table").0, [[1.0, 2.0]]);
+        assert!(read(" \n").expect_err("refused").contains("holds no numbers"));
+    }
+
+    #[test]
+    fn texts_may_have_several_lines() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.csv");
+        std::fs::write(&path, "\u{feff}a film\n\"one, \"\"two\"\"\nthree\"\n\"\"\n").expect("written");
+        let found = texts(&path)?;
+        assert_eq!(found.shape(), [3]);
+        assert_eq!(found.read(0..3)?, ["a film", "one, \"two\"\nthree", ""]);
+        std::fs::write(&path, b"a film\n\xff\n").expect("written");
+        let what = texts(&path).expect_err("refused").to_string();
+        assert!(what.contains("is not UTF-8 text"), "{what}");
+        Ok(())
     }
 
     #[test]

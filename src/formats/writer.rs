@@ -64,12 +64,14 @@ impl ArrayWriter {
                 let what = format!("rows of shape {found:?} do not go on an array of shape {own:?}");
                 return Err(Error::argument(&array.name, what));
             }
-            let bytes = self.format.encode(rows)?;
-            let written = match &mut self.waiting[index] {
-                None => self.sink.write(&bytes),
-                Some(file) => file.write_all(&bytes),
-            };
-            written.map_err(|error| self.staging.fail(error))?;
+            let (sink, waiting, staging) = (&mut self.sink, &mut self.waiting[index], &self.staging);
+            self.format.encode(rows, &mut |bytes| {
+                let written = match waiting {
+                    None => sink.write(bytes),
+                    Some(file) => file.write_all(bytes),
+                };
+                written.map_err(|error| staging.fail(error))
+            })?;
             self.counts[index] = count;
         }
         Ok(())
@@ -171,7 +173,12 @@ mod tests {
             assert!(whole == parts, "{suffix}");
             if suffix == "npz" {
                 let member = |(name, tensor): &(&str, &Tensor)| {
-                    Ok((format!("{name}.npy"), [npy::header(tensor.dims()), npy::numbers(tensor)?].concat()))
+                    let mut bytes = npy::header(tensor.dims());
+                    npy::put_numbers(tensor, &mut |more| {
+                        bytes.extend_from_slice(more);
+                        Ok(())
+                    })?;
+                    Ok((format!("{name}.npy"), bytes))
                 };
                 assert!(whole == archive(&arrays.iter().map(member).collect::<Result<Vec<_>>>()?)?);
             }
