@@ -1,8 +1,8 @@
 //! Convolutions over any number of axes, channels last, and their gradients: products whose rows are windows of the input,
 //! read in place.
 
-use crate::matmul::{Gradient, Matrix, Operand, Places, Product, Run, Start};
-use crate::windows::{Axis, Transposed, Windows};
+use crate::matmul::{Gradient, Matrix, Operand, Places, Prepared, Product, Run, Start};
+use crate::windows::{Axis, StepPlaces, Steps, Transposed, WindowPlaces, Windows};
 
 /// The sizes of a convolution.
 #[derive(Clone, Debug)]
@@ -55,40 +55,48 @@ impl Convolution {
     /// If a slice is shorter than its sizes.
     pub fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let mut out = vec![0.0; self.outputs()];
-        let start = bias.map_or(Start::Zeros, Start::Row);
-        self.add(x, kernel, start, Places::every(self.filters), &mut out);
-        out
-    }
-
-    /// The same, added to what it starts from, with the rows of the output where `places` says.
-    pub(crate) fn add(
-        &self,
-        x: &[f32],
-        kernel: &[f32],
-        start: Start<'_>,
-        places: Places<'_>,
-        out: &mut [f32],
-    ) {
-        if self.outputs() == 0 {
-            return;
+        if out.is_empty() {
+            return out;
         }
+        let start = bias.map_or(Start::Zeros, Start::Row);
+        let places = Places::every(self.filters);
         let windows = Windows::new(self.batch, &self.axes, self.channels, x);
-        let (channels, filters) = self.of_group();
+        let filters = self.of_group().1;
         for group in 0..self.groups {
-            let runs = self.runs(&windows, group);
-            let b = Matrix {
-                floats: kernel,
-                bases: &[group * filters],
-                len: self.taps() * channels,
-                feature_step: self.filters,
-                column_step: 1,
-                columns: filters,
-            };
-            let first = group * filters;
+            let runs = self.runs(&windows.offsets, group);
+            let (first, bases) = (group * filters, [group * filters]);
+            let b = self.matrix(kernel, &bases);
             let product =
                 Product { a: operand(&windows, &runs), b, start: start.from(first), places, few: false };
             product.run(&mut out[first..]);
         }
+        out
+    }
+
+    /// A group's kernel, which begins at `bases`.
+    fn matrix<'a>(&self, kernel: &'a [f32], bases: &'a [usize]) -> Matrix<'a> {
+        let (channels, columns) = self.of_group();
+        let len = self.taps() * channels;
+        Matrix { floats: kernel, bases, len, feature_step: self.filters, column_step: 1, columns }
+    }
+
+    /// Where the windows of a sample lie, and the kernel packed for products of theirs; for a convolution in one group.
+    pub(crate) fn prepare(&self, kernel: &[f32]) -> (WindowPlaces, Prepared) {
+        let windows = WindowPlaces::new(&self.axes, self.channels);
+        let prepared = Prepared::new(&self.matrix(kernel, &[0]), self.runs(&windows.offsets, 0));
+        (windows, prepared)
+    }
+
+    /// What each step of a sample meets, and for each phase the kernel packed for products of that; for a convolution in one
+    /// group.
+    pub(crate) fn prepare_transposed(&self, kernel: &[f32]) -> (StepPlaces, Vec<Prepared>) {
+        let steps = StepPlaces::new(&self.axes, self.channels, self.filters);
+        let of_phase = |phase: &Steps| {
+            let (runs, bases) = self.runs_back(phase, 0);
+            Prepared::new(&self.matrix_back(kernel, &bases), runs)
+        };
+        let prepared = steps.phases.iter().map(of_phase).collect();
+        (steps, prepared)
     }
 
     /// The gradients of kernel and bias from that of the output, `d` (batch, counts, filters).
@@ -104,7 +112,7 @@ impl Convolution {
         }
         let windows = Windows::new(self.batch, &self.axes, self.channels, x);
         for group in 0..self.groups {
-            let runs = self.runs(&windows, group);
+            let runs = self.runs(&windows.offsets, group);
             let first = group * filters;
             let bias = if want_bias { &mut bias[first..first + filters] } else { &mut [] };
             let (a, places) = (operand(&windows, &runs), Places::every(self.filters));
@@ -129,23 +137,11 @@ impl Convolution {
             return out;
         }
         let steps = Transposed::new(self.batch, &self.axes, self.channels, self.filters, d);
-        let (channels, filters) = self.of_group();
+        let channels = self.of_group().0;
         for phase in &steps.phases {
             for group in 0..self.groups {
-                let mut runs = vec![];
-                let mut bases = Vec::with_capacity(phase.taps.len());
-                for &(tap, place) in &phase.taps {
-                    Run::push(&mut runs, Run { offset: place + group * filters, len: filters });
-                    bases.push(tap * channels * self.filters + group * filters);
-                }
-                let b = Matrix {
-                    floats: kernel,
-                    bases: &bases,
-                    len: filters,
-                    feature_step: 1,
-                    column_step: self.filters,
-                    columns: channels,
-                };
+                let (runs, bases) = self.runs_back(phase, group);
+                let b = self.matrix_back(kernel, &bases);
                 let a = Operand {
                     floats: steps.floats(),
                     rows: self.batch * phase.rows.len(),
@@ -160,11 +156,29 @@ impl Convolution {
         out
     }
 
+    /// What a step of a phase meets of a group's filters, and where the kernel of each place begins.
+    fn runs_back(&self, phase: &Steps, group: usize) -> (Vec<Run>, Vec<usize>) {
+        let (channels, filters) = self.of_group();
+        let mut runs = vec![];
+        let mut bases = Vec::with_capacity(phase.taps.len());
+        for &(tap, place) in &phase.taps {
+            Run::push(&mut runs, Run { offset: place + group * filters, len: filters });
+            bases.push(tap * channels * self.filters + group * filters);
+        }
+        (runs, bases)
+    }
+
+    /// A group's kernel from filters to channels, of the places that begin at `bases`.
+    fn matrix_back<'a>(&self, kernel: &'a [f32], bases: &'a [usize]) -> Matrix<'a> {
+        let (columns, len) = self.of_group();
+        Matrix { floats: kernel, bases, len, feature_step: 1, column_step: self.filters, columns }
+    }
+
     /// The runs of a window: what its places hold of a group's channels.
-    fn runs(&self, windows: &Windows<'_>, group: usize) -> Vec<Run> {
+    fn runs(&self, offsets: &[usize], group: usize) -> Vec<Run> {
         let channels = self.of_group().0;
         let mut runs = vec![];
-        for offset in &windows.offsets {
+        for offset in offsets {
             Run::push(&mut runs, Run { offset: offset + group * channels, len: channels });
         }
         runs

@@ -34,7 +34,7 @@
 //! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
 //! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
-//! | `conv_lstm` | the time loop of a ConvLSTM |
+//! | `conv_lstm/` | the time loop of a ConvLSTM, and its cell |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `memory` | how much memory is kept; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
@@ -92,7 +92,7 @@ pub use activation::Activation;
 pub use awake::awake;
 pub use backward::backward;
 pub use cell::Kind;
-pub use conv_lstm::{ConvLstm, ConvLstmGradients, ConvLstmSaved};
+pub use conv_lstm::{ConvLstm, ConvLstmGradients, ConvLstmInput, ConvLstmSaved};
 pub use convolution::{Convolution, ConvolutionGradients};
 pub use dense::{Dense, DenseGradients, column_sums};
 pub use depthwise::Depthwise;

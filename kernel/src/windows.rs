@@ -46,21 +46,35 @@ pub(crate) struct Windows<'a> {
 
 impl<'a> Windows<'a> {
     pub(crate) fn new(batch: usize, axes: &[Axis], channels: usize, x: &'a [f32]) -> Self {
-        let each = |of: fn(&Axis) -> usize| axes.iter().map(of).collect::<Vec<usize>>();
-        let padded = each(Axis::padded);
-        let lengths = each(|axis| axis.length);
-        let copy = pad(x, batch, &lengths, channels, &each(|axis| axis.before), &padded);
-        let (pitches, stride) = pitches(&padded, channels);
-        let scaled =
-            |by: Vec<usize>| by.iter().zip(&pitches).map(|(by, pitch)| by * pitch).collect::<Vec<_>>();
-        let of_sample = places(0, &each(|axis| axis.count), &scaled(each(|axis| axis.stride)));
-        let offsets = places(0, &each(|axis| axis.size), &scaled(each(|axis| axis.dilation)));
-        Self { x, copy, rows: batch * of_sample.len(), of_sample, stride, offsets }
+        let WindowPlaces { margins, of_sample, offsets } = WindowPlaces::new(axes, channels);
+        let copy = margins.pad(x, batch);
+        Self { x, copy, rows: batch * of_sample.len(), of_sample, stride: margins.stride, offsets }
     }
 
     /// What the places are counted in.
     pub(crate) fn floats(&self) -> &[f32] {
         self.copy.as_deref().unwrap_or(self.x)
+    }
+}
+
+/// Where the windows of a sample lie, amid its margins.
+pub(crate) struct WindowPlaces {
+    pub margins: Margins,
+    pub of_sample: Vec<usize>,
+    pub offsets: Vec<usize>,
+}
+
+impl WindowPlaces {
+    pub(crate) fn new(axes: &[Axis], channels: usize) -> Self {
+        let each = |of: fn(&Axis) -> usize| axes.iter().map(of).collect::<Vec<usize>>();
+        let padded = each(Axis::padded);
+        let margins = Margins::new(&each(|axis| axis.length), channels, &each(|axis| axis.before), &padded);
+        let pitches = pitches(&padded, channels).0;
+        let scaled =
+            |by: Vec<usize>| by.iter().zip(&pitches).map(|(by, pitch)| by * pitch).collect::<Vec<_>>();
+        let of_sample = places(0, &each(|axis| axis.count), &scaled(each(|axis| axis.stride)));
+        let offsets = places(0, &each(|axis| axis.size), &scaled(each(|axis| axis.dilation)));
+        Self { margins, of_sample, offsets }
     }
 }
 
@@ -89,6 +103,27 @@ pub(crate) struct Steps {
 
 impl<'a> Transposed<'a> {
     pub(crate) fn new(batch: usize, axes: &[Axis], channels: usize, filters: usize, d: &'a [f32]) -> Self {
+        let StepPlaces { margins, x_stride, phases } = StepPlaces::new(axes, channels, filters);
+        let copy = margins.pad(d, batch);
+        Self { d, copy, d_stride: margins.stride, x_stride, phases }
+    }
+
+    /// What the rows are counted in.
+    pub(crate) fn floats(&self) -> &[f32] {
+        self.copy.as_deref().unwrap_or(self.d)
+    }
+}
+
+/// What each step of a sample meets, amid the margins of the output.
+pub(crate) struct StepPlaces {
+    pub margins: Margins,
+    /// From a sample of the input to the next.
+    pub x_stride: usize,
+    pub phases: Vec<Steps>,
+}
+
+impl StepPlaces {
+    pub(crate) fn new(axes: &[Axis], channels: usize, filters: usize) -> Self {
         let each = |of: fn(&Axis) -> usize| axes.iter().map(of).collect::<Vec<usize>>();
         let of_axes: Vec<Vec<Phase>> = axes.iter().map(Phase::all).collect();
         let margins: Vec<(usize, usize)> =
@@ -96,8 +131,7 @@ impl<'a> Transposed<'a> {
         let counts = each(|axis| axis.count);
         let padded: Vec<usize> = counts.iter().zip(&margins).map(|(n, (b, a))| n + b + a).collect();
         let befores: Vec<usize> = margins.iter().map(|margin| margin.0).collect();
-        let copy = pad(d, batch, &counts, filters, &befores, &padded);
-        let (d_pitches, d_stride) = pitches(&padded, filters);
+        let d_pitches = pitches(&padded, filters).0;
         let (x_pitches, x_stride) = pitches(&each(|axis| axis.length), channels);
         let steps: Vec<usize> =
             axes.iter().zip(&x_pitches).map(|(axis, pitch)| axis.stride * pitch).collect();
@@ -123,12 +157,7 @@ impl<'a> Transposed<'a> {
             }
         });
         let phases = phases.collect();
-        Self { d, copy, d_stride, x_stride, phases }
-    }
-
-    /// What the rows are counted in.
-    pub(crate) fn floats(&self) -> &[f32] {
-        self.copy.as_deref().unwrap_or(self.d)
+        Self { margins: Margins::new(&counts, filters, &befores, &padded), x_stride, phases }
     }
 }
 
@@ -210,41 +239,62 @@ fn combinations(counts: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// `x` (batch, lengths, channels) amid zeros, (batch, padded, channels), so many steps after the first; none where it is
-/// as long already.
-fn pad(
-    x: &[f32],
-    batch: usize,
-    lengths: &[usize],
-    channels: usize,
-    before: &[usize],
-    padded: &[usize],
-) -> Option<Buffer> {
-    if lengths == padded {
-        return None;
+/// A sample (lengths, channels) amid zeros, (padded, channels).
+pub(crate) struct Margins {
+    /// Where each line of the sample begins, and where it does amid the zeros.
+    lines: Vec<(usize, usize)>,
+    /// Floats of a line.
+    line: usize,
+    /// Floats of a sample, and with its margins.
+    pub sample: usize,
+    pub stride: usize,
+    /// Whether the sample is as long already.
+    none: bool,
+}
+
+impl Margins {
+    /// So many steps of zeros before the first along each axis.
+    fn new(lengths: &[usize], channels: usize, before: &[usize], padded: &[usize]) -> Self {
+        let ((from, sample), (into, stride)) = (pitches(lengths, channels), pitches(padded, channels));
+        let outer = &lengths[..lengths.len().saturating_sub(1)];
+        let first = before.iter().zip(&into).map(|(before, pitch)| before * pitch).sum();
+        let lines = places(0, outer, &from).into_iter().zip(places(first, outer, &into)).collect();
+        let line = lengths.last().copied().unwrap_or(1) * channels;
+        Self { lines, line, sample, stride, none: lengths == padded }
     }
-    let ((from, sample), (into, stride)) = (pitches(lengths, channels), pitches(padded, channels));
-    let mut copy = Buffer::new(batch * stride);
-    let line = lengths.last().copied().unwrap_or(1) * channels;
-    let outer = &lengths[..lengths.len().saturating_sub(1)];
-    let first = before.iter().zip(&into).map(|(before, pitch)| before * pitch).sum();
-    let lines: Vec<(usize, usize)> =
-        places(0, outer, &from).into_iter().zip(places(first, outer, &into)).collect();
-    let fill = |(copy, x): (&mut [f32], &[f32])| {
-        let mut end = 0;
-        for &(from, into) in &lines {
-            copy[end..into].fill(0.0);
-            copy[into..into + line].copy_from_slice(&x[from..from + line]);
-            end = into + line;
+
+    /// Writes samples amid the zeros that are there; the first one begins at `first`, and it is `step` floats to the next.
+    pub(crate) fn fill_all(&self, x: &[f32], (first, step): (usize, usize), into: &mut [f32]) {
+        for (sample, into) in into.chunks_exact_mut(self.stride.max(1)).enumerate() {
+            let x = &x[first + sample * step..];
+            for &(from, to) in &self.lines {
+                into[to..to + self.line].copy_from_slice(&x[from..from + self.line]);
+            }
         }
-        copy[end..].fill(0.0);
-    };
-    if stride == 0 || sample == 0 {
-        copy.fill(0.0);
-    } else if batch * stride > PARALLEL {
-        copy.par_chunks_exact_mut(stride).zip(x.par_chunks_exact(sample)).for_each(fill);
-    } else {
-        copy.chunks_exact_mut(stride).zip(x.chunks_exact(sample)).for_each(fill);
     }
-    Some(copy)
+
+    /// Samples amid zeros; none if there are no margins.
+    fn pad(&self, x: &[f32], batch: usize) -> Option<Buffer> {
+        if self.none {
+            return None;
+        }
+        let mut copy = Buffer::new(batch * self.stride);
+        let fill = |(copy, x): (&mut [f32], &[f32])| {
+            let mut end = 0;
+            for &(from, into) in &self.lines {
+                copy[end..into].fill(0.0);
+                copy[into..into + self.line].copy_from_slice(&x[from..from + self.line]);
+                end = into + self.line;
+            }
+            copy[end..].fill(0.0);
+        };
+        if self.stride == 0 || self.sample == 0 {
+            copy.fill(0.0);
+        } else if batch * self.stride > PARALLEL {
+            copy.par_chunks_exact_mut(self.stride).zip(x.par_chunks_exact(self.sample)).for_each(fill);
+        } else {
+            copy.chunks_exact_mut(self.stride).zip(x.chunks_exact(self.sample)).for_each(fill);
+        }
+        Some(copy)
+    }
 }

@@ -65,7 +65,7 @@ impl Gradient<'_> {
             for set in 0..sets {
                 let strips = &strips[set * strips.len() / sets..(set + 1) * strips.len() / sets];
                 let with_bias = with_bias == 1 && set + 1 == sets;
-                tasks.push(Part { gradient: self, rows, strips, with_bias, panels, sink });
+                tasks.push(Part { gradient: self, rows, strips, with_bias, begins: true, panels, sink });
             }
         }
         if threads == 1 {
@@ -90,6 +90,33 @@ impl Gradient<'_> {
         }
         if with_bias == 1 {
             add(features, &mut bias[..columns]);
+        }
+    }
+
+    /// Adds to what stands in `out`, a line of `columns` floats for each feature, and in `bias` if that has room for it, row
+    /// after row; several threads have some features each.
+    pub(crate) fn add(&self, threads: usize, out: &mut [f32], bias: &mut [f32]) {
+        let (rows, columns, features) = (self.a.rows, self.columns, self.a.features());
+        if columns == 0 || rows == 0 {
+            return;
+        }
+        self.a.check();
+        assert!(self.places.last(rows) + columns <= self.d.len());
+        assert!(features * columns <= out.len() && (bias.is_empty() || bias.len() >= columns));
+        let panels = Panels::of(columns, lanes_for(columns), WIDTH);
+        let strips = self.strips();
+        let sink = Sink { lines: out.as_mut_ptr(), step: columns, columns, bias: bias.as_mut_ptr() };
+        let sets = if threads == 1 { 1 } else { (4 * threads).clamp(1, strips.len().max(1)) };
+        let part = |set: usize| {
+            let strips = &strips[set * strips.len() / sets..(set + 1) * strips.len() / sets];
+            let with_bias = !bias.is_empty() && set + 1 == sets;
+            let rows = (0, rows);
+            let part = Part { gradient: self, rows, strips, with_bias, begins: false, panels, sink };
+            dispatch_for(columns, part);
+        };
+        match sets {
+            1 => part(0),
+            _ => (0..sets).into_par_iter().for_each(part),
         }
     }
 
@@ -140,6 +167,8 @@ struct Part<'a> {
     strips: &'a [Strip],
     /// Whether the sums of `d` follow.
     with_bias: bool,
+    /// Whether the sums begin with these rows, rather than with what stands in the sink.
+    begins: bool,
     panels: Panels,
     sink: Sink,
 }
@@ -154,7 +183,7 @@ impl WithSimd for Part<'_> {
         let mut spare = Buffer::new(if columns == width { 0 } else { ROWS * WIDTH * S::F32_LANES });
         let (mut a, mut d, mut copied) = ([0; ROWS], [0; ROWS], [0; ROWS]);
         let mut first = self.rows.0;
-        let mut begins = true;
+        let mut begins = self.begins;
         while begins || first < self.rows.1 {
             let count = (self.rows.1 - first).min(ROWS);
             self.gradient.a.places.fill(first, &mut a[..count]);

@@ -21,5 +21,5 @@ pub(crate) use each::Each;
 pub(crate) use gradient::Gradient;
 pub(crate) use operand::{Operand, Places, Run};
 pub(crate) use pack::Matrix;
-pub(crate) use product::{Product, Start};
+pub(crate) use product::{Prepared, Product, Start};
 pub(crate) use tile::{some, write};

@@ -31,6 +31,8 @@ pub(crate) enum Start<'a> {
     Row(&'a [f32]),
     /// A row for each row.
     Rows(&'a [f32], Places<'a>),
+    /// What stands in the output.
+    Output,
 }
 
 impl<'a> Start<'a> {
@@ -40,6 +42,7 @@ impl<'a> Start<'a> {
             Self::Zeros => Self::Zeros,
             Self::Row(row) => Self::Row(&row[column..]),
             Self::Rows(floats, places) => Self::Rows(&floats[column..], places),
+            Self::Output => Self::Output,
         }
     }
 }
@@ -103,34 +106,13 @@ impl Product<'_> {
         if whole < columns {
             list.push(Panel { column: whole, vectors: 1, floats: &packed, step: lanes });
         }
-        let blocks = blocks(self.a.runs);
-        let out = Out(out.as_mut_ptr());
-        let part = |rows: (usize, usize), panels: (usize, usize)| Part {
-            product: self,
-            rows,
-            panels: &list[panels.0..panels.1],
-            blocks: &blocks,
-            out,
-        };
-        let all = (0, list.len());
+        let Self { a, start, places, .. } = *self;
         let work = rows.saturating_mul(columns).saturating_mul(features);
         let threads = if work < PARALLEL { 1 } else { rayon::current_num_threads() };
-        if threads == 1 {
-            for first in (0..rows).step_by(ROWS) {
-                dispatch_for(columns, part((first, (first + ROWS).min(rows)), all));
-            }
-            return;
-        }
-        // A few parts a thread, of whole tiles. How they are cut shows in no number.
-        let share = (rows.div_ceil(4 * threads)).next_multiple_of(8).clamp(8, ROWS);
-        let strips = rows.div_ceil(share);
-        let sets = (4 * threads).div_ceil(strips).clamp(1, list.len());
-        (0..strips * sets).into_par_iter().for_each(|index| {
-            let (strip, set) = (index / sets, index % sets);
-            let first = strip * share;
-            let panels = (set * list.len() / sets, (set + 1) * list.len() / sets);
-            dispatch_for(columns, part((first, (first + share).min(rows)), panels));
-        });
+        let blocks = blocks(self.a.runs);
+        // SAFETY: `check` has made sure of the rows, and each panel is one of the matrix in place, or was packed with a row
+        // of vectors for each feature.
+        unsafe { Sum { a, start, places, columns, panels: &list, blocks: &blocks }.run(threads, out) }
     }
 
     /// A few rows times columns that lie one after another.
@@ -140,7 +122,7 @@ impl Product<'_> {
         let start = match self.start {
             Start::Zeros => None,
             Start::Row(row) => Some(row),
-            Start::Rows(..) => return None,
+            Start::Rows(..) | Start::Output => return None,
         };
         (self.few && self.a.rows <= FEW_DOTS && self.a.runs.len() == 1 && columns && b.len > 1)
             .then(|| Dots { a: &[], columns: &b.floats[b.bases[0]..], step: b.column_step, start })
@@ -148,16 +130,9 @@ impl Product<'_> {
 
     /// Makes sure that all that a tile reads and writes is there: it does not look.
     fn check(&self, features: usize, out: usize) {
-        self.a.check();
         let b = &self.b;
         assert_eq!(features, b.features());
-        assert!(self.places.are_apart(b.columns));
-        assert!(self.places.last(self.a.rows) + b.columns <= out);
-        match self.start {
-            Start::Zeros => {}
-            Start::Row(row) => assert!(row.len() >= b.columns),
-            Start::Rows(floats, places) => assert!(places.last(self.a.rows) + b.columns <= floats.len()),
-        }
+        check_rows(self.a, self.start, self.places, b.columns, out);
         if b.in_place() && features > 0 {
             assert!(b.bases[0] + (features - 1) * b.feature_step + b.columns <= b.floats.len());
         }
@@ -171,6 +146,108 @@ impl Product<'_> {
         let mut packed = Buffer::new(lanes * self.b.features());
         self.b.pack_panel(whole, lanes, &mut packed);
         packed
+    }
+}
+
+/// Makes sure that the rows of a product lie within the operand, the output, and what they start from.
+fn check_rows(a: Operand<'_>, start: Start<'_>, places: Places<'_>, columns: usize, out: usize) {
+    a.check();
+    assert!(places.are_apart(columns));
+    assert!(places.last(a.rows) + columns <= out);
+    match start {
+        Start::Zeros | Start::Output => {}
+        Start::Row(row) => assert!(row.len() >= columns),
+        Start::Rows(floats, places) => assert!(places.last(a.rows) + columns <= floats.len()),
+    }
+}
+
+/// A matrix that was packed once for many products with rows of the same runs.
+pub(crate) struct Prepared {
+    runs: Vec<Run>,
+    blocks: Vec<Block>,
+    panels: Panels,
+    packed: Buffer,
+    features: usize,
+    columns: usize,
+}
+
+impl Prepared {
+    pub(crate) fn new(b: &Matrix<'_>, runs: Vec<Run>) -> Self {
+        let features = b.features();
+        assert_eq!(features, runs.iter().map(|run| run.len).sum::<usize>());
+        let panels = Panels::of(b.columns, lanes_for(b.columns), WIDTH);
+        let packed = b.pack(&panels);
+        Self { blocks: blocks(&runs), runs, panels, packed, features, columns: b.columns }
+    }
+
+    /// The rows of `floats` at `from`.
+    pub(crate) fn rows<'a>(&'a self, floats: &'a [f32], from: Places<'a>, rows: usize) -> Operand<'a> {
+        Operand { floats, rows, places: from, runs: &self.runs }
+    }
+
+    /// Writes so many rows of `floats` times the matrix into `out`, on this thread or several.
+    pub(crate) fn run(
+        &self,
+        (floats, from, rows): (&[f32], Places<'_>, usize),
+        start: Start<'_>,
+        places: Places<'_>,
+        threads: usize,
+        out: &mut [f32],
+    ) {
+        if rows == 0 || self.columns == 0 {
+            return;
+        }
+        let a = self.rows(floats, from, rows);
+        check_rows(a, start, places, self.columns, out.len());
+        let mut list = Vec::with_capacity(self.panels.count);
+        for panel in 0..self.panels.count {
+            let (first, vectors) = self.panels.at(panel);
+            let column = first * self.panels.lanes;
+            let floats = &self.packed[column * self.features..];
+            list.push(Panel { column, vectors, floats, step: vectors * self.panels.lanes });
+        }
+        // SAFETY: the rows have been looked at, and each panel was packed with a row of vectors for each feature.
+        unsafe {
+            Sum { a, start, places, columns: self.columns, panels: &list, blocks: &self.blocks }
+                .run(threads, out);
+        }
+    }
+}
+
+/// A product whose matrix is in panels, and of which all has been checked.
+#[derive(Clone, Copy)]
+struct Sum<'a> {
+    a: Operand<'a>,
+    start: Start<'a>,
+    places: Places<'a>,
+    columns: usize,
+    panels: &'a [Panel<'a>],
+    blocks: &'a [Block],
+}
+
+impl Sum<'_> {
+    /// # Safety
+    /// [`check_rows`] has passed, and each panel has a row of vectors for each feature.
+    unsafe fn run(self, threads: usize, out: &mut [f32]) {
+        let (rows, panels) = (self.a.rows, self.panels);
+        let out = Out(out.as_mut_ptr());
+        let part = |first: usize, share: usize, panels: &[Panel<'_>]| {
+            let rows = (first, (first + share).min(rows));
+            dispatch_for(self.columns, Part { sum: Sum { panels, ..self }, rows, out });
+        };
+        if threads == 1 {
+            (0..rows).step_by(ROWS).for_each(|first| part(first, ROWS, panels));
+            return;
+        }
+        // A few parts a thread, of whole tiles. How they are cut shows in no number.
+        let share = (rows.div_ceil(4 * threads)).next_multiple_of(8).clamp(8, ROWS);
+        let strips = rows.div_ceil(share);
+        let sets = (4 * threads).div_ceil(strips).clamp(1, panels.len());
+        (0..strips * sets).into_par_iter().for_each(|index| {
+            let (strip, set) = (index / sets, index % sets);
+            let panels = &panels[set * panels.len() / sets..(set + 1) * panels.len() / sets];
+            part(strip * share, share, panels);
+        });
     }
 }
 
@@ -212,10 +289,8 @@ unsafe impl Sync for Out {}
 
 /// Some rows and some panels.
 struct Part<'a> {
-    product: &'a Product<'a>,
+    sum: Sum<'a>,
     rows: (usize, usize),
-    panels: &'a [Panel<'a>],
-    blocks: &'a [Block],
     out: Out,
 }
 
@@ -226,15 +301,15 @@ impl WithSimd for Part<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let count = self.rows.1 - self.rows.0;
         let (mut a, mut out) = ([0; ROWS], [0; ROWS]);
-        self.product.a.places.fill(self.rows.0, &mut a[..count]);
-        self.product.places.fill(self.rows.0, &mut out[..count]);
+        self.sum.a.places.fill(self.rows.0, &mut a[..count]);
+        self.sum.places.fill(self.rows.0, &mut out[..count]);
         let mut start = [0; ROWS];
-        if let Start::Rows(_, places) = self.product.start {
+        if let Start::Rows(_, places) = self.sum.start {
             places.fill(self.rows.0, &mut start[..count]);
         }
         let rows = Rows { a: &a[..count], out: &out[..count], start: &start[..count] };
-        for block in self.blocks {
-            for panel in self.panels {
+        for block in self.sum.blocks {
+            for panel in self.sum.panels {
                 match panel.vectors {
                     1 => self.panel::<S, 1>(simd, rows, block, panel),
                     2 => self.panel::<S, 2>(simd, rows, block, panel),
@@ -298,21 +373,19 @@ impl Part<'_> {
         block: &Block,
         panel: &Panel<'_>,
     ) {
-        let columns = (self.product.b.columns - panel.column).min(V * S::F32_LANES);
-        let a = self.product.a.floats.as_ptr();
-        // SAFETY: `check` has made sure that the runs of each row lie within `a`, the rows of the output and of what the
-        // product is added to within theirs, and
-        // the rows of the matrix within its floats if it is read in place; else each panel was packed with a row of
-        // vectors for each feature.
+        let columns = (self.sum.columns - panel.column).min(V * S::F32_LANES);
+        let a = self.sum.a.floats.as_ptr();
+        // SAFETY: `check_rows` has made sure that the runs of each row lie within `a`, the rows of the output and of what the
+        // product is added to within theirs; each panel has a row of vectors for each feature, as `Sum::run` was promised.
         unsafe {
             let mut sums: Sums<S, M, V> = zeros::<S, M, V>(simd);
-            if block.first > 0 {
+            if block.first > 0 || matches!(self.sum.start, Start::Output) {
                 for m in 0..M {
                     sums[m] = some::<S, V>(simd, self.out.0.add(rows.out[first + m] + panel.column), columns);
                 }
             } else {
-                match self.product.start {
-                    Start::Zeros => {}
+                match self.sum.start {
+                    Start::Zeros | Start::Output => {}
                     Start::Row(row) => {
                         sums = [some::<S, V>(simd, row.as_ptr().add(panel.column), columns); M];
                     }

@@ -25,6 +25,7 @@ pub use depthwise_conv::{DepthwiseConv, DepthwiseConvConfig};
 pub use global_pooling::{
     GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig,
 };
+pub(crate) use op::convolution;
 pub use pooling::{AveragePooling, AveragePoolingConfig, MaxPooling, MaxPoolingConfig};
 pub use separable_conv::{SeparableConv, SeparableConvConfig};
 pub use up_sampling::{Interpolation, UpSampling, UpSamplingConfig};

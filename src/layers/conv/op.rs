@@ -43,7 +43,7 @@ pub(super) fn whole(
     windows: &[Window],
     groups: usize,
 ) -> Result<Strand> {
-    let (batch, axes) = (xs.tensor().dim(0)?, axes(xs.tensor(), windows)?);
+    let (batch, axes) = (xs.tensor().dim(0)?, axes(xs.tensor().dims(), windows)?);
     let (channels, filters) = (xs.tensor().dim(D::Minus1)?, kernel.dim(D::Minus1)?);
     run(xs, kernel, bias, Kind::Whole(Convolution { batch, axes, channels, filters, groups }))
 }
@@ -56,13 +56,12 @@ pub(super) fn each(
     bias: Option<&Tensor>,
     windows: &[Window],
 ) -> Result<Strand> {
-    let (batch, axes) = (xs.tensor().dim(0)?, axes(xs.tensor(), windows)?);
+    let (batch, axes) = (xs.tensor().dim(0)?, axes(xs.tensor().dims(), windows)?);
     let (channels, multiplier) = (xs.tensor().dim(D::Minus1)?, kernel.dim(D::Minus1)?);
     run(xs, kernel, bias, Kind::Each(Depthwise { batch, axes, channels, multiplier }))
 }
 
-fn axes(xs: &Tensor, windows: &[Window]) -> Result<Vec<Axis>> {
-    let dims = xs.dims();
+fn axes(dims: &[usize], windows: &[Window]) -> Result<Vec<Axis>> {
     if dims.len() != windows.len() + 2 {
         bail!("a window over {} axes needs {} axes, given {dims:?}", windows.len(), windows.len() + 2)
     }
@@ -78,22 +77,20 @@ fn axes(xs: &Tensor, windows: &[Window]) -> Result<Vec<Axis>> {
     Ok(axes)
 }
 
+/// The sizes of a convolution of all channels of such an input.
+pub(crate) fn convolution(xs: &[usize], kernel: &Tensor, windows: &[Window]) -> Result<Convolution> {
+    let [batch, .., channels] = *xs else { bail!("a window needs axes to move along, given {xs:?}") };
+    let (axes, filters) = (axes(xs, windows)?, kernel.dim(D::Minus1)?);
+    let kind = Kind::Whole(Convolution { batch, axes, channels, filters, groups: 1 });
+    kind.check(kernel)?;
+    match kind {
+        Kind::Whole(of) => Ok(of),
+        Kind::Transposed(_) | Kind::Each(_) => bail!("not a convolution of all channels"),
+    }
+}
+
 /// The convolution of an input of its sizes.
 pub(super) fn run(xs: &Strand, kernel: &Tensor, bias: Option<&Tensor>, kind: Kind) -> Result<Strand> {
-    let (batch, axes, inputs, outputs) = match &kind {
-        Kind::Whole(of) | Kind::Transposed(of) => (of.batch, &of.axes, of.channels, of.filters),
-        Kind::Each(of) => (of.batch, &of.axes, of.channels, of.channels.saturating_mul(of.multiplier)),
-    };
-    let numbers = |width: usize, of_axis: &dyn Fn(&Axis) -> usize| {
-        check_numbers(&[&[batch, width], &*axes.iter().map(of_axis).collect::<Vec<_>>()].concat())
-    };
-    // What is padded is as long as the steps that the last window reaches; the gradient of the output has a margin of a window.
-    let span = |axis: &Axis| (axis.size - 1).saturating_mul(axis.dilation).saturating_add(1);
-    numbers(inputs, &|axis| {
-        let last = axis.count.saturating_sub(1).saturating_mul(axis.stride);
-        last.saturating_add(span(axis)).max(axis.length.saturating_add(axis.before))
-    })?;
-    numbers(outputs, &|axis| axis.count.saturating_add(span(axis).div_ceil(axis.stride).saturating_mul(2)))?;
     kind.check(kernel)?;
     let (shape, kernel) = (kind.shape(), &kernel.clone().into());
     let Some(bias) = bias else {
@@ -126,8 +123,9 @@ impl Kind {
         }
     }
 
-    /// Refuses a kernel of other sizes.
+    /// Refuses what would be too many numbers at once, and a kernel of other sizes.
     fn check(&self, kernel: &Tensor) -> Result<()> {
+        self.check_numbers()?;
         let (axes, rest) = match self {
             Self::Whole(of) => (&of.axes, [of.channels / of.groups.max(1), of.filters]),
             Self::Transposed(of) => (&of.axes, [of.channels, of.filters]),
@@ -138,6 +136,26 @@ impl Kind {
             bail!("a kernel of {:?} does not fit the input, which needs {sizes:?}", kernel.dims())
         }
         Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        let (batch, axes, inputs, outputs) = match self {
+            Self::Whole(of) | Self::Transposed(of) => (of.batch, &of.axes, of.channels, of.filters),
+            Self::Each(of) => (of.batch, &of.axes, of.channels, of.channels.saturating_mul(of.multiplier)),
+        };
+        let numbers = |width: usize, of_axis: &dyn Fn(&Axis) -> usize| {
+            check_numbers(&[&[batch, width], &*axes.iter().map(of_axis).collect::<Vec<_>>()].concat())
+        };
+        // What is padded is as long as the steps that the last window reaches; the gradient of the output has a margin of a
+        // window.
+        let span = |axis: &Axis| (axis.size - 1).saturating_mul(axis.dilation).saturating_add(1);
+        numbers(inputs, &|axis| {
+            let last = axis.count.saturating_sub(1).saturating_mul(axis.stride);
+            last.saturating_add(span(axis)).max(axis.length.saturating_add(axis.before))
+        })?;
+        numbers(outputs, &|axis| {
+            axis.count.saturating_add(span(axis).div_ceil(axis.stride).saturating_mul(2))
+        })
     }
 
     fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {

@@ -1,11 +1,11 @@
-//! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015): the time loop is one op in f32 on the CPU
+//! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015): one op in f32 on the CPU
 //! (`conv_lstm_op.rs`), and one tensor operation after another elsewhere, with a mask, and with dropout on the state.
 
 use super::carried::Carried;
 use super::conv_lstm_op;
 use super::settings::{Call, RnnOutput, check_states, sequence_mask};
 use crate::layers::activation::Activation;
-use crate::layers::conv::{Padding, Sizes, Window, convolve, one, window_shape, windows, yes};
+use crate::layers::conv::{Padding, Sizes, Window, convolution, convolve, one, window_shape, windows, yes};
 use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::{Flow, first};
@@ -204,52 +204,113 @@ impl ConvLstm {
     /// # Errors
     /// If a shape does not fit.
     pub fn call(&self, xs: &Tensor, call: Call<'_>) -> Result<RnnOutput> {
+        let (hidden, states) = self.carry_on(&xs.clone().into(), call, true)?;
+        Ok(RnnOutput { hidden: hidden.tensor().clone(), states })
+    }
+
+    /// The states are given with `return_state`, or if the layer is to carry them; else there may be none.
+    fn carry_on(&self, xs: &Strand, call: Call<'_>, return_state: bool) -> Result<(Strand, Vec<Tensor>)> {
         let config = &self.config;
-        let (batch, time, _, _, _) = xs.dims5()?;
+        let (batch, time, rows, columns, channels) = xs.tensor().dims5()?;
         if time == 0 {
             bail!("layer {}: the input needs at least 1 step", self.name)
         }
         call.check_mask(&self.name, batch, time)?;
-        let mask = call.steps()?;
-        let projected = self.project(xs, call.mode)?;
-        let (out_rows, out_columns) = (projected.tensor().dim(2)?, projected.tensor().dim(3)?);
-        let state_shape = [batch, out_rows, out_columns, config.filters];
-        let mut states = self.initial_states(&state_shape, call, xs)?;
-        let gate_masks =
-            self.gate_masks("recurrent_dropout", config.recurrent_dropout, &state_shape, call.mode, xs)?;
-        let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
-        if mask.is_none()
-            && gate_masks.is_none()
-            && let Some(time_loop) = self.kernels(projected.tensor(), &recurrent)?
-        {
-            let out = conv_lstm_op::run(&projected, &self.recurrent_kernel, &states, time_loop)?;
-            let out = out.tensor();
-            let at = |step: usize| out.narrow(1, step, 1)?.squeeze(1)?.contiguous();
-            let states = vec![at(time - 1)?, at(time)?];
-            if config.stateful {
-                self.carried.keep(&states);
+        let frame = [batch, rows, columns, channels];
+        let state_shape = self.state_shape(&frame)?;
+        let states = self.initial_states(&state_shape, call)?;
+        let x_masks = self.gate_masks("dropout", config.dropout, &frame, call.mode, xs.tensor())?;
+        let rate = config.recurrent_dropout;
+        let h_masks = self.gate_masks("recurrent_dropout", rate, &state_shape, call.mode, xs.tensor())?;
+        let return_state = return_state || config.stateful;
+        let (hidden, states) = match self.kernels(xs.tensor(), &state_shape, return_state)? {
+            Some(layer) if call.mask.is_none() && h_masks.is_none() => {
+                self.on_kernels(xs, states.as_deref(), x_masks.as_deref(), layer)?
             }
-            let hidden = match config.return_sequences {
-                true => out.narrow(1, 0, time)?.contiguous()?,
-                false => states[0].clone(),
-            };
-            return Ok(RnnOutput { hidden, states });
+            Some(_) | None => {
+                let states = match states {
+                    Some(states) => states,
+                    None => {
+                        vec![Tensor::zeros(&state_shape, xs.tensor().dtype(), xs.tensor().device())?; 2]
+                    }
+                };
+                let projected = self.project(xs, x_masks.as_deref())?;
+                self.steps(projected.tensor(), call.steps()?.as_ref(), states, h_masks.as_deref())?
+            }
+        };
+        if config.stateful {
+            self.carried.keep(&states);
         }
-        let projected = projected.tensor();
+        Ok((hidden, states))
+    }
+
+    /// The whole sequence as one op.
+    fn on_kernels(
+        &self,
+        xs: &Strand,
+        states: Option<&[Tensor]>,
+        x_masks: Option<&[Tensor]>,
+        layer: kernel::ConvLstm,
+    ) -> Result<(Strand, Vec<Tensor>)> {
+        let bias = self.bias.iter().filter(|_| x_masks.is_none());
+        let kernel = x_masks.is_none().then_some(&self.kernel);
+        let weights = kernel.into_iter().chain([&self.recurrent_kernel]).chain(bias);
+        let weights = weights.map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
+        let weights = Tensor::cat(&weights, 0)?;
+        let (return_state, return_sequences) = (layer.return_state, layer.return_sequences);
+        let out = match x_masks {
+            // Each gate has an input of its own.
+            Some(_) => {
+                let projected = self.project(xs, x_masks)?;
+                let layer = kernel::ConvLstm { input: None, use_bias: false, ..layer };
+                conv_lstm_op::run(&projected, &weights, states, layer)?
+            }
+            None => conv_lstm_op::run(xs, &weights, states, layer)?,
+        };
+        if !return_state {
+            return Ok((out, vec![]));
+        }
+        let out = out.tensor();
+        let pictures = out.dim(1)?;
+        let at = |picture: usize| out.narrow(1, picture, 1)?.squeeze(1)?.contiguous();
+        let states = vec![at(pictures - 2)?, at(pictures - 1)?];
+        let hidden = match return_sequences {
+            true => out.narrow(1, 0, pictures - 1)?.contiguous()?,
+            false => states[0].clone(),
+        };
+        Ok((hidden.into(), states))
+    }
+
+    /// One tensor operation after another, from the input's part of the gates.
+    fn steps(
+        &self,
+        projected: &Tensor,
+        mask: Option<&Tensor>,
+        mut states: Vec<Tensor>,
+        gate_masks: Option<&[Tensor]>,
+    ) -> Result<(Strand, Vec<Tensor>)> {
+        let config = &self.config;
+        let (batch, time, _, _, _) = projected.dims5()?;
+        let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
         let mut output = states[0].zeros_like()?;
         let mut outputs = vec![];
         for step in 0..time {
             let at = if config.go_backwards { time - 1 - step } else { step };
             let x = projected.narrow(1, at, 1)?.squeeze(1)?;
-            let z =
-                (x + by_gate(&states[0], gate_masks.as_deref(), &self.recurrent_kernel, None, &recurrent)?
-                    .tensor())?;
+            let z = (x + by_gate(
+                &states[0].clone().into(),
+                gate_masks,
+                &self.recurrent_kernel,
+                None,
+                &recurrent,
+            )?
+            .tensor())?;
             let gate = |index: usize| z.narrow(D::Minus1, index * config.filters, config.filters);
             let (f, s) = (config.activation, config.recurrent_activation);
             let c =
                 ((s.forward(&gate(1)?)? * &states[1])? + (s.forward(&gate(0)?)? * f.forward(&gate(2)?)?)?)?;
             let h = (s.forward(&gate(3)?)? * f.forward(&c)?)?;
-            match &mask {
+            match mask {
                 None => (output, states) = (h.clone(), vec![h, c]),
                 Some(mask) => {
                     let moves = mask.narrow(1, at, 1)?.reshape((batch, 1, 1, 1))?;
@@ -263,75 +324,82 @@ impl ConvLstm {
                 outputs.push(output.clone());
             }
         }
-        if config.stateful {
-            self.carried.keep(&states);
-        }
         let hidden = if config.return_sequences { Tensor::stack(&outputs, 1)? } else { output };
-        Ok(RnnOutput { hidden, states })
+        Ok((hidden.into(), states))
     }
 
-    /// The time loop on the kernels, where they can run it.
-    fn kernels(&self, projected: &Tensor, recurrent: &[Window]) -> Result<Option<kernel::ConvLstm>> {
+    /// The layer on the kernels, where they can run it.
+    fn kernels(
+        &self,
+        xs: &Tensor,
+        &[batch, rows, columns, filters]: &[usize; 4],
+        return_state: bool,
+    ) -> Result<Option<kernel::ConvLstm>> {
         let config = &self.config;
         let activations = (config.activation.kernel(), config.recurrent_activation.kernel());
         let (Some(activation), Some(recurrent_activation)) = activations else { return Ok(None) };
-        if !suits_kernels(projected) || !suits_kernels(&self.recurrent_kernel) {
+        if !suits_kernels(xs) || !suits_kernels(&self.kernel) || !suits_kernels(&self.recurrent_kernel) {
             return Ok(None);
         }
-        let (batch, time, rows, columns, filters) = projected.dims5()?;
-        let along = recurrent.iter().zip([rows, columns]);
-        let axes = along.map(|(window, length)| kernel::Axis {
-            length,
-            size: window.size,
-            stride: 1,
-            dilation: 1,
-            before: window.padding(length).0,
-            count: length,
-        });
+        let (_, time, x_rows, x_columns, channels) = xs.dims5()?;
+        let recurrent = windows(config.kernel_size, one(), one(), Padding::Same);
+        // What all steps have together is to be held.
+        convolution(&[batch * time, x_rows, x_columns, channels], &self.kernel, &config.windows())?;
+        convolution(&[batch * time, rows, columns, filters], &self.recurrent_kernel, &recurrent)?;
+        let input = convolution(&[batch, x_rows, x_columns, channels], &self.kernel, &config.windows())?;
+        let recurrent = convolution(&[batch, rows, columns, filters], &self.recurrent_kernel, &recurrent)?;
         Ok(Some(kernel::ConvLstm {
+            batch,
             time,
-            recurrent: kernel::Convolution {
-                batch,
-                axes: axes.collect(),
-                channels: config.filters,
-                filters,
-                groups: 1,
-            },
+            input: Some(input),
+            recurrent,
+            use_bias: self.bias.is_some(),
             activation,
             recurrent_activation,
             go_backwards: config.go_backwards,
+            return_sequences: config.return_sequences,
+            return_state,
         }))
     }
 
+    /// The state's shape, (batch, rows, columns, filters), for a step of the input.
+    fn state_shape(&self, &[batch, rows, columns, channels]: &[usize; 4]) -> Result<[usize; 4]> {
+        let input = [Some(batch), Some(1), Some(rows), Some(columns), Some(channels)];
+        let shape = self
+            .config
+            .state_shape(&input)
+            .map_err(|what| candle_core::Error::Msg(format!("layer {}: {what}", self.name)))?;
+        match shape.as_slice() {
+            &[Some(batch), Some(rows), Some(columns), Some(filters)] => Ok([batch, rows, columns, filters]),
+            _ => bail!("layer {}: the shape of its state is open", self.name),
+        }
+    }
+
     /// The input's part of the gates for all steps at once: (batch, time, rows, columns, 4 filters).
-    fn project(&self, xs: &Tensor, mode: Mode) -> Result<Strand> {
-        let (batch, time, rows, columns, channels) = xs.dims5()?;
-        let shape = [batch, rows, columns, channels];
-        let masks = self.gate_masks("dropout", self.config.dropout, &shape, mode, xs)?;
+    fn project(&self, xs: &Strand, masks: Option<&[Tensor]>) -> Result<Strand> {
+        let (batch, time, rows, columns, channels) = xs.tensor().dims5()?;
         let masks = masks.map(|masks| {
             let over_time = |mask: &Tensor| {
-                let mask = mask.unsqueeze(1)?.broadcast_as(xs.shape())?;
+                let mask = mask.unsqueeze(1)?.broadcast_as(xs.tensor().shape())?;
                 mask.contiguous()?.reshape((batch * time, rows, columns, channels))
             };
             masks.iter().map(over_time).collect::<Result<Vec<_>>>()
         });
-        let frames = xs.contiguous()?.reshape((batch * time, rows, columns, channels))?;
+        let frames = xs.reshape(vec![batch * time, rows, columns, channels])?;
         let (masks, windows) = (masks.transpose()?, self.config.windows());
         let projected = by_gate(&frames, masks.as_deref(), &self.kernel, self.bias.as_ref(), &windows)?;
         let (_, rows, columns, width) = projected.tensor().dims4()?;
         projected.reshape(vec![batch, time, rows, columns, width])
     }
 
-    fn initial_states(&self, shape: &[usize; 4], call: Call<'_>, like: &Tensor) -> Result<Vec<Tensor>> {
+    /// The states to start from, if not from zeros.
+    fn initial_states(&self, shape: &[usize; 4], call: Call<'_>) -> Result<Option<Vec<Tensor>>> {
         let carried = || if self.config.stateful { self.carried.get() } else { None };
-        let given = call.states.map(<[_]>::to_vec).or_else(carried);
-        let Some(states) = given else {
-            return Ok(vec![Tensor::zeros(shape, like.dtype(), like.device())?; 2]);
-        };
+        let Some(states) = call.states.map(<[_]>::to_vec).or_else(carried) else { return Ok(None) };
         if states.len() != 2 || states.iter().any(|state| state.dims() != shape) {
             bail!("layer {}: two states of shape {shape:?} are needed", self.name)
         }
-        Ok(states)
+        Ok(Some(states))
     }
 
     /// One mask a gate, as Keras draws them; none at a rate of 0 or 1.
@@ -359,7 +427,8 @@ impl ConvLstm {
 
 impl ModuleT for ConvLstm {
     fn forward_t(&self, xs: &Tensor, train: bool) -> Result<Tensor> {
-        Ok(self.call(xs, Call { mode: self.passes.next(train), ..Call::default() })?.hidden)
+        let call = Call { mode: self.passes.next(train), ..Call::default() };
+        Ok(self.carry_on(&xs.clone().into(), call, false)?.0.tensor().clone())
     }
 }
 
@@ -369,9 +438,12 @@ impl Layer for ConvLstm {
         let states = inputs[1..].iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
         let states = if states.is_empty() { None } else { Some(states.as_slice()) };
         let call = Call { mask: input.mask.as_ref(), states, mode: pass.mode };
-        let RnnOutput { hidden, states } = self.call(&input.floats()?, call)?;
-        let states = states.into_iter().filter(|_| self.config.return_state);
-        Ok(std::iter::once(hidden).chain(states).map(Flow::from).collect())
+        let (hidden, states) = self.carry_on(&input.strand()?, call, self.config.return_state)?;
+        let mut flows = vec![Flow::from(hidden)];
+        if self.config.return_state {
+            flows.extend(states.into_iter().map(Flow::from));
+        }
+        Ok(flows)
     }
 
     fn reset_states(&self) {
@@ -381,18 +453,18 @@ impl Layer for ConvLstm {
 
 /// xs convolved with all gates' kernels, plus the bias; with masks, each gate has xs under its own.
 fn by_gate(
-    xs: &Tensor,
+    xs: &Strand,
     masks: Option<&[Tensor]>,
     kernel: &Tensor,
     bias: Option<&Tensor>,
     windows: &[Window],
 ) -> Result<Strand> {
-    let Some(masks) = masks else { return convolve(&xs.clone().into(), kernel, bias, windows, 1) };
+    let Some(masks) = masks else { return convolve(xs, kernel, bias, windows, 1) };
     let filters = kernel.dim(D::Minus1)? / masks.len().max(1);
     let parts = masks.iter().enumerate().map(|(gate, mask)| {
         let bias = bias.map(|bias| bias.narrow(0, gate * filters, filters)).transpose()?;
         let kernel = kernel.narrow(3, gate * filters, filters)?.contiguous()?;
-        Ok(convolve(&(xs * mask)?.into(), &kernel, bias.as_ref(), windows, 1)?.tensor().clone())
+        Ok(convolve(&(xs.tensor() * mask)?.into(), &kernel, bias.as_ref(), windows, 1)?.tensor().clone())
     });
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1).map(Strand::from)
 }
