@@ -154,6 +154,10 @@ fn cases() -> Vec<Case> {
                 });
                 add("ConvLSTM2D", config, &[3, 4, 6, 5, 3]);
             }
+            let config = json!({ "filters": filters, "kernel_size": 3, "padding": padding, "strides": 2 });
+            add("ConvLSTM2D", config, &[40, 3, 6, 5, 3]);
+            let config = json!({ "filters": filters, "kernel_size": 3, "padding": padding, "dropout": 0.3 });
+            add("ConvLSTM2D", config, &[2, 3, 21, 17, 3]);
         }
     }
     for class in ["GlobalMaxPooling1D", "GlobalAveragePooling1D"] {

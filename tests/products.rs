@@ -273,9 +273,13 @@ fn convolutions_of_each_channel_agree_with_f64() {
 }
 
 fn conv_lstm(batch: usize, config: ConvLstmConfig, f: &mut dyn FnMut(&Case<'_>)) {
+    conv_lstm_over(&[batch, 4, 6, 5, 3], config, f);
+}
+
+fn conv_lstm_over(input: &[usize], config: ConvLstmConfig, f: &mut dyn FnMut(&Case<'_>)) {
     f(&Case {
-        name: format!("{config:?} of {batch}"),
-        input: vec![batch, 4, 6, 5, 3],
+        name: format!("{config:?} of {input:?}"),
+        input: input.to_vec(),
         variables: config.variables(3),
         run: &|vb, xs| {
             let output = ConvLstm::new(3, config.clone(), vb)?.call(xs, Call::default())?;
@@ -305,6 +309,16 @@ fn a_conv_lstm_agrees_with_f64() {
         ConvLstmConfig { kernel_size: Sizes([2, 4]), padding: Padding::Same, ..base.clone() },
         &mut check,
     );
+    for same in [Padding::Same, Padding::Valid] {
+        let config = ConvLstmConfig { padding: same, ..base.clone() };
+        conv_lstm(2, ConvLstmConfig { strides: Sizes([2, 1]), ..config.clone() }, &mut check);
+        conv_lstm(2, ConvLstmConfig { dilation_rate: Sizes([1, 2]), ..config.clone() }, &mut check);
+        // Strides that pass over rows of the input.
+        let config = ConvLstmConfig { kernel_size: Sizes([2, 1]), strides: Sizes([4, 2]), ..config };
+        conv_lstm(2, ConvLstmConfig { use_bias: false, return_sequences: true, ..config }, &mut check);
+    }
+    // More places than a thread works through at a time.
+    conv_lstm_over(&[3, 3, 21, 19, 3], base.clone(), &mut check);
     conv_lstm(
         2,
         ConvLstmConfig { activation: Activation::Softsign, return_sequences: true, ..base },
@@ -327,6 +341,12 @@ fn the_number_of_threads_changes_no_bit() {
     conv([300], 40, ConvConfig { padding: Padding::Same, filters: 40, ..sizes::<1>(4, 3, 1) }, &mut check);
     conv_lstm(2, ConvLstmConfig { return_sequences: true, ..conv_lstm_config(12) }, &mut check);
     conv_lstm(30, conv_lstm_config(12), &mut check);
+    for batch in [1, 3] {
+        for return_sequences in [false, true] {
+            let config = ConvLstmConfig { return_sequences, ..conv_lstm_config(12) };
+            conv_lstm_over(&[batch, 3, 21, 19, 3], config, &mut check);
+        }
+    }
     conv([30, 20], 12, ConvConfig { padding: Padding::Same, filters: 24, ..sizes::<2>(3, 2, 1) }, &mut check);
     conv([200], 32, ConvConfig { filters: 24, groups: 2, ..sizes::<1>(5, 1, 1) }, &mut check);
     for (stride, multiplier, channels) in [(1, 1, 40), (2, 3, 17)] {
