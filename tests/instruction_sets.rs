@@ -1,4 +1,4 @@
-//! Layers give the same bytes with every instruction set, forwards and backwards.
+//! Layers give the same bytes with every instruction set and any number of threads, forwards and backwards.
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -261,5 +261,36 @@ fn every_instruction_set_gives_the_same_bytes() {
         let differ = best.iter().zip(&these).filter(|(one, other)| one != other).map(|(one, _)| one);
         let differ: Vec<&String> = differ.take(20).collect();
         assert!(differ.is_empty(), "{set} gives others, of these first: {differ:#?}");
+    }
+}
+
+/// Directions that are long enough run side by side.
+#[test]
+fn both_directions_give_the_same_bytes_with_any_number_of_threads() {
+    for merge_mode in ["concat", "sum"] {
+        for (class, sequences) in [("LSTM", true), ("GRU", false)] {
+            let layer = json!({
+                "name": "of", "units": 40, "return_sequences": sequences,
+                "dropout": 0.2, "activity_regularizer": "L2"
+            });
+            let config = json!({
+                "layer": { "class_name": class, "config": layer }, "merge_mode": merge_mode
+            });
+            for batch in [1, 3, 20] {
+                let input = vec![batch, 700, 40];
+                let case = Case { class: "Bidirectional", config: config.clone(), input, scale: 1.0 };
+                for mode in MODES {
+                    let hashes = |threads| {
+                        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                        let results = pool.install(|| case.results(mode));
+                        results.into_iter().map(|(name, xs)| (name, hash(&xs))).collect::<Vec<_>>()
+                    };
+                    let one = hashes(1);
+                    for threads in [2, 4] {
+                        assert_eq!(one, hashes(threads), "{config} on {batch} sequences, {threads} threads");
+                    }
+                }
+            }
+        }
     }
 }

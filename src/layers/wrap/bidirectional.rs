@@ -3,6 +3,7 @@
 use crate::layers::flow::{Flow, Values, first};
 use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
+use crate::layers::losses::Losses;
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
 use crate::layers::pair::{Pair, divided};
@@ -12,6 +13,12 @@ use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// Sequences that one thread takes through a layer.
+const BLOCK: usize = 16;
+/// Multiplications of a direction from which both run side by side: some 200 µs. A thread that sleeps takes half of that to
+/// wake up.
+const PARALLEL: usize = 1 << 23;
 
 /// How a Bidirectional joins its two directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +173,8 @@ pub struct Bidirectional {
     backward: Arc<dyn Layer>,
     merge_mode: Option<MergeMode>,
     return_sequences: bool,
+    /// Weights of a direction.
+    weights: usize,
     passes: Passes,
 }
 
@@ -190,6 +199,9 @@ impl Bidirectional {
             backward: backward.build(&inputs, vb.pp("backward_layer"))?,
             merge_mode: config.merge_mode,
             return_sequences: forward.config().time_loop().is_some_and(|it| it.return_sequences),
+            weights: forward.place(&inputs).map_or(0, |placed| {
+                placed.variables.iter().map(|variable| variable.shape.iter().product::<usize>()).sum()
+            }),
             passes: Passes::default(),
         })
     }
@@ -201,6 +213,20 @@ impl Bidirectional {
     /// If the input does not fit.
     pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         self.forward_t(xs, false)
+    }
+
+    /// Whether a direction by itself would leave threads without work, and has enough of it to wake one up.
+    fn pays_side_by_side(&self, input: &Values) -> bool {
+        let dims = match input {
+            Values::Tensor(xs) => xs.dims(),
+            Values::Strand(xs) => xs.tensor().dims(),
+            Values::Rows(rows) => rows.ids.dims(),
+            Values::Texts(_) => return false,
+        };
+        let &[batch, time, ..] = dims else { return false };
+        let threads = rayon::current_num_threads();
+        let work = batch.saturating_mul(time).saturating_mul(self.weights);
+        threads > 1 && batch < BLOCK.saturating_mul(threads) && work >= PARALLEL
     }
 
     fn call(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -250,8 +276,23 @@ impl Layer for Bidirectional {
         }
         let (ahead, behind) = inputs[1..].split_at((inputs.len() - 1) / 2);
         let given = |states: &[Flow]| std::iter::once(&input).chain(states).cloned().collect::<Vec<_>>();
-        let mut forwards = self.forward.run(&given(ahead), pass)?.into_iter();
-        let mut backwards = self.backward.run(&given(behind), pass)?.into_iter();
+        let (ahead, behind) = (given(ahead), given(behind));
+        let (forwards, backwards) = if self.pays_side_by_side(&input.values) {
+            // What both add to the loss is to stand in one order.
+            let losses = [Losses::default(), Losses::default()];
+            let pass_of = |losses| Pass { losses: pass.losses.map(|_| losses), ..pass };
+            let (forwards, backwards) = rayon::join(
+                || self.forward.run(&ahead, pass_of(&losses[0])),
+                || self.backward.run(&behind, pass_of(&losses[1])),
+            );
+            if let Some(all) = pass.losses {
+                losses.into_iter().for_each(|losses| all.append(losses));
+            }
+            (forwards?, backwards?)
+        } else {
+            (self.forward.run(&ahead, pass)?, self.backward.run(&behind, pass)?)
+        };
+        let (mut forwards, mut backwards) = (forwards.into_iter(), backwards.into_iter());
         let a = first(forwards.next().as_slice())?.strand()?;
         let b = first(backwards.next().as_slice())?.strand()?;
         let merged = self.merge(a, b)?.into_iter().map(Flow::from);
