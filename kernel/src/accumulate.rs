@@ -5,6 +5,7 @@ use crate::buffer::Buffer;
 use crate::grid::deinterleave;
 use crate::layer::Rows;
 use crate::math;
+use crate::memory::zeros;
 use crate::plan::Walk;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -29,11 +30,11 @@ pub(crate) fn sum_in_order(mut partial: Vec<Buffer>) -> Buffer {
     total
 }
 
-/// The gradient of a table of `rows`, from those of the looked-up rows, (B·T, F): each added to its row, in order.
-pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> Vec<f32> {
+/// The gradient of a table of `rows`, from those of the looked-up rows, (B·T, F): each added to its row, in order. Beside it
+/// the sums of their squares, empty unless they are wanted.
+pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> [Vec<f32>; 2] {
     let len = rows.vocabulary * features;
-    let mut sums = vec![0.0; if rows.squares { 2 * len } else { len }];
-    let (table, squares) = sums.split_at_mut(len);
+    let (mut table, mut squares) = (zeros(len), zeros(if rows.squares { len } else { 0 }));
     for (&id, row) in rows.ids.iter().zip(gradients.chunks_exact(features)) {
         let at = id as usize * features;
         for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
@@ -45,7 +46,7 @@ pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> Vec<f32> 
             }
         }
     }
-    sums
+    [table, squares]
 }
 
 /// Adds the gradients of the steps from `first` on to the rows of a table: those of its projection, of the table itself,

@@ -11,6 +11,7 @@ use crate::grid::{GROUP, Grid, Operand, part_of, rows_mut};
 use crate::isa::outline;
 use crate::lane_layout::LaneLayout;
 use crate::layer::{Gradients, Input, Layer};
+use crate::memory::zeros;
 use crate::plan::{Block, Plan, Saved, Walk, block_rows, fills_group, shows};
 use crate::weights::Weights;
 use pulp::{Simd, WithSimd};
@@ -36,7 +37,7 @@ pub fn backward(
     let tables = Tables::of(layer, input, want_x);
     let sums = Sums::new(layer, layout, tables);
     let by_token = want_x && tables.by_row.is_none();
-    let mut d_x = vec![0.0; if by_token { input.batch * input.time * layer.features } else { 0 }];
+    let mut d_x = zeros(if by_token { input.batch * input.time * layer.features } else { 0 });
     let mut d_states = vec![0.0; input.batch * layer.kind.states() * layer.units];
     let forward = (saved.stretch < input.time).then(|| forward::Pass::new(layer, input, weights, true));
     let pass = Pass { layer, input, weights: &packed, tables, sums, d_out, forward: forward.as_ref() };
@@ -45,8 +46,8 @@ pub fn backward(
         false => pass.blocks::<1>(saved, &mut d_x, &mut d_states),
     };
     let mut total = sum_in_order(shares);
-    let (x, weights) = gradients(layer, input, &packed, tables, (sums, &mut total), d_x, want_x);
-    Gradients { x, weights, states: d_states }
+    let ([x, squares], weights) = gradients(layer, input, &packed, tables, (sums, &mut total), d_x, want_x);
+    Gradients { x, squares, weights, states: d_states }
 }
 
 /// What all blocks of a backward pass are given.
@@ -77,7 +78,9 @@ impl Pass<'_> {
             .into_iter()
             .zip(d_states)
             .enumerate()
-            .map(|(index, (memory, d_states))| (Block::of(layer, input, index), memory, d_states, x_chunks.next()))
+            .map(|(index, (memory, d_states))| {
+                (Block::of(layer, input, index), memory, d_states, x_chunks.next())
+            })
             .collect();
         let run = |blocks: &mut [(Block, Buffer, &mut [f32], Option<&mut [f32]>)]| {
             let mut share = Buffer::zeros(sums.len());

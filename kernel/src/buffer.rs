@@ -1,5 +1,6 @@
 //! Scratch memory that is kept from one batch to the next: pages touched once stay ours.
 
+use crate::memory::zeros;
 use std::sync::Mutex;
 
 /// Buffers waiting for their next use, the latest last, by the thread that asked for them: it may still have them in its
@@ -35,7 +36,7 @@ impl Buffer {
             .map(|(index, _)| index);
         let floats = fit.map(|index| pool.remove(index));
         drop(pool);
-        let floats = floats.unwrap_or_else(|| vec![0.0; len + LINE]);
+        let floats = floats.unwrap_or_else(|| zeros(len + LINE));
         let start = floats.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
         Self { floats, start, len, pool: home }
     }

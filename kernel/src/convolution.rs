@@ -2,6 +2,7 @@
 //! read in place.
 
 use crate::matmul::{Gradient, Matrix, Operand, Places, Prepared, Product, Run, Start};
+use crate::memory::zeros;
 use crate::windows::{Axis, StepPlaces, Steps, Transposed, WindowPlaces, Windows};
 
 /// The sizes of a convolution.
@@ -54,7 +55,7 @@ impl Convolution {
     /// # Panics
     /// If a slice is shorter than its sizes.
     pub fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = vec![0.0; self.outputs()];
+        let mut out = zeros(self.outputs());
         if out.is_empty() {
             return out;
         }
@@ -131,7 +132,7 @@ impl Convolution {
         // No window may meet a step: it has the bias all the same.
         let mut out = match bias {
             Some(bias) => bias[..self.channels].repeat(self.inputs() / self.channels.max(1)),
-            None => vec![0.0; self.inputs()],
+            None => zeros(self.inputs()),
         };
         if self.outputs() == 0 || out.is_empty() {
             return out;

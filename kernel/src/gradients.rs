@@ -78,7 +78,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// The gradients of the input (empty unless it is wanted) and of the weights, from the sums over all blocks; `d_x` is
+/// The gradients of the input (empty unless it is wanted) with the squares of a table's, and of the weights, from the sums over all blocks; `d_x` is
 /// that of each token, where it was not summed by row of a table.
 pub(crate) fn gradients(
     layer: &Layer,
@@ -88,7 +88,7 @@ pub(crate) fn gradients(
     (sums, total): (Sums, &mut [f32]),
     d_x: Vec<f32>,
     want_x: bool,
-) -> (Vec<f32>, Vec<f32>) {
+) -> ([Vec<f32>; 2], Vec<f32>) {
     let (layout, features, units) = (packed.layout, layer.features, layer.units);
     let [bias, recurrent, kernel, table, squares] = sums.cut(total);
     let bias_rows = if layer.use_bias { layer.kind.bias_rows() } else { 0 };
@@ -98,10 +98,10 @@ pub(crate) fn gradients(
     let gates = Gates::new(layer.kind, input);
     layout.unpack(recurrent, units, gates.recurrent.iter().flatten(), d_recurrent);
     bias_gradient(layer, layout, bias, d_bias);
-    let mut x = match (input.rows, tables.by_row) {
+    let [mut x, squares] = match (input.rows, tables.by_row) {
         (_, Some(rows)) => by_row(layout, rows, table, squares),
         (Some(rows), None) if want_x => scatter(&rows, features, &d_x),
-        _ => d_x,
+        _ => [d_x, vec![]],
     };
     match tables.projected {
         None => layout.unpack(kernel, features, &gates.kernel, d_kernel),
@@ -112,7 +112,7 @@ pub(crate) fn gradients(
             layout.unpack(&sum, features, &gates.kernel, d_kernel);
         }
     }
-    (x, weights)
+    ([x, squares], weights)
 }
 
 /// The gradient of the biases, from that of the slots; none without a bias.
@@ -128,12 +128,11 @@ fn bias_gradient(layer: &Layer, layout: LaneLayout, sums: &[f32], d_bias: &mut [
     }
 }
 
-/// The gradient of a table, with the sums of squares after it where they are wanted, from the sums by row.
-fn by_row(layout: LaneLayout, rows: Rows<'_>, table: &[f32], squares: &[f32]) -> Vec<f32> {
+/// The gradient of a table, and the sums of squares where they are wanted, from the sums by row.
+fn by_row(layout: LaneLayout, rows: Rows<'_>, table: &[f32], squares: &[f32]) -> [Vec<f32>; 2] {
     let len = rows.vocabulary * layout.features;
-    let mut x = vec![0.0; if rows.squares { 2 * len } else { len }];
-    let (d_table, d_squares) = x.split_at_mut(len);
-    layout.strip(table, d_table);
-    layout.strip(squares, d_squares);
-    x
+    let (mut d_table, mut d_squares) = (vec![0.0; len], vec![0.0; if rows.squares { len } else { 0 }]);
+    layout.strip(table, &mut d_table);
+    layout.strip(squares, &mut d_squares);
+    [d_table, d_squares]
 }

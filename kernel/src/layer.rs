@@ -115,7 +115,7 @@ pub struct Rows<'a> {
     pub ids: &'a [u32],
     /// The rows of the table, V.
     pub vocabulary: usize,
-    /// Whether the gradient of the table is followed by the sums of the squares of what was added up.
+    /// Whether the sums of the squares of what was added up are wanted beside the gradient of the table.
     pub squares: bool,
     /// Whether it is their sizes instead of their squares.
     pub sizes: bool,
@@ -144,9 +144,10 @@ pub struct Input<'a> {
 
 /// Gradients of a loss.
 pub struct Gradients {
-    /// (B, T, F); with `rows`, that of the table, (V, F), and with `squares` as much again. Empty if it was not asked
-    /// for.
+    /// (B, T, F); with `rows`, that of the table, (V, F). Empty if it was not asked for.
     pub x: Vec<f32>,
+    /// (V, F): the sums that [`Rows::squares`] asks for; empty without.
+    pub squares: Vec<f32>,
     /// As the weights.
     pub weights: Vec<f32>,
     /// (B, S, u)

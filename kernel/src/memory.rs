@@ -18,6 +18,25 @@ pub(crate) fn budget() -> usize {
     BUDGET.load(Ordering::Relaxed)
 }
 
+/// Floats from which an array is asked to lie in large pages.
+const LARGE: usize = 1 << 20;
+
+/// So many zeros. For a large array the system is asked for large pages, where it has them: making the usual small ones takes
+/// longer than most of what is done with the array.
+pub fn zeros(len: usize) -> Vec<f32> {
+    let zeros = vec![0.0; len];
+    #[cfg(target_os = "linux")]
+    if len >= LARGE {
+        // Whole pages of any size that there is begin and end here.
+        const PAGE: usize = 1 << 16;
+        let start = zeros.as_ptr().align_offset(PAGE).min(len);
+        let bytes = size_of_val(&zeros[start..]) / PAGE * PAGE;
+        // SAFETY: the range is inside of the array, and the advice changes no byte of it; if it is refused, nothing happens.
+        unsafe { libc::madvise(zeros[start..].as_ptr().cast_mut().cast(), bytes, libc::MADV_HUGEPAGE) };
+    }
+    zeros
+}
+
 /// Lets the allocator keep what large tensors leave, rather than give it back to the system after every batch and have each
 /// page made anew for the next.
 ///

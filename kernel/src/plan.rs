@@ -142,7 +142,8 @@ impl Plan {
     /// between the stretches and the steps of one.
     pub fn stretch(&self, blocks: usize, time: usize) -> usize {
         let bytes = (blocks * size_of::<f32>()).saturating_mul(time.saturating_mul(self.step()));
-        let stretch = (time.saturating_mul(self.state) / self.step()).isqrt().next_multiple_of(AHEAD).max(AHEAD);
+        let stretch =
+            (time.saturating_mul(self.state) / self.step()).isqrt().next_multiple_of(AHEAD).max(AHEAD);
         if bytes <= budget() || stretch >= time { time } else { stretch }
     }
 

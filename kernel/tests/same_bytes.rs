@@ -2,7 +2,9 @@
 
 #![allow(missing_docs)]
 
-use candle_recurrent_kernel::{Activation, Dropout, Input, Kind, Layer, Rows, backward, forward, recompute_beyond};
+use candle_recurrent_kernel::{
+    Activation, Dropout, Gradients, Input, Kind, Layer, Rows, backward, forward, recompute_beyond,
+};
 use std::ops::Range;
 use std::process::Command;
 
@@ -151,7 +153,8 @@ impl Case {
         assert!(forward(layer, &input, &data.weights, false, &mut again).is_none());
         assert!(bits(&out) == bits(&again), "training and inference differ: {self:?}");
         let gradients = backward(layer, &input, &data.weights, saved, &data.d_out, true);
-        [out, gradients.weights, gradients.x, gradients.states]
+        let x = [gradients.x, gradients.squares].concat();
+        [out, gradients.weights, x, gradients.states]
     }
 
     /// The output of these sequences alone, in training or in inference.
@@ -234,7 +237,8 @@ fn steps_that_are_computed_again_give_the_same_bytes() {
             let saved = forward(&case.layer, &input, &data.weights, true, &mut out).expect("saved");
             let bytes = saved.bytes();
             let gradients = backward(&case.layer, &input, &data.weights, saved, &data.d_out, true);
-            (bytes, [&out, &gradients.weights, &gradients.x, &gradients.states].map(|floats| bits(floats)))
+            let Gradients { x, squares, weights, states } = gradients;
+            (bytes, [&out, &weights, &x, &squares, &states].map(|floats| bits(floats)))
         });
         assert!(kept.1 == again.1, "{case:?}");
         // Eight steps are the shortest stretch.

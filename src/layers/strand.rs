@@ -9,7 +9,9 @@
 //! part, go one after the other, and a graph whose way back ended in an error is not gone back again.
 
 use super::cpu::{suits_kernels, with_floats};
+use super::tape::{self, give};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use candle_recurrent_kernel::zeros;
 use rayon::prelude::*;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -65,7 +67,7 @@ impl Strand {
     fn way(&self) -> Way {
         match &self.knot {
             Some(knot) => Way::Knot(knot.gradient.clone()),
-            None if self.tracks() => Way::Tensor,
+            None if self.tracks() => Way::Tensor(self.tensor.clone()),
             None => Way::Nowhere,
         }
     }
@@ -108,8 +110,8 @@ enum Way {
     Nowhere,
     /// To another op of this crate.
     Knot(Gradient),
-    /// To Candle.
-    Tensor,
+    /// To the tape, if it is a variable that one watches, or else to Candle.
+    Tensor(Tensor),
 }
 
 /// What the way back is given.
@@ -134,7 +136,7 @@ pub fn fused<const N: usize>(
     backward: impl Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync + 'static,
 ) -> Result<Strand> {
     let shape = shape.into();
-    let mut out = vec![0.0; shape.elem_count()];
+    let mut out = zeros(shape.elem_count());
     with_floats(inputs.map(Strand::tensor), |x| forward(x, &mut out))?;
     op(name, inputs, out, shape, backward)
 }
@@ -160,6 +162,7 @@ pub fn op<const N: usize>(
         output: output.clone(),
         shape: shape.clone(),
         gradient: gradient.clone(),
+        tape: tape::watching(),
         backward,
     };
     let knot = match carriers.as_slice() {
@@ -174,6 +177,20 @@ pub fn op<const N: usize>(
     Ok(Strand { tensor, knot: Some(Knot { tensor: knot, gradient }) })
 }
 
+/// The numbers of all inputs, one after another in a row.
+pub fn row<const N: usize>(inputs: [&Strand; N]) -> Result<Strand> {
+    let out = with_floats(inputs.map(Strand::tensor), |x| x.concat())?;
+    let shape = out.len();
+    op("row", inputs, out, shape, |Back { x, d, .. }: Back<'_, N>| {
+        let mut rest = &d[..];
+        x.map(|x| {
+            let (part, others) = rest.split_at(x.len());
+            rest = others;
+            part.to_vec()
+        })
+    })
+}
+
 fn nothing() -> (CpuStorage, Shape) {
     (CpuStorage::F32(vec![0.0]), Shape::from(1))
 }
@@ -185,6 +202,8 @@ struct Op<const N: usize, B> {
     output: Arc<OnceLock<Tensor>>,
     shape: Shape,
     gradient: Gradient,
+    /// The tape that watched when it ran.
+    tape: u64,
     backward: B,
 }
 
@@ -202,7 +221,9 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N]> Op<N, B> {
         for ((given, gradient), input) in given.iter_mut().zip(gradients).zip(inputs) {
             *given = match &input.way {
                 Way::Nowhere => None,
-                Way::Tensor => Some(Tensor::from_vec(gradient, input.values.shape(), &Device::Cpu)?),
+                Way::Tensor(tensor) => give(self.tape, tensor, gradient)
+                    .map(|gradient| Tensor::from_vec(gradient, input.values.shape(), &Device::Cpu))
+                    .transpose()?,
                 Way::Knot(waiting) => {
                     waiting.add(gradient);
                     Some(Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu)?)

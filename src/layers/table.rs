@@ -117,10 +117,8 @@ impl Rows {
         // The second tensor is the companion, whose gradient is that of the squares.
         let inputs = [&self.table.vectors.clone().into(), &squares.companion().clone().into()];
         let table = self.table.clone();
-        op("embedding", inputs, rows, shape, move |Back { x: [vectors, _], d, .. }: Back<'_, 2>| {
-            let mut sums = kernel::scatter(&table.rows(&ids), table.features(), &d);
-            let squares = sums.split_off(vectors.len());
-            [sums, squares]
+        op("embedding", inputs, rows, shape, move |back: Back<'_, 2>| {
+            kernel::scatter(&table.rows(&ids), table.features(), &back.d)
         })
     }
 }

@@ -39,12 +39,12 @@ pub fn run(
     let (third, tensor) = match (states, squares) {
         (Some(states), _) => (Third::States, Tensor::stack(states, 1)?),
         (None, Some(squares)) => (Third::Companion, squares.companion().clone()),
-        (None, None) => (Third::Nothing, weights.detach()),
+        (None, None) => (Third::Nothing, weights.tensor().detach()),
     };
     let mask = mask.map(|mask| mask.flatten_all()?.to_vec1::<u8>()).transpose()?;
     let (units, count, steps) = (layer.units, layer.kind.states(), layer.steps_out(time));
     let (return_sequences, return_state) = (layer.return_sequences, layer.return_state);
-    let inputs = [&x, &weights.into(), &tensor.into()];
+    let inputs = [&x, &weights, &tensor.into()];
     let save = inputs.iter().any(|input| input.tracks());
     let op = RecurrentOp {
         rows_out: layer.rows_out(time),
@@ -82,12 +82,13 @@ pub fn run(
 }
 
 /// kernel, recurrent kernel and bias in one row.
-fn pack(parameters: &Parameters) -> Result<Tensor> {
-    let mut parts = vec![parameters.kernel.flatten_all()?, parameters.recurrent_kernel.flatten_all()?];
-    if let Some(bias) = &parameters.bias {
-        parts.push(bias.flatten_all()?);
+fn pack(parameters: &Parameters) -> Result<Strand> {
+    let strand = |tensor: &Tensor| Strand::from(tensor.clone());
+    let (kernel, recurrent) = (strand(&parameters.kernel), strand(&parameters.recurrent_kernel));
+    match &parameters.bias {
+        Some(bias) => strand::row([&kernel, &recurrent, &strand(bias)]),
+        None => strand::row([&kernel, &recurrent]),
     }
-    Tensor::cat(&parts, 0)
 }
 
 /// What the third tensor of the op is.
@@ -146,7 +147,7 @@ impl RecurrentOp {
     }
 
     fn forward(&self, x: &[f32], weights: &[f32], states: &[f32]) -> (Vec<f32>, Option<Saved>) {
-        let mut out = vec![0.0; self.batch * self.rows_out * self.layer.units];
+        let mut out = kernel::zeros(self.batch * self.rows_out * self.layer.units);
         let saved = kernel::forward(&self.layer, &self.input(x, states), weights, self.save, &mut out);
         (out, saved)
     }
@@ -160,12 +161,11 @@ impl RecurrentOp {
             return [x, weights, third].map(|values| vec![0.0; values.len()]);
         };
         let gradients = kernel::backward(&self.layer, &self.input(x, &states), weights, saved, &d, want_x);
-        let mut d_x = gradients.x;
         let d_third = match self.third {
             Third::States if want_third => gradients.states,
-            Third::Companion if want_x => d_x.split_off(x.len()),
+            Third::Companion if want_x => gradients.squares,
             _ => vec![0.0; if want_third { third.len() } else { 0 }],
         };
-        [d_x, gradients.weights, d_third]
+        [gradients.x, gradients.weights, d_third]
     }
 }
