@@ -93,7 +93,7 @@
 //!
 //! The command line is the package `candle-recurrent-cli`.
 
-pub use candle_recurrent_kernel::{awake, instruction_set, keep_memory};
+pub use candle_recurrent_kernel::{awake, instruction_set, keep_memory, recompute_beyond};
 
 mod error;
 pub use error::{Error, Result};

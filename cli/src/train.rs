@@ -81,6 +81,10 @@ pub(super) struct Args {
     /// Draw another order every epoch, as Keras does without a seed
     #[arg(long, conflicts_with = "no_shuffle")]
     reshuffle: bool,
+    /// Keep less of each batch in memory: what recurrent layers computed is computed again on the way back, which takes
+    /// about a third more time and gives the same weights. Layers that would keep more than 512 MiB do so anyway
+    #[arg(long)]
+    remat: bool,
     #[command(flatten)]
     reading: Reading,
     /// Print one JSON value: model, data, epochs, best_epoch, best_val_loss and the best epoch's other figures, test_loss
@@ -341,6 +345,9 @@ impl Run<'_> {
         {
             // Something is to be kept: the last epoch.
             fit_config.callbacks.push(ModelCheckpoint::default().into());
+        }
+        if args.remat {
+            candle_recurrent::recompute_beyond(0);
         }
         let mut recorder = Recorder::new(
             folder,

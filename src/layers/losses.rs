@@ -14,12 +14,6 @@ impl Losses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(loss);
     }
 
-    /// Adds all of others, in their order.
-    pub(in crate::layers) fn append(&self, others: Self) {
-        let others = others.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(others);
-    }
-
     /// The sum of all, in the order they were added; none where there are none.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use crate::layers::flow::{Flow, Values, first};
 use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
-use crate::layers::losses::Losses;
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
 use crate::layers::pair::{Pair, divided};
@@ -215,8 +214,9 @@ impl Bidirectional {
         self.forward_t(xs, false)
     }
 
-    /// Whether a direction by itself would leave threads without work, and has enough of it to wake one up.
-    fn pays_side_by_side(&self, input: &Values) -> bool {
+    /// Whether a direction by itself would leave threads without work, and has enough of it to wake one up. In training the
+    /// order counts in which layers add to the loss.
+    fn pays_side_by_side(&self, input: &Values, mode: Mode) -> bool {
         let dims = match input {
             Values::Tensor(xs) => xs.dims(),
             Values::Strand(xs) => xs.tensor().dims(),
@@ -226,7 +226,7 @@ impl Bidirectional {
         let &[batch, time, ..] = dims else { return false };
         let threads = rayon::current_num_threads();
         let work = batch.saturating_mul(time).saturating_mul(self.weights);
-        threads > 1 && batch < BLOCK.saturating_mul(threads) && work >= PARALLEL
+        mode == Mode::Inference && threads > 1 && batch < BLOCK.saturating_mul(threads) && work >= PARALLEL
     }
 
     fn call(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -277,21 +277,13 @@ impl Layer for Bidirectional {
         let (ahead, behind) = inputs[1..].split_at((inputs.len() - 1) / 2);
         let given = |states: &[Flow]| std::iter::once(&input).chain(states).cloned().collect::<Vec<_>>();
         let (ahead, behind) = (given(ahead), given(behind));
-        let (forwards, backwards) = if self.pays_side_by_side(&input.values) {
-            // What both add to the loss is to stand in one order.
-            let losses = [Losses::default(), Losses::default()];
-            let pass_of = |losses| Pass { losses: pass.losses.map(|_| losses), ..pass };
-            let (forwards, backwards) = rayon::join(
-                || self.forward.run(&ahead, pass_of(&losses[0])),
-                || self.backward.run(&behind, pass_of(&losses[1])),
-            );
-            if let Some(all) = pass.losses {
-                losses.into_iter().for_each(|losses| all.append(losses));
-            }
-            (forwards?, backwards?)
-        } else {
-            (self.forward.run(&ahead, pass)?, self.backward.run(&behind, pass)?)
+        let forwards = || self.forward.run(&ahead, pass);
+        let backwards = || self.backward.run(&behind, pass);
+        let (forwards, backwards) = match self.pays_side_by_side(&input.values, pass.mode) {
+            true => rayon::join(forwards, backwards),
+            false => (forwards(), backwards()),
         };
+        let (forwards, backwards) = (forwards?, backwards?);
         let (mut forwards, mut backwards) = (forwards.into_iter(), backwards.into_iter());
         let a = first(forwards.next().as_slice())?.strand()?;
         let b = first(backwards.next().as_slice())?.strand()?;
