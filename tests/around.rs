@@ -5,13 +5,14 @@ use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_recurrent::layers::{
     Activation, AddConfig, AverageConfig, AveragePooling, AveragePoolingConfig, Axes, BatchNormalization,
-    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dropout, DropoutConfig, Elu, EluConfig,
-    Flow, GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig,
-    LayerNormalization, LayerNormalizationConfig, LeakyRelu, LeakyReluConfig, MaxPooling, MaxPoolingConfig,
-    MaximumConfig, MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector, RepeatVectorConfig, Sizes,
-    SpatialDropout1d, SpatialDropout1dConfig, SubtractConfig,
+    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dense, DenseConfig, Dropout,
+    DropoutConfig, Elu, EluConfig, Flow, GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling,
+    GlobalMaxPoolingConfig, LayerNormalization, LayerNormalizationConfig, LeakyRelu, LeakyReluConfig,
+    MaxPooling, MaxPoolingConfig, MaximumConfig, MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector,
+    RepeatVectorConfig, Sizes, SpatialDropout1d, SpatialDropout1dConfig, SubtractConfig,
 };
 use candle_recurrent::model::{Model, ModelConfig};
+use candle_recurrent::train::backward;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -376,4 +377,154 @@ fn merging() {
     let xs = random(&[50, 33], 20);
     let layer = RepeatVector::new(&open(&xs), RepeatVectorConfig { n: 40 }, no_variables()).unwrap();
     check("RepeatVector", std::slice::from_ref(&xs), &|xs| layer.forward(&xs[0]));
+}
+
+/// A layer called on inputs with masks, and perhaps in training.
+fn check_layer(class: &str, config: &Value, inputs: &[Tensor], masks: &[Option<Tensor>], mode: Mode) {
+    let mut config = config.clone();
+    config["name"] = "layer".into();
+    let (mut layers, mut names) = (vec![], vec![]);
+    for (at, input) in inputs.iter().enumerate() {
+        let name = format!("input_{at}");
+        let input = json!({ "name": name, "batch_shape": open(input) });
+        layers.push(json!({ "class_name": "InputLayer", "config": input }));
+        names.push(json!([name, 0, 0]));
+    }
+    layers.push(json!({ "class_name": class, "config": config, "inbound_nodes": [names] }));
+    let model = json!({
+        "name": "m", "layers": layers, "input_layers": names, "output_layers": [["layer", 0, 0]]
+    });
+    let model_config = ModelConfig::from_json(&model.to_string()).unwrap();
+    let (names, shapes): (Vec<String>, Vec<Vec<usize>>) =
+        model_config.variables().unwrap().into_iter().unzip();
+    let variables = shapes.iter().zip(200..).map(|(shape, seed)| (random(shape, seed) * 0.5).unwrap());
+    let all: Vec<Tensor> = inputs.iter().cloned().chain(variables).collect();
+    let what = format!(
+        "{class} {config}, {mode:?}, masks {:?}",
+        masks.iter().map(Option::is_some).collect::<Vec<_>>()
+    );
+    check(&what, &all, &|given| {
+        let (inputs, variables) = given.split_at(inputs.len());
+        let variables: HashMap<String, Tensor> =
+            names.iter().cloned().zip(variables.iter().cloned()).collect();
+        let vb = VarBuilder::from_tensors(variables, given[0].dtype(), &CPU);
+        let model = Model::new(&model_config, vb).map_err(candle_core::Error::wrap)?;
+        let flows: Vec<Flow> =
+            inputs.iter().zip(masks).map(|(xs, mask)| Flow::new(xs.clone(), mask.clone())).collect();
+        model.call(&flows, mode).map_err(candle_core::Error::wrap)?[0].values.tensor()
+    });
+}
+
+/// Masks of one input or both; the past alone; dropout; many heads and few. A step that sees nothing is tested where -10⁹ stands
+/// for what is hidden: where it is taken off, what is left of a score depends on the type.
+#[test]
+fn attention() {
+    let mask = |xs: &Tensor, every: usize, blind: bool| {
+        let (batch, steps, _) = xs.dims3().unwrap();
+        let there = |at: usize| {
+            let (sample, step) = (at / steps, at % steps);
+            u8::from(if blind { sample != 1 && at % every != 1 } else { step == 0 || step % every != 1 })
+        };
+        Some(
+            Tensor::from_vec((0..batch * steps).map(there).collect::<Vec<_>>(), (batch, steps), &CPU)
+                .unwrap(),
+        )
+    };
+    let heads = json!({ "num_heads": 3, "key_dim": 5 });
+    let with = |config: &Value, other: Value| {
+        let mut config = config.clone();
+        config.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+        config
+    };
+    for (batch, steps, places) in [(3, 7, 5), (20, 33, 60)] {
+        let query = random(&[batch, steps, 9], 31);
+        let value = random(&[batch, places, 9], 32);
+        let inputs = [query.clone(), value.clone()];
+        let masks = |blind| {
+            let (query, value) = (mask(&query, 4, blind), mask(&value, 3, blind));
+            [[None, None], [None, value.clone()], [query.clone(), None], [query, value]]
+        };
+        let (blind, masks) = (masks(true), masks(false));
+        for (masks, blind) in masks.iter().zip(&blind) {
+            for mode in [Mode::Inference, Mode::Training { seed: 3 }] {
+                for other in [json!({}), json!({ "use_causal_mask": true }), json!({ "dropout": 0.4 })] {
+                    let plain = with(&json!({ "use_scale": true }), other.clone());
+                    check_layer("Attention", &plain, &inputs, masks, mode);
+                    check_layer("AdditiveAttention", &other, &inputs, masks, mode);
+                    check_layer("MultiHeadAttention", &with(&heads, other), &inputs, blind, mode);
+                }
+            }
+        }
+        check_layer("AdditiveAttention", &json!({ "use_scale": false }), &inputs, &masks[3], Mode::Inference);
+        let key = random(&[batch, places, 9], 33);
+        let inputs = [query, random(&[batch, places, 4], 34), key];
+        check_layer("Attention", &json!({}), &inputs, &[None, None, None], Mode::Inference);
+        let config = with(&heads, json!({ "value_dim": 2 }));
+        check_layer("MultiHeadAttention", &config, &inputs, &[None, None, None], Mode::Inference);
+    }
+}
+
+#[test]
+fn within_a_sample() {
+    let none = [None, None];
+    for shape in [[3, 7, 6], [40, 33, 24]] {
+        let xs = random(&shape, 41);
+        let each = |class: &str, config: Value| {
+            check_layer(class, &config, std::slice::from_ref(&xs), &none[..1], Mode::Inference);
+        };
+        for groups in [1, 2, 6, -1] {
+            each("GroupNormalization", json!({ "groups": groups }));
+        }
+        each("GroupNormalization", json!({ "groups": 3, "scale": false, "center": false }));
+        each("UnitNormalization", json!({}));
+        each("UnitNormalization", json!({ "axis": [1, 2] }));
+        each("Softmax", json!({ "axis": 1 }));
+        each("PReLU", json!({}));
+        each("PReLU", json!({ "shared_axes": [1] }));
+        each("PReLU", json!({ "shared_axes": [2] }));
+        each("PReLU", json!({ "shared_axes": [1, 2] }));
+        each("ReLU", json!({ "negative_slope": 0.25, "threshold": 0.5, "max_value": 0.75 }));
+        each("ReLU", json!({ "threshold": 0.5 }));
+        each("Permute", json!({ "dims": [2, 1] }));
+        each("Masking", json!({ "mask_value": 0.5 }));
+        each(
+            "EinsumDense",
+            json!({ "equation": "abc,cd->abd", "output_shape": [null, 5], "bias_axes": "d" }),
+        );
+        each("EinsumDense", json!({ "equation": "abc,bcd->ad", "output_shape": 5, "bias_axes": "d" }));
+        each("EinsumDense", json!({ "equation": "...c,cd->...d", "output_shape": 5 }));
+        let [batch, steps, features] = shape;
+        for other in [[batch, 1, features], [batch, steps, 1], [batch, 1, 1]] {
+            for class in ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"] {
+                let inputs = [xs.clone(), random(&other, 42)];
+                check_layer(class, &json!({}), &inputs, &none, Mode::Inference);
+            }
+        }
+    }
+}
+
+/// `backward` gives the gradients that Candle's own way back gives, of variables that several layers read too.
+#[test]
+fn gradients_that_go_past_candle() {
+    let (kernel, bias) =
+        (Var::from_tensor(&random(&[8, 8], 51)).unwrap(), Var::from_tensor(&random(&[8], 52)).unwrap());
+    let xs = Var::from_tensor(&random(&[4, 8], 53)).unwrap();
+    let tensors = HashMap::from([
+        ("kernel".to_string(), kernel.as_tensor().clone()),
+        ("bias".to_string(), bias.as_tensor().clone()),
+    ]);
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
+    let dense = Dense::new(8, DenseConfig::new(8), vb).unwrap();
+    let once = dense.forward(&xs).unwrap();
+    let penalty = kernel.as_tensor().sqr().unwrap().sum_all().unwrap();
+    let loss = (dense.forward(&once).unwrap().sqr().unwrap().sum_all().unwrap() + penalty).unwrap();
+    let (theirs, ours) = (loss.backward().unwrap(), backward(&loss).unwrap());
+    for var in [&kernel, &bias, &xs] {
+        let flat = |gradients: &candle_core::backprop::GradStore| {
+            gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        for (a, b) in flat(&theirs).into_iter().zip(flat(&ours)) {
+            assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{a} {b}");
+        }
+    }
 }

@@ -38,8 +38,14 @@ impl Case {
         let shape: Vec<Option<usize>> = self.input.iter().copied().map(Some).collect();
         let input =
             json!({ "class_name": "InputLayer", "config": { "name": "input", "batch_shape": shape } });
-        let layer = json!({ "class_name": self.class, "config": config });
-        ModelConfig::from_json(&json!({ "name": "m", "layers": [input, layer] }).to_string()).unwrap()
+        let from = json!(["input", 0, 0]);
+        // Attention to itself.
+        let inbound = if self.class.ends_with("Attention") { json!([[from, from]]) } else { json!([[from]]) };
+        let layer = json!({ "class_name": self.class, "config": config, "inbound_nodes": inbound });
+        let model = json!({
+            "name": "m", "layers": [input, layer], "input_layers": [from], "output_layers": [["layer", 0, 0]]
+        });
+        ModelConfig::from_json(&model.to_string()).unwrap()
     }
 
     /// The output, the gradients of a weighted sum of it, and the moving statistics after it.
@@ -188,6 +194,21 @@ fn cases() -> Vec<Case> {
         (vec![5, 1], json!(-1)),
     ] {
         add("LayerNormalization", json!({ "axis": axis }), &input);
+    }
+    for (steps, features) in [(1, 3), (5, 9), (33, 16), (60, 21)] {
+        let input = [6, steps, features];
+        for other in [json!({}), json!({ "use_causal_mask": true, "dropout": 0.3 })] {
+            add("Attention", other.clone(), &input);
+            add("AdditiveAttention", other.clone(), &input);
+            let mut heads = json!({ "num_heads": 3, "key_dim": 5 });
+            heads.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+            add("MultiHeadAttention", heads, &input);
+        }
+        add("GroupNormalization", json!({ "groups": 1 }), &input);
+        add("GroupNormalization", json!({ "groups": -1 }), &input);
+        add("UnitNormalization", json!({}), &input);
+        add("PReLU", json!({ "shared_axes": [1] }), &input);
+        add("Permute", json!({ "dims": [2, 1] }), &input);
     }
     for width in [1, 3, 16, 41] {
         add("Softmax", json!({}), &[30, width]);

@@ -35,6 +35,8 @@
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
 //! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
 //! | `conv_lstm/` | the time loop of a ConvLSTM, and its cell |
+//! | `sample` | normalisations within a sample |
+//! | `attention` | scores, their softmax, and the means that it weighs |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `memory` | how much memory is kept; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
@@ -51,6 +53,7 @@
 
 mod accumulate;
 mod activation;
+pub mod attention;
 mod awake;
 mod backward;
 mod buffer;
@@ -82,6 +85,7 @@ mod plan;
 pub mod pooling;
 mod product;
 mod projection;
+pub mod sample;
 mod simple_rnn;
 mod vectorized;
 mod weights;

@@ -1,9 +1,14 @@
 //! What becomes of masks, as rules: Keras's `compute_mask`, layer by layer.
 
+use super::cpu::{suits_kernels, with_floats};
 use super::flow::Flow;
 use super::shape::axis_index;
 use candle_core::{D, DType, Result, Tensor, bail};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// Steps that one thread looks at, at least.
+const ROWS: usize = 1024;
 
 /// What a layer makes of the masks of its inputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +97,15 @@ impl MaskRule {
 /// # Errors
 /// Candle's own only.
 pub fn not_equal(xs: &Tensor, value: f64, features: bool) -> Result<Tensor> {
+    if let ([leading @ .., width], true, true) = (xs.dims(), features, suits_kernels(xs))
+        && *width > 0
+    {
+        let differs = with_floats([xs], |[xs]| {
+            let differs = |xs: &[f32]| u8::from(xs.iter().any(|&x| x != value as f32));
+            xs.par_chunks_exact(*width).with_min_len(ROWS).map(differs).collect::<Vec<u8>>()
+        })?;
+        return Tensor::from_vec(differs, leading, xs.device());
+    }
     // Small whole numbers are the same in every type.
     let is_small = value.fract() == 0.0 && (0.0..=127.0).contains(&value);
     let differs = match xs.dtype() {

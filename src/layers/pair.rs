@@ -1,7 +1,9 @@
 //! Two tensors of one shape, element by element.
 
 use super::strand::{Back, Strand, fused};
-use candle_core::Result;
+use candle_core::{Result, Tensor};
+use candle_recurrent_kernel::column_sums;
+use candle_recurrent_kernel::pooling::{Places, global_sum};
 use rayon::prelude::*;
 
 /// What becomes of each two elements.
@@ -9,6 +11,8 @@ use rayon::prelude::*;
 pub enum Pair {
     /// Their sum.
     Sum,
+    /// Half of their sum.
+    Mean,
     /// The first less the second.
     Difference,
     /// Their product.
@@ -32,6 +36,7 @@ impl Pair {
     pub fn of(self, a: &Strand, b: &Strand) -> Result<Strand> {
         let forward = |[a, b]: [&[f32]; 2], out: &mut [f32]| match self {
             Self::Sum => each(a, b, out, |a, b| a + b),
+            Self::Mean => each(a, b, out, |a, b| (a + b) / 2.0),
             Self::Difference => each(a, b, out, |a, b| a - b),
             Self::Product => each(a, b, out, |a, b| a * b),
             Self::Larger => each(a, b, out, |a, b| if first_wins(a, b, true) { a } else { b }),
@@ -41,6 +46,10 @@ impl Pair {
             let mut other = vec![0.0; d.len()];
             match self {
                 Self::Sum => other.copy_from_slice(&d),
+                Self::Mean => {
+                    in_place(&other, &mut d, |_, d| d / 2.0);
+                    other.copy_from_slice(&d);
+                }
                 Self::Difference => each(&d, &d, &mut other, |d, _| -d),
                 Self::Product => {
                     each(&d, a, &mut other, |d, a| d * a);
@@ -81,6 +90,103 @@ fn in_place(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
         }
     };
     x.par_chunks(SHARE).zip(out.par_chunks_mut(SHARE)).for_each(part);
+}
+
+/// A function of each element, and its slope there.
+pub fn mapped(
+    xs: &Strand,
+    value: impl Fn(f32) -> f32 + Sync,
+    slope: impl Fn(f32) -> f32 + Send + Sync + 'static,
+) -> Result<Strand> {
+    let back = move |Back { x: [x], mut d, .. }: Back<'_, 1>| {
+        in_place(x, &mut d, |x, d| d * slope(x));
+        [d]
+    };
+    fused("mapped", [xs], xs.tensor().shape(), |[x], out| each(x, x, out, |x, _| value(x)), back)
+}
+
+/// x where it is above 0, else x times the slope of its place in a sample or in the last axes; `slopes` has as many numbers
+/// as those axes.
+pub fn with_slopes(xs: &Strand, slopes: &Tensor) -> Result<Strand> {
+    let width = slopes.elem_count();
+    let rows = (SHARE / width).max(1) * width;
+    let back = move |Back { x: [x, slopes], mut d, wanted, .. }: Back<'_, 2>| {
+        let mut d_slopes = vec![];
+        if wanted[1] {
+            let mut products = vec![0.0; d.len()];
+            each(x, &d, &mut products, |x, d| if x < 0.0 { x * d } else { 0.0 });
+            d_slopes = column_sums(&products, width);
+        }
+        let part = |(x, d): (&[f32], &mut [f32])| {
+            for (x, d) in x.chunks_exact(width).zip(d.chunks_exact_mut(width)) {
+                for ((&x, d), &slope) in x.iter().zip(d).zip(slopes) {
+                    // The slope at 0 is 0 from either side.
+                    *d *= if x > 0.0 {
+                        1.0
+                    } else if x == 0.0 {
+                        0.0
+                    } else {
+                        slope
+                    };
+                }
+            }
+        };
+        x.par_chunks(rows).zip(d.par_chunks_mut(rows)).for_each(part);
+        [d, d_slopes]
+    };
+    let forward = |[x, slopes]: [&[f32]; 2], out: &mut [f32]| {
+        let part = |(x, out): (&[f32], &mut [f32])| {
+            for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                for ((&x, out), &slope) in x.iter().zip(out).zip(slopes) {
+                    *out = if x > 0.0 { x } else { x * slope };
+                }
+            }
+        };
+        x.par_chunks(rows).zip(out.par_chunks_mut(rows)).for_each(part);
+    };
+    fused("slopes", [xs, &slopes.clone().into()], xs.tensor().shape(), forward, back)
+}
+
+/// `xs` as often as its axes of 1 ask for to be of these sizes: none where they do not lie side by side.
+pub fn widened(xs: &Strand, dims: &[usize]) -> Result<Option<Strand>> {
+    let given = xs.tensor().dims();
+    if given == dims {
+        return Ok(Some(xs.clone()));
+    }
+    let differs = |axis: &usize| given[*axis] != dims[*axis];
+    if given.len() != dims.len() || !xs.fuses() {
+        return Ok(None);
+    }
+    let (Some(first), Some(last)) = ((0..dims.len()).find(differs), (0..dims.len()).rfind(differs)) else {
+        return Ok(None);
+    };
+    if given[first..=last].iter().any(|&axis| axis != 1) {
+        return Ok(None);
+    }
+    let of =
+        Places { places: dims[first..=last].iter().product(), channels: dims[last + 1..].iter().product() };
+    let (channels, size) = (of.channels, of.places * of.channels);
+    let count = (SHARE / size.max(1)).max(1);
+    let forward = |[x]: [&[f32]; 1], out: &mut [f32]| {
+        let part = |(x, out): (&[f32], &mut [f32])| {
+            for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact_mut(size)) {
+                match x {
+                    [x] => out.fill(*x),
+                    _ => out.chunks_exact_mut(channels).for_each(|out| out.copy_from_slice(x)),
+                }
+            }
+        };
+        x.par_chunks(count * channels).zip(out.par_chunks_mut(count * size)).for_each(part);
+    };
+    let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
+        let mut d_x = vec![0.0; x.len()];
+        global_sum(of, &d, &mut d_x);
+        [d_x]
+    };
+    if size == 0 {
+        return Ok(None);
+    }
+    fused("widened", [xs], dims.to_vec(), forward, back).map(Some)
 }
 
 /// `xs` divided by a number.

@@ -1,10 +1,13 @@
 //! Keras's `PReLU` (`keras/src/layers/activations/prelu.py`).
 
+use crate::layers::cpu::suits_kernels;
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
+use crate::layers::pair::with_slopes;
 use crate::layers::shape::{Checked, Shape, axis_index, single};
+use crate::layers::strand::Strand;
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -80,9 +83,19 @@ impl PRelu {
     }
 }
 
-impl Module for PRelu {
-    /// Any shape in, the same shape out.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+impl PRelu {
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        let (dims, slopes) = (xs.tensor().dims(), self.alpha.dims());
+        // Slopes that are shared along the first of a sample's axes are those of its last axes.
+        let own: Vec<usize> = slopes.iter().copied().skip_while(|&axis| axis == 1).collect();
+        let fits = dims.len() == slopes.len() + 1 && dims.ends_with(&own);
+        match xs.fuses() && suits_kernels(&self.alpha) && fits {
+            true => with_slopes(xs, &self.alpha),
+            false => self.by_tensors(xs.tensor()).map(Strand::from),
+        }
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         // relu(x) - alpha relu(-x), both with slope 0 at 0.
         let zeros = xs.zeros_like()?;
         let above = xs.le(0.0)?.where_cond(&zeros, xs)?;
@@ -91,8 +104,15 @@ impl Module for PRelu {
     }
 }
 
+impl Module for PRelu {
+    /// Any shape in, the same shape out.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+}
+
 impl Layer for PRelu {
     fn run(&self, inputs: &[Flow], _: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?)?.into()])
     }
 }

@@ -3,6 +3,7 @@
 use crate::layers::activation::activate;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
+use crate::layers::pair::mapped;
 use crate::layers::shape::{Checked, Shape, single};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor};
@@ -27,6 +28,7 @@ impl ReluConfig {
     fn forward(&self, xs: &Strand) -> Result<Strand> {
         match self.kernel().filter(|_| xs.fuses()) {
             Some(activation) => activate(activation, xs),
+            None if xs.fuses() => self.by_elements(xs),
             None => self.by_tensors(xs.tensor()).map(Strand::from),
         }
     }
@@ -39,6 +41,23 @@ impl ReluConfig {
             (None, slope, 0.0) => Some(kernel::Activation::LeakyRelu { slope: slope as f32 }),
             _ => None,
         }
+    }
+
+    fn by_elements(&self, xs: &Strand) -> Result<Strand> {
+        let (negative, threshold) = (self.negative_slope as f32, self.threshold as f32);
+        let shift = (-self.negative_slope * self.threshold) as f32;
+        let largest = self.max_value.map(|max| max as f32);
+        let bare = move |x: f32| if x > threshold { x } else { x * negative + shift };
+        let value = move |x: f32| match largest {
+            Some(largest) if bare(x) >= largest => largest,
+            _ => bare(x),
+        };
+        let slope = move |x: f32| match largest {
+            Some(largest) if bare(x) >= largest => 0.0,
+            _ if x > threshold => 1.0,
+            _ => negative,
+        };
+        mapped(xs, value, slope)
     }
 
     fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {

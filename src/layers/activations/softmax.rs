@@ -5,8 +5,10 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::sample as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -124,6 +126,22 @@ impl Softmax {
     }
 }
 
+/// Softmax along an axis, in one op.
+fn along(xs: &Strand, axis: usize) -> Result<Strand> {
+    let dims = xs.tensor().dims();
+    let (length, inner) = (dims[axis], dims[axis + 1..].iter().product());
+    fused(
+        "softmax-along",
+        [xs],
+        dims.to_vec(),
+        |[x], out| kernel::softmax_along(length, inner, x, out),
+        move |Back { y, mut d, .. }: Back<'_, 1>| {
+            kernel::softmax_along_back(length, inner, y, &mut d);
+            [d]
+        },
+    )
+}
+
 impl Module for Softmax {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
         self.forward_masked(xs, None)
@@ -138,6 +156,9 @@ impl Layer for Softmax {
         let is_last = self.config.indices(rank).is_ok_and(|axes| axes == [rank - 1]);
         if is_last && input.mask.is_none() && xs.fuses() {
             return Ok(vec![softmax(&xs, false)?.into()]);
+        }
+        if let (Ok([axis]), None, true) = (self.config.indices(rank).as_deref(), &input.mask, xs.fuses()) {
+            return Ok(vec![along(&xs, *axis)?.into()]);
         }
         Ok(vec![self.forward_masked(&input.floats()?, input.mask.as_ref())?.into()])
     }

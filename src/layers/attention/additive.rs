@@ -1,12 +1,13 @@
 //! Keras's `AdditiveAttention` (`keras/src/layers/attention/additive_attention.py`).
 
+use super::fused::attend_additively;
 use super::weigh::{self, AttentionMasks, Weigh};
 use crate::layers::flow::Flow;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_numbers, check_rate, features};
-use candle_core::{D, Result, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -137,14 +138,24 @@ impl AdditiveAttention {
 
 impl Layer for AdditiveAttention {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        self.weigh.run(inputs, pass, |query, key| self.scores(query, key))
+        self.weigh.run(
+            inputs,
+            pass,
+            |query, key| self.scores(query, key),
+            |of, given| {
+                let scale = match &self.scale {
+                    Some(scale) => scale.clone(),
+                    None => Tensor::ones(of.dim, DType::F32, &Device::Cpu)?,
+                };
+                attend_additively(of, given, &scale).map(Some)
+            },
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
 
     /// A scale of zeros scores everything alike: the mean of what may be seen.
     #[test]

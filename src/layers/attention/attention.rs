@@ -1,5 +1,6 @@
 //! Keras's `Attention` (`keras/src/layers/attention/attention.py`).
 
+use super::fused::attend;
 use super::weigh::{self, AttentionMasks, Weigh};
 use crate::layers::flow::Flow;
 use crate::layers::initializer::{Initializer, Variable};
@@ -152,7 +153,22 @@ impl Attention {
 
 impl Layer for Attention {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        self.weigh.run(inputs, pass, |query, key| self.scores(query, key))
+        self.weigh.run(
+            inputs,
+            pass,
+            |query, key| self.scores(query, key),
+            |of, [query, key, value]| {
+                if self.concat_score_weight.is_some() {
+                    return Ok(None);
+                }
+                let shape = vec![of.batch, of.steps, of.features];
+                let scaled = match &self.scale {
+                    Some(scale) => query.tensor().broadcast_mul(scale)?.into(),
+                    None => query.clone(),
+                };
+                attend(of, [&scaled, key, value], shape).map(Some)
+            },
+        )
     }
 }
 

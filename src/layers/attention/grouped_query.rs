@@ -10,6 +10,7 @@ use crate::layers::initializer::Variable;
 use crate::layers::layer::{Config, Layer, Mode, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_rate, check_units, show};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -205,31 +206,46 @@ impl GroupedQueryAttention {
         masks: HeadMasks<'_>,
         mode: Mode,
     ) -> Result<(Tensor, Tensor)> {
+        let [query, value, key] = [query, value, key].map(|xs| Strand::from(xs.clone()));
+        match self.attend([&query, &value, &key], masks, mode, true)? {
+            (ys, Some(weights)) => Ok((ys.tensor().clone(), weights)),
+            (_, None) => bail!("its weights are missing"),
+        }
+    }
+
+    fn attend(
+        &self,
+        [query, value, key]: [&Strand; 3],
+        masks: HeadMasks<'_>,
+        mode: Mode,
+        wants_weights: bool,
+    ) -> Result<(Strand, Option<Tensor>)> {
         let Projections { query: to_query, key: to_key, value: to_value, .. } = &self.projections;
         let projected = [
             to_query.forward(query)?,
             self.repeated(&to_key.forward(key)?)?,
             self.repeated(&to_value.forward(value)?)?,
         ];
-        let (heads, weights) = self.heads.attend(projected.each_ref(), &[1], masks, mode)?;
+        let (heads, weights) = self.heads.attend(projected.each_ref(), &[1], masks, mode, wants_weights)?;
         Ok((self.projections.output(query, &heads)?, weights))
     }
 
     /// (batch, places, groups, dim) with each group as often as heads of the query share it.
-    fn repeated(&self, xs: &Tensor) -> Result<Tensor> {
+    fn repeated(&self, strand: &Strand) -> Result<Strand> {
+        let xs = strand.tensor();
         let (batch, places, groups, dim) = xs.dims4()?;
         let times = self.config.num_query_heads / groups.max(1);
         if times == 1 {
-            return Ok(xs.clone());
+            return Ok(strand.clone());
         }
         let xs = xs.unsqueeze(3)?.broadcast_as((batch, places, groups, times, dim))?;
-        xs.contiguous()?.reshape((batch, places, groups * times, dim))
+        xs.contiguous()?.reshape((batch, places, groups * times, dim)).map(Strand::from)
     }
 }
 
 impl Layer for GroupedQueryAttention {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        self.heads.run(inputs, |[query, value, key], masks| self.call(query, value, key, masks, pass.mode))
+        self.heads.run(inputs, |inputs, masks| self.attend(inputs, masks, pass.mode, false))
     }
 }
 

@@ -1,12 +1,15 @@
 //! Scaled dot-product attention of several heads, as `MultiHeadAttention` and `GroupedQueryAttention` have it.
 
-use super::weigh::{band, both, drop, seen_mask};
+use super::fused::{self, broadcasts};
+use super::weigh::{band, both, drop, factors, seen_mask};
 use crate::layers::flow::Flow;
 use crate::layers::layer::Mode;
 use crate::layers::masks::not_equal;
 use crate::layers::shape::{Checked, Shape, check_numbers, features};
+use crate::layers::strand::Strand;
 use candle_core::{D, DType, Result, Tensor, bail};
 use candle_nn::ops::softmax;
+use candle_recurrent_kernel::attention::{Attention, Hidden};
 use serde::{Deserialize, Serialize};
 
 /// The masks of a call of [`MultiHeadAttention`](super::MultiHeadAttention) or
@@ -91,9 +94,9 @@ pub(super) struct Heads {
 
 /// The inputs of a call by their roles.
 struct Inputs<'a> {
-    pub query: Tensor,
-    pub value: Tensor,
-    pub key: Tensor,
+    pub query: Strand,
+    pub value: Strand,
+    pub key: Strand,
     pub masks: HeadMasks<'a>,
     /// Holds the mask by hand.
     pub attention: Option<Tensor>,
@@ -105,13 +108,13 @@ impl Heads {
     pub fn run(
         &self,
         inputs: &[Flow],
-        call: impl FnOnce([&Tensor; 3], HeadMasks<'_>) -> Result<(Tensor, Tensor)>,
+        call: impl FnOnce([&Strand; 3], HeadMasks<'_>) -> Result<(Strand, Option<Tensor>)>,
     ) -> Result<Vec<Flow>> {
         let inputs = self.inputs(inputs)?;
         let masks = HeadMasks { attention: inputs.attention.as_ref(), ..inputs.masks };
         let (ys, weights) = call([&inputs.query, &inputs.value, &inputs.key], masks)?;
-        let weights = Some(weights).filter(|_| self.return_attention_scores);
-        Ok(std::iter::once(ys).chain(weights).map(Flow::from).collect())
+        let weights = weights.filter(|_| self.return_attention_scores);
+        Ok(std::iter::once(ys.into()).chain(weights.map(Flow::from)).collect())
     }
 
     /// The inputs of a call in a model.
@@ -120,7 +123,7 @@ impl Heads {
             Some((last, given)) if self.attention_mask => (given, Some(last)),
             _ => (inputs, None),
         };
-        let values = given.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+        let values = given.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
         let (query, value, key) = match values.as_slice() {
             [query, value] => (query, value, value),
             [query, value, key] => (query, value, key),
@@ -134,14 +137,17 @@ impl Heads {
 
     /// `query` (batch, steps, heads, dim), `key` (batch, places, heads, dim) and `value` (batch, places, heads, features);
     /// in place of the one axis of steps or places there may be several, of which `axes` are attended to and the others
-    /// are like the batch. Gives (batch, steps, heads, features), and the weights (batch, heads, steps, places), undropped.
+    /// are like the batch. Gives (batch, steps, heads, features), and the weights (batch, heads, steps, places), undropped,
+    /// at least where they are wanted.
     pub fn attend(
         &self,
-        [query, key, value]: [&Tensor; 3],
+        inputs: [&Strand; 3],
         axes: &[usize],
         masks: HeadMasks<'_>,
         mode: Mode,
-    ) -> Result<(Tensor, Tensor)> {
+        wants_weights: bool,
+    ) -> Result<(Strand, Option<Tensor>)> {
+        let [query, key, value] = inputs.map(Strand::tensor);
         let rank = query.rank();
         if rank < 4 || key.rank() != rank || value.rank() != rank {
             bail!("its query, value and key have {} axes and others", rank.saturating_sub(1))
@@ -162,12 +168,20 @@ impl Heads {
             let dim = xs.dim(D::Minus1)?;
             xs.permute(order.as_slice())?.contiguous()?.reshape((groups, steps, dim))
         };
+        let visible = self.visible([query, value], axes, masks, alike.len() + 2 * axes.len())?;
+        let is_explicit = self.dropout > 0.0 || self.return_attention_scores || rank > 4;
+        if !wants_weights
+            && !self.return_attention_scores
+            && rank == 4
+            && axes == [1]
+            && let Some(means) = self.fused(inputs, visible.as_ref(), is_explicit, mode)?
+        {
+            return Ok((means, None));
+        }
         let query_rows = (flat(query, all_steps)? * self.scale)?;
         let key_columns = flat(key, all_places)?.transpose(1, 2)?.contiguous()?;
         let full = [alike.as_slice(), &steps, &places].concat();
         let scores = query_rows.matmul(&key_columns)?.reshape(full.as_slice())?;
-        let visible = self.visible([query, value], axes, masks, full.len())?;
-        let is_explicit = self.dropout > 0.0 || self.return_attention_scores || rank > 4;
         let weights = self.weights(scores, visible, axes.len(), is_explicit)?;
         let dropped = drop(&weights, self.dropout, &self.name, mode)?;
         let dropped = dropped.reshape((groups, all_steps, all_places))?;
@@ -178,7 +192,54 @@ impl Heads {
         for (position, &axis) in order.iter().enumerate() {
             back[axis] = position;
         }
-        Ok((means.permute(back.as_slice())?.contiguous()?, weights))
+        Ok((means.permute(back.as_slice())?.contiguous()?.into(), Some(weights)))
+    }
+
+    /// The means in one op, where it does: `query` (batch, steps, heads, dim), `key` and `value` likewise.
+    fn fused(
+        &self,
+        inputs: [&Strand; 3],
+        visible: Option<&Visible>,
+        is_explicit: bool,
+        mode: Mode,
+    ) -> Result<Option<Strand>> {
+        let [query, key, value] = inputs.map(|input| input.tensor().dims());
+        let (&[batch, steps, heads, dim], &[_, places, keys, key_dim], &[_, _, values, features]) =
+            (query, key, value)
+        else {
+            return Ok(None);
+        };
+        let fit = (heads, heads, dim) == (keys, values, key_dim);
+        if !fit || !inputs.iter().all(|input| input.fuses()) {
+            return Ok(None);
+        }
+        let hidden = match is_explicit && self.softmax == MaskedSoftmax::Keras3 {
+            true => Hidden::Nothing,
+            false => Hidden::Replaced,
+        };
+        let visible = match visible {
+            None => None,
+            Some(Visible::Places(mask))
+                if self.softmax != MaskedSoftmax::Keras2
+                    && broadcasts(mask, [batch, heads, steps, places]) =>
+            {
+                Some(fused::visible(mask, places, hidden)?)
+            }
+            Some(Visible::Places(_) | Visible::Degrees(_)) => return Ok(None),
+        };
+        let of = Attention {
+            batch,
+            heads,
+            steps,
+            places,
+            dim,
+            features,
+            scale: self.scale as f32,
+            visible,
+            factors: factors(self.dropout, &self.name, mode, batch * heads * steps * places),
+            there: None,
+        };
+        fused::attend(of, inputs, vec![batch, steps, heads, features]).map(Some)
     }
 
     /// The softmax of scores over their last axes.

@@ -3,6 +3,7 @@
 mod additive;
 #[allow(clippy::module_inception)]
 mod attention;
+mod fused;
 mod grouped_query;
 mod heads;
 mod multi_head;

@@ -8,6 +8,7 @@ use crate::layers::initializer::Variable;
 use crate::layers::layer::{Config, Layer, Mode, Pass, Placed};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, check_rate, check_units, show};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -261,20 +262,34 @@ impl MultiHeadAttention {
         masks: HeadMasks<'_>,
         mode: Mode,
     ) -> Result<(Tensor, Tensor)> {
-        if query.rank() < 3 {
-            bail!("needs a query (batch, steps, features), given {:?}", query.dims())
+        let [query, value, key] = [query, value, key].map(|xs| Strand::from(xs.clone()));
+        match self.attend([&query, &value, &key], masks, mode, true)? {
+            (ys, Some(weights)) => Ok((ys.tensor().clone(), weights)),
+            (_, None) => bail!("its weights are missing"),
         }
-        let axes = self.config.axes(query.rank()).map_err(candle_core::Error::msg)?;
+    }
+
+    fn attend(
+        &self,
+        [query, value, key]: [&Strand; 3],
+        masks: HeadMasks<'_>,
+        mode: Mode,
+        wants_weights: bool,
+    ) -> Result<(Strand, Option<Tensor>)> {
+        if query.tensor().rank() < 3 {
+            bail!("needs a query (batch, steps, features), given {:?}", query.tensor().dims())
+        }
+        let axes = self.config.axes(query.tensor().rank()).map_err(candle_core::Error::msg)?;
         let Projections { query: to_query, key: to_key, value: to_value, .. } = &self.projections;
         let projected = [to_query.forward(query)?, to_key.forward(key)?, to_value.forward(value)?];
-        let (heads, weights) = self.heads.attend(projected.each_ref(), &axes, masks, mode)?;
+        let (heads, weights) = self.heads.attend(projected.each_ref(), &axes, masks, mode, wants_weights)?;
         Ok((self.projections.output(query, &heads)?, weights))
     }
 }
 
 impl Layer for MultiHeadAttention {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        self.heads.run(inputs, |[query, value, key], masks| self.call(query, value, key, masks, pass.mode))
+        self.heads.run(inputs, |inputs, masks| self.attend(inputs, masks, pass.mode, false))
     }
 }
 

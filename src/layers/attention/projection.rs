@@ -1,10 +1,13 @@
 //! The matrices around heads: Keras's `EinsumDense` as `MultiHeadAttention` and `GroupedQueryAttention` have it.
 
+use crate::layers::activation::Activation;
 use crate::layers::initializer::{Initializer, Variable};
+use crate::layers::pair::Pair;
 use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_bias_axis, check_numbers};
+use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
-use candle_nn::{VarBuilder, ops::sigmoid};
+use candle_nn::VarBuilder;
 
 /// A linear map of the last axes of a tensor, `inputs`, to other axes, `outputs`.
 #[derive(Clone, Debug)]
@@ -82,11 +85,14 @@ impl Projections {
     }
 
     /// The layer's output from what its heads give, through the gate of the layer's `query` where there is one.
-    pub fn output(&self, query: &Tensor, heads: &Tensor) -> Result<Tensor> {
-        match &self.gate {
-            Some(gate) => self.attention_output.forward(&(heads * sigmoid(&gate.forward(query)?)?)?),
-            None => self.attention_output.forward(heads),
-        }
+    pub fn output(&self, query: &Strand, heads: &Strand) -> Result<Strand> {
+        let Some(gate) = &self.gate else { return self.attention_output.forward(heads) };
+        let opened = Activation::Sigmoid.over(&gate.forward(query)?)?;
+        let gated = match Pair::fits(heads, &opened) {
+            true => Pair::Product.of(heads, &opened)?,
+            false => (heads.tensor() * opened.tensor())?.into(),
+        };
+        self.attention_output.forward(&gated)
     }
 }
 
@@ -106,9 +112,9 @@ impl Projection {
     }
 
     /// (…, inputs) to (…, outputs)
-    pub fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let kept = xs.rank().saturating_sub(self.inputs.len());
-        let (kept, given) = xs.dims().split_at(kept);
+    pub fn forward(&self, xs: &Strand) -> Result<Strand> {
+        let dims = xs.tensor().dims();
+        let (kept, given) = dims.split_at(dims.len().saturating_sub(self.inputs.len()));
         if given != self.inputs {
             bail!("needs {:?} features, given {given:?}", self.inputs)
         }
@@ -117,7 +123,7 @@ impl Projection {
         let features = self.inputs.iter().product::<usize>();
         let kernel = self.kernel.reshape((features, columns))?;
         let bias = self.bias.as_ref().map(|bias| bias.reshape(columns)).transpose()?;
-        let xs = xs.contiguous()?.reshape((rows, features))?;
-        product(&xs.into(), &kernel, bias.as_ref())?.tensor().reshape([kept, &self.outputs].concat())
+        let xs = xs.reshape(vec![rows, features])?;
+        product(&xs, &kernel, bias.as_ref())?.reshape([kept, &self.outputs].concat())
     }
 }

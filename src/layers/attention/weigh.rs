@@ -1,13 +1,16 @@
 //! What [`Attention`](super::Attention) and [`AdditiveAttention`](super::AdditiveAttention) do with their scores, and the
 //! masks that all attention layers share.
 
+use super::fused::{self, broadcasts};
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Mode, Pass};
 use crate::layers::shape::{Checked, Shape, check_numbers, show};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{D, Device, Result, Tensor, bail};
 use candle_nn::ops::softmax;
+use candle_recurrent_kernel::attention::{Attention, Hidden};
 
 /// The masks of a call of [`Attention`](super::Attention) or [`AdditiveAttention`](super::AdditiveAttention), u8: 0 where
 /// a step is not there.
@@ -88,14 +91,16 @@ impl Weigh {
         Ok((means, weights))
     }
 
-    /// A call of the layer in a model; `scores` are those of a query and a key.
+    /// A call of the layer in a model; `scores` are those of a query and a key, and `whole` gives the means of a value by
+    /// a query and a key in one op, where there is one.
     pub fn run(
         &self,
         inputs: &[Flow],
         pass: Pass,
         scores: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+        whole: impl Fn(Attention, [&Strand; 3]) -> Result<Option<Strand>>,
     ) -> Result<Vec<Flow>> {
-        let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+        let values = inputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
         let (query, value, key) = match values.as_slice() {
             [query, value] => (query, value, value),
             [query, value, key] => (query, value, key),
@@ -105,9 +110,70 @@ impl Weigh {
             query: seen_mask(inputs, 0, &self.unmasked),
             value: seen_mask(inputs, 1, &self.unmasked),
         };
+        if let Some(of) = self.sizes([query, key, value], masks, pass.mode)?
+            && let Some(means) = whole(of, [query, key, value])?
+        {
+            return Ok(vec![means.into()]);
+        }
+        let [query, value, key] = [query, value, key].map(Strand::tensor);
         let (means, weights) = self.call(scores(query, key)?, value, masks, pass.mode)?;
         let weights = Some(weights).filter(|_| self.return_attention_scores);
         Ok(std::iter::once(means).chain(weights).map(Flow::from).collect())
+    }
+}
+
+impl Weigh {
+    /// What the one op needs to know; none where it does not do.
+    fn sizes(
+        &self,
+        inputs: [&Strand; 3],
+        masks: AttentionMasks<'_>,
+        mode: Mode,
+    ) -> Result<Option<Attention>> {
+        let [query, key, value] = inputs.map(|input| input.tensor().dims());
+        let (&[batch, steps, dim], &[samples, keys, key_dim], &[others, places, features]) =
+            (query, key, value)
+        else {
+            return Ok(None);
+        };
+        let fit = (samples, others, keys, key_dim) == (batch, batch, places, dim);
+        if self.return_attention_scores || !fit || !inputs.iter().all(|input| input.fuses()) {
+            return Ok(None);
+        }
+        check_numbers(&[batch, steps, places])?;
+        let there = masks.value.map(|mask| mask.ne(0u8)?.unsqueeze(1)).transpose()?;
+        let past = band(steps, places, self.use_causal_mask, None, &Device::Cpu)?;
+        let visible = both(there, past)?.map(|visible| visible.unsqueeze(1)).transpose()?;
+        if visible.as_ref().is_some_and(|mask| !broadcasts(mask, [batch, 1, steps, places])) {
+            return Ok(None);
+        }
+        let there = masks.query.map(|mask| mask.ne(0u8)?.contiguous()?.flatten_all()?.to_vec1::<u8>());
+        let there = there.transpose()?;
+        if there.as_ref().is_some_and(|there| there.len() != batch * steps) {
+            return Ok(None);
+        }
+        Ok(Some(Attention {
+            batch,
+            heads: 1,
+            steps,
+            places,
+            dim,
+            features,
+            scale: 1.0,
+            visible: visible.map(|mask| fused::visible(&mask, places, Hidden::TakenOff)).transpose()?,
+            factors: factors(self.dropout, &self.name, mode, batch * steps * places),
+            there,
+        }))
+    }
+}
+
+/// What attention weights are multiplied with in training, where some are dropped.
+pub(super) fn factors(rate: f64, name: &str, mode: Mode, count: usize) -> Option<Vec<f32>> {
+    match mode {
+        Mode::Training { seed } if rate > 0.0 => {
+            Some(mask(&mut Stream::named(seed, &format!("{name}/dropout")), rate, count))
+        }
+        Mode::Training { .. } | Mode::Inference => None,
     }
 }
 
@@ -156,13 +222,11 @@ pub(super) fn both(a: Option<Tensor>, b: Option<Tensor>) -> Result<Option<Tensor
 
 /// Attention weights with some of them dropped, in training.
 pub(super) fn drop(weights: &Tensor, rate: f64, name: &str, mode: Mode) -> Result<Tensor> {
-    match mode {
-        Mode::Training { seed } if rate > 0.0 => {
-            let mut stream = Stream::named(seed, &format!("{name}/dropout"));
-            let mask = mask(&mut stream, rate, weights.elem_count());
+    match factors(rate, name, mode, weights.elem_count()) {
+        Some(mask) => {
             let mask = Tensor::from_vec(mask, weights.shape(), weights.device())?;
             weights * mask.to_dtype(weights.dtype())?
         }
-        Mode::Training { .. } | Mode::Inference => Ok(weights.clone()),
+        None => Ok(weights.clone()),
     }
 }

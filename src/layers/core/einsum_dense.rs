@@ -2,11 +2,14 @@
 
 use super::equation::{Equation, Sizes};
 use crate::layers::activation::Activation;
+use crate::layers::cpu::suits_kernels;
 use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Checked, Shape, check_bias_axis, is_holdable, single};
+use crate::layers::product::product;
+use crate::layers::shape::{Checked, Shape, check_bias_axis, check_numbers, is_holdable, single};
+use crate::layers::strand::Strand;
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
@@ -147,7 +150,36 @@ impl EinsumDense {
     }
 
     /// The product and the bias, without the activation.
-    fn linear(&self, xs: &Tensor) -> Result<Tensor> {
+    fn linear(&self, xs: &Strand) -> Result<Strand> {
+        match self.as_rows(xs)? {
+            Some(ys) => Ok(ys),
+            None => self.by_tensors(xs.tensor()).map(Strand::from),
+        }
+    }
+
+    /// The same where it is rows times a matrix, and perhaps a number for each column.
+    fn as_rows(&self, xs: &Strand) -> Result<Option<Strand>> {
+        let Some(summed) = self.equation.as_rows() else { return Ok(None) };
+        let (dims, kernel) = (xs.tensor().dims(), self.kernel.dims());
+        let Some(kept) = dims.len().checked_sub(summed).filter(|&kept| kept > 0) else { return Ok(None) };
+        let ((leading, last), (first, given)) = (dims.split_at(kept), kernel.split_at(summed));
+        let fits = self.bias.as_ref().is_none_or(|bias| bias.dims() == given);
+        if last != first || !fits || !xs.fuses() || !suits_kernels(&self.kernel) {
+            return Ok(None);
+        }
+        let [rows, features, columns] = [leading, first, given].map(|axes| axes.iter().product::<usize>());
+        check_numbers(&[rows, columns])?;
+        let flat = |tensor: &Tensor, shape: &[usize]| match tensor.dims() == shape {
+            true => Ok(tensor.clone()),
+            false => tensor.reshape(shape),
+        };
+        let bias = self.bias.as_ref().map(|bias| flat(bias, &[columns])).transpose()?;
+        let rows = xs.reshape(vec![rows, features])?;
+        let ys = product(&rows, &flat(&self.kernel, &[features, columns])?, bias.as_ref())?;
+        ys.reshape([leading, given].concat()).map(Some)
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let ys = match self.equation.product(xs, &self.kernel)? {
             Some(ys) => ys,
             None => bail!(
@@ -167,13 +199,14 @@ impl EinsumDense {
 
 impl Module for EinsumDense {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        self.config.activation.forward(&self.linear(xs)?)
+        let ys = self.linear(&xs.clone().into())?;
+        Ok(self.config.activation.over(&ys)?.tensor().clone())
     }
 }
 
 impl Layer for EinsumDense {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        let xs = first(inputs)?.floats()?;
-        Ok(vec![if pass.logits { self.linear(&xs)? } else { self.forward(&xs)? }.into()])
+        let ys = self.linear(&first(inputs)?.strand()?)?;
+        Ok(vec![if pass.logits { ys } else { self.config.activation.over(&ys)? }.into()])
     }
 }

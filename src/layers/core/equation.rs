@@ -157,6 +157,18 @@ impl Equation {
         Ok(Sizes { kernel, bias: bias.transpose()?, output, fans })
     }
 
+    /// How many axes at the end of the input and at the begin of the kernel are summed over, where the equation is rows
+    /// times a matrix and nothing changes its place.
+    pub fn as_rows(&self) -> Option<usize> {
+        let (input, kernel) = (&self.input, &self.kernel);
+        let fits = |&summed: &usize| {
+            let (free, last) = input.split_at(input.len() - summed);
+            let (first, given) = kernel.split_at(summed);
+            last == first && self.output == [free, given].concat()
+        };
+        (self.elided != Elided::After).then(|| (1..=input.len().min(kernel.len())).find(fits)).flatten()
+    }
+
     /// The sums of products that the equation asks for; none where the tensors do not fit it.
     pub fn product(&self, xs: &Tensor, kernel: &Tensor) -> Result<Option<Tensor>> {
         let Some(elided) = self.elided(xs.rank()) else { return Ok(None) };

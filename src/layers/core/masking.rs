@@ -3,10 +3,15 @@
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::{MaskRule, not_equal};
 use crate::layers::shape::{Checked, Shape, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{D, Result, Tensor};
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// Numbers that one thread works through at a time.
+const SHARE: usize = 1 << 15;
 
 /// The argument of [`Masking`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,7 +25,41 @@ pub struct MaskingConfig {
 
 impl MaskingConfig {
     /// The input, with 0 at the steps to be skipped.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        let dims = xs.tensor().dims();
+        let value = self.mask_value as f32;
+        let [_, .., width] = *dims else { return self.by_tensors(xs.tensor()).map(Strand::from) };
+        if !xs.fuses() {
+            return self.by_tensors(xs.tensor()).map(Strand::from);
+        }
+        let keep = move |x: &[f32], into: &mut [f32]| {
+            let rows = (SHARE / width).max(1) * width;
+            x.par_chunks(rows).zip(into.par_chunks_mut(rows)).for_each(|(x, into)| {
+                for (x, into) in x.chunks_exact(width).zip(into.chunks_exact_mut(width)) {
+                    if x.iter().all(|&x| x == value) {
+                        into.fill(0.0);
+                    }
+                }
+            });
+        };
+        fused(
+            "masking",
+            [xs],
+            dims.to_vec(),
+            |[x], out| {
+                x.par_chunks(SHARE)
+                    .zip(out.par_chunks_mut(SHARE))
+                    .for_each(|(x, out)| out.copy_from_slice(x));
+                keep(x, out);
+            },
+            move |Back { x: [x], mut d, .. }: Back<'_, 1>| {
+                keep(x, &mut d);
+                [d]
+            },
+        )
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let mask = not_equal(xs, self.mask_value, true)?;
         let mask = mask.unsqueeze(D::Minus1)?.broadcast_as(xs.shape())?.contiguous()?;
         mask.where_cond(xs, &xs.zeros_like()?)
@@ -48,5 +87,5 @@ impl Config for MaskingConfig {
 plain_layer! {
     /// Masks the steps whose features all equal one value: they become 0, and the layers after it in a model skip
     /// them.
-    Masking, MaskingConfig, floats
+    Masking, MaskingConfig, strand
 }

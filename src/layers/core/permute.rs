@@ -3,8 +3,10 @@
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -18,9 +20,57 @@ pub struct PermuteConfig {
 
 impl PermuteConfig {
     fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        match (xs.tensor().dims(), self.dims.as_slice()) {
+            (&[_, rows, columns], [2, 1]) if xs.fuses() => fused(
+                "transpose",
+                [xs],
+                (xs.tensor().dim(0)?, columns, rows),
+                |[x], out| transpose(rows, columns, x, out),
+                move |Back { d, .. }: Back<'_, 1>| {
+                    let mut d_x = vec![0.0; d.len()];
+                    transpose(columns, rows, &d, &mut d_x);
+                    [d_x]
+                },
+            ),
+            _ => self.by_tensors(xs.tensor()).map(Strand::from),
+        }
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let order: Vec<usize> = std::iter::once(0).chain(self.dims.iter().copied()).collect();
         xs.permute(order)?.contiguous()
     }
+}
+
+/// Numbers that one thread moves at a time.
+const SHARE: usize = 1 << 15;
+/// Rows and columns that are moved at a time: what a cache line holds.
+const BLOCK: usize = 16;
+
+/// Each (rows, columns) the other way round.
+fn transpose(rows: usize, columns: usize, x: &[f32], out: &mut [f32]) {
+    let size = rows * columns;
+    let count = (SHARE / size).max(1) * size;
+    let part = |(x, out): (&[f32], &mut [f32])| {
+        for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+            for first_row in (0..rows).step_by(BLOCK) {
+                let last_row = (first_row + BLOCK).min(rows);
+                for first in (0..columns).step_by(BLOCK) {
+                    for column in first..(first + BLOCK).min(columns) {
+                        let out = &mut out[column * rows..][first_row..last_row];
+                        for (row, out) in (first_row..last_row).zip(out) {
+                            *out = x[row * columns + column];
+                        }
+                    }
+                }
+            }
+        }
+    };
+    x.par_chunks(count).zip(out.par_chunks_mut(count)).for_each(part);
 }
 
 impl Config for PermuteConfig {
@@ -53,5 +103,5 @@ impl Config for PermuteConfig {
 
 plain_layer! {
     /// Reorders axes: the batch stays first, the others come in the order of `dims`.
-    Permute, PermuteConfig, tensor
+    Permute, PermuteConfig, any
 }

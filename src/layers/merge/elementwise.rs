@@ -4,8 +4,8 @@
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
-use crate::layers::pair::{Pair, divided};
-use crate::layers::shape::{Checked, Shape, show};
+use crate::layers::pair::{Pair, divided, widened};
+use crate::layers::shape::{Checked, Shape, check_numbers, show};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
@@ -92,6 +92,25 @@ merging_layers! {
     Minimum, MinimumConfig;
 }
 
+/// All in the shape that they broadcast to, where that takes one op each at most.
+fn widened_all(inputs: &[Strand]) -> Result<Option<Vec<Strand>>> {
+    let rank = inputs.iter().map(|input| input.tensor().rank()).max().unwrap_or_default();
+    let mut dims = vec![1; rank];
+    for input in inputs {
+        if input.tensor().rank() != rank || !input.fuses() {
+            return Ok(None);
+        }
+        for (axis, &size) in dims.iter_mut().zip(input.tensor().dims()) {
+            if *axis != 1 && size != 1 && *axis != size {
+                return Ok(None);
+            }
+            *axis = size.max(*axis);
+        }
+    }
+    check_numbers(&dims)?;
+    inputs.iter().map(|input| widened(input, &dims)).collect()
+}
+
 /// How to join element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Merge {
@@ -112,6 +131,11 @@ impl Merge {
         {
             return self.fused(&values);
         }
+        if !self.heeds(&masks, join)
+            && let Some(values) = widened_all(&values)?
+        {
+            return self.fused(&values);
+        }
         let values: Vec<Tensor> = values.iter().map(|values| values.tensor().clone()).collect();
         self.forward_masked(&values, &masks, join).map(Strand::from)
     }
@@ -119,6 +143,7 @@ impl Merge {
     /// Inputs of one shape, in one pass a pair.
     fn fused(self, inputs: &[Strand]) -> Result<Strand> {
         let pair = match self {
+            Self::Average if inputs.len() == 2 => Pair::Mean,
             Self::Add | Self::Average => Pair::Sum,
             Self::Subtract => Pair::Difference,
             Self::Multiply => Pair::Product,
@@ -129,7 +154,7 @@ impl Merge {
         let Some(first) = rest.next() else { bail!("a merging layer needs inputs") };
         let merged = rest.try_fold(first.clone(), |merged, other| pair.of(&merged, other))?;
         match self {
-            Self::Average => divided(&merged, inputs.len() as f32),
+            Self::Average if inputs.len() != 2 => divided(&merged, inputs.len() as f32),
             _ => Ok(merged),
         }
     }

@@ -5,8 +5,10 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axis_index, single};
-use candle_core::{Module, Result, Tensor, bail};
+use crate::layers::strand::{Back, Strand, fused};
+use candle_core::{Device, Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::sample::Groups;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -118,9 +120,36 @@ impl GroupNormalization {
     }
 }
 
-impl Module for GroupNormalization {
-    /// Any shape in, the same shape out.
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+impl GroupNormalization {
+    fn over(&self, xs: &Strand) -> Result<Strand> {
+        let shape: Shape = xs.tensor().dims().iter().map(|&length| Some(length)).collect();
+        let (axis, channels, groups) = match self.config.groups_of(&shape) {
+            Ok(found) => found,
+            Err(what) => bail!("layer {}: {what}", self.name),
+        };
+        let dims = xs.tensor().dims();
+        if !xs.fuses() || axis + 1 != dims.len() {
+            return self.by_tensors(xs.tensor()).map(Strand::from);
+        }
+        let of =
+            Groups { places: dims[1..axis].iter().product(), channels, groups, epsilon: self.config.epsilon };
+        let or = |given: &Option<Tensor>, value: f32| match given {
+            Some(given) => Ok(given.clone()),
+            None => Tensor::full(value, channels, &Device::Cpu),
+        };
+        fused(
+            "normalize-groups",
+            [xs, &or(&self.gamma, 1.0)?.into(), &or(&self.beta, 0.0)?.into()],
+            dims.to_vec(),
+            |[x, gamma, beta], out| of.scale(x, gamma, beta, out),
+            move |Back { x: [x, gamma, _], mut d, .. }: Back<'_, 3>| {
+                let [d_gamma, d_beta] = of.scale_back(x, gamma, &mut d);
+                [d, d_gamma, d_beta]
+            },
+        )
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let shape: Shape = xs.dims().iter().map(|&length| Some(length)).collect();
         let (axis, channels, groups) = match self.config.groups_of(&shape) {
             Ok(found) => found,
@@ -148,8 +177,15 @@ impl Module for GroupNormalization {
     }
 }
 
+impl Module for GroupNormalization {
+    /// Any shape in, the same shape out.
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into())?.tensor().clone())
+    }
+}
+
 impl Layer for GroupNormalization {
     fn run(&self, inputs: &[Flow], _: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?)?.into()])
     }
 }

@@ -3,8 +3,10 @@
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Axes, Checked, Shape, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::sample as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -31,9 +33,27 @@ impl UnitNormalizationConfig {
     }
 
     /// x · min(1 / ‖x‖, 1e12) (`keras/src/ops/nn.py`, `_normalize`).
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        let axes = self.axes(xs.rank()).map_err(candle_core::Error::msg)?;
-        let squares = xs.sqr()?.sum_keepdim(axes.as_slice())?;
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        let dims = xs.tensor().dims();
+        let axes = self.axes(dims.len()).map_err(candle_core::Error::msg)?;
+        let [.., width] = *dims else { return self.by_tensors(xs.tensor(), &axes).map(Strand::from) };
+        if !xs.fuses() || axes != [dims.len() - 1] {
+            return self.by_tensors(xs.tensor(), &axes).map(Strand::from);
+        }
+        fused(
+            "unit-rows",
+            [xs],
+            dims.to_vec(),
+            |[x], out| kernel::unit_rows(width, x, out),
+            move |Back { x: [x], mut d, .. }: Back<'_, 1>| {
+                kernel::unit_rows_back(width, x, &mut d);
+                [d]
+            },
+        )
+    }
+
+    fn by_tensors(&self, xs: &Tensor, axes: &[usize]) -> Result<Tensor> {
+        let squares = xs.sqr()?.sum_keepdim(axes)?;
         // The square of 1e-12: the side not chosen must not divide by 0.
         let least = (squares.ones_like()? * 1e-24)?;
         let squares = squares.gt(&least)?.where_cond(&squares, &least)?;
@@ -66,5 +86,5 @@ impl Config for UnitNormalizationConfig {
 
 plain_layer! {
     /// Scales to length 1 over axes: any shape in, the same shape out.
-    UnitNormalization, UnitNormalizationConfig, floats
+    UnitNormalization, UnitNormalizationConfig, strand
 }
