@@ -181,14 +181,14 @@ def report(bench, data, command):
     return "\n".join([*lines, "", "\n\n".join(bench.sections)]).strip()
 
 
-def write(text):
+def write(text, note=NOTE, begin=BEGIN, end=END, title="Benchmarks"):
     """Replaces what an earlier run wrote; the words around it stay."""
-    old = NOTE.read_text() if NOTE.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in old or END not in old:
-        sys.exit(f"{NOTE.name} lacks the lines {BEGIN} and {END}")
-    before, rest = old.split(BEGIN, 1)
-    NOTE.parent.mkdir(exist_ok=True)
-    NOTE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}")
+    old = note.read_text() if note.exists() else f"# {title}\n\n{begin}\n{end}\n"
+    if begin not in old or end not in old:
+        sys.exit(f"{note.name} lacks the lines {begin} and {end}")
+    before, rest = old.split(begin, 1)
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}")
 
 
 def arguments():
