@@ -35,9 +35,9 @@
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
 //! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
 //! | `conv_lstm/` | the time loop of a ConvLSTM, and its cell |
+//! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `sample` | normalisations within a sample |
 //! | `attention` | scores, their softmax, and the means that it weighs |
-//! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `memory` | how much memory is kept; on its own |
 //! | `awake` | keeps Rayon's threads awake between batches; on its own |
 //!
