@@ -114,20 +114,15 @@ pub fn with_slopes(xs: &Strand, slopes: &Tensor) -> Result<Strand> {
         let mut d_slopes = vec![];
         if wanted[1] {
             let mut products = vec![0.0; d.len()];
-            each(x, &d, &mut products, |x, d| if x < 0.0 { x * d } else { 0.0 });
+            each(x, &d, &mut products, |x, d| d * if x < 0.0 { x } else { 0.0 });
             d_slopes = column_sums(&products, width);
         }
         let part = |(x, d): (&[f32], &mut [f32])| {
             for (x, d) in x.chunks_exact(width).zip(d.chunks_exact_mut(width)) {
                 for ((&x, d), &slope) in x.iter().zip(d).zip(slopes) {
                     // The slope at 0 is 0 from either side.
-                    *d *= if x > 0.0 {
-                        1.0
-                    } else if x == 0.0 {
-                        0.0
-                    } else {
-                        slope
-                    };
+                    let below = if x == 0.0 { 0.0 } else { slope };
+                    *d *= if x > 0.0 { 1.0 } else { below };
                 }
             }
         };
@@ -138,7 +133,8 @@ pub fn with_slopes(xs: &Strand, slopes: &Tensor) -> Result<Strand> {
         let part = |(x, out): (&[f32], &mut [f32])| {
             for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
                 for ((&x, out), &slope) in x.iter().zip(out).zip(slopes) {
-                    *out = if x > 0.0 { x } else { x * slope };
+                    // A factor that is chosen, rather than a way that is gone: signs are hard to foresee.
+                    *out = x * if x > 0.0 { 1.0 } else { slope };
                 }
             }
         };

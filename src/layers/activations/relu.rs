@@ -46,16 +46,19 @@ impl ReluConfig {
     fn by_elements(&self, xs: &Strand) -> Result<Strand> {
         let (negative, threshold) = (self.negative_slope as f32, self.threshold as f32);
         let shift = (-self.negative_slope * self.threshold) as f32;
-        let largest = self.max_value.map(|max| max as f32);
-        let bare = move |x: f32| if x > threshold { x } else { x * negative + shift };
-        let value = move |x: f32| match largest {
-            Some(largest) if bare(x) >= largest => largest,
-            _ => bare(x),
+        let is_capped = self.max_value.is_some();
+        let largest = self.max_value.map_or(f32::INFINITY, |max| max as f32);
+        let bare = move |x: f32| {
+            let below = x * negative + shift;
+            if x > threshold { x } else { below }
         };
-        let slope = move |x: f32| match largest {
-            Some(largest) if bare(x) >= largest => 0.0,
-            _ if x > threshold => 1.0,
-            _ => negative,
+        let value = move |x: f32| {
+            let y = bare(x);
+            if y >= largest { largest } else { y }
+        };
+        let slope = move |x: f32| {
+            let slope = if x > threshold { 1.0 } else { negative };
+            if is_capped & (bare(x) >= largest) { 0.0 } else { slope }
         };
         mapped(xs, value, slope)
     }
