@@ -9,10 +9,10 @@
 use candle_core::{Device, Tensor, Var};
 use candle_nn::ops::sigmoid;
 use candle_recurrent::data::{self, Dataset, Examples, Options, Source};
-use candle_recurrent::layers::{Call, GradientTape, Gru, GruConfig, Lstm, LstmConfig, Mode};
+use candle_recurrent::layers::{Call, Gru, GruConfig, Lstm, LstmConfig, Mode};
 use candle_recurrent::model::{Model, ModelConfig, Weights};
 use candle_recurrent::train::{
-    self, FitConfig, Objective, Observer, Optimizer, RmsProp, Shuffle, Step, batch_loss, fit,
+    self, FitConfig, Objective, Observer, Optimizer, RmsProp, Shuffle, Step, backward, batch_loss, fit,
 };
 use candle_recurrent::zoo;
 use serde_json::{Value, json};
@@ -72,12 +72,11 @@ impl Training {
             let xs = Tensor::from_slice(&ids, (batch.len(), rows.max_len()), &CPU)?;
             let targets = Tensor::from_slice(&labels, batch.len(), &CPU)?;
             times[1] = Instant::now();
-            let tape = GradientTape::new();
             let logits = self.model.logits(&xs, Mode::Training { seed: seed as u64 })?;
             times[2] = Instant::now();
             let loss = batch_loss(&logits, &targets)?.loss;
             times[3] = Instant::now();
-            let grads = tape.gradient(&loss)?;
+            let grads = backward(&loss)?;
             times[4] = Instant::now();
             self.optimizer.step(&grads)?;
             times[5] = Instant::now();
@@ -131,13 +130,12 @@ impl Stepper {
     fn step(&mut self) -> Result<(f64, f64)> {
         let start = Instant::now();
         let call = Call { mode: Mode::Training { seed: 0 }, ..Call::default() };
-        let tape = GradientTape::new();
         let output = match &self.layer {
             Layer::Lstm(lstm) => lstm.call(self.xs.as_tensor(), call)?.hidden,
             Layer::Gru(gru) => gru.call(self.xs.as_tensor(), call)?.hidden,
         };
         let loss = output.sqr()?.sum_all()?;
-        let grads = tape.gradient(&loss)?;
+        let grads = backward(&loss)?;
         self.optimizer.step(&grads)?;
         if grads.get(self.xs.as_tensor()).is_none() {
             return Err("the input has no gradient".into());

@@ -7,9 +7,9 @@
 use candle_core::{Device, Tensor};
 use candle_recurrent::Result;
 use candle_recurrent::data::RandomState;
-use candle_recurrent::layers::{Dense, DenseConfig, GradientTape, Gru, GruConfig};
+use candle_recurrent::layers::{Dense, DenseConfig, Gru, GruConfig};
 use candle_recurrent::model::Weights;
-use candle_recurrent::train::{Optimizer, RmsProp, binary_crossentropy};
+use candle_recurrent::train::{Optimizer, RmsProp, backward, binary_crossentropy};
 
 const TIME: usize = 30;
 
@@ -42,9 +42,8 @@ fn main() -> Result<()> {
     let mut random = RandomState::new(7);
     for step in 1..=300 {
         let (xs, ys) = batch(64, &mut random)?;
-        let tape = GradientTape::new();
         let loss = binary_crossentropy(&head.linear(&gru.forward(&xs)?)?, &ys)?;
-        optimizer.step(&tape.gradient(&loss)?)?;
+        optimizer.step(&backward(&loss)?)?;
         if step % 50 == 0 {
             println!("step {step}: loss {:.4}", loss.to_scalar::<f32>()?);
         }

@@ -9,7 +9,7 @@
 //! part, go one after the other, and a graph whose way back ended in an error is not gone back again.
 
 use super::cpu::{suits_kernels, with_floats};
-use super::tape::{self, give};
+use super::leaves;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use candle_recurrent_kernel::zeros;
 use rayon::prelude::*;
@@ -110,7 +110,7 @@ enum Way {
     Nowhere,
     /// To another op of this crate.
     Knot(Gradient),
-    /// To the tape, if it is a variable that one watches, or else to Candle.
+    /// To Candle, or past it if it is a variable.
     Tensor(Tensor),
 }
 
@@ -162,7 +162,6 @@ pub fn op<const N: usize>(
         output: output.clone(),
         shape: shape.clone(),
         gradient: gradient.clone(),
-        tape: tape::watching(),
         backward,
     };
     let knot = match carriers.as_slice() {
@@ -202,14 +201,12 @@ struct Op<const N: usize, B> {
     output: Arc<OnceLock<Tensor>>,
     shape: Shape,
     gradient: Gradient,
-    /// The tape that watched when it ran.
-    tape: u64,
     backward: B,
 }
 
 impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N]> Op<N, B> {
     /// The inputs' gradients, as Candle is to add them: those that go past it are put where they are waited for.
-    fn back(&self) -> Result<impl Iterator<Item = Option<Tensor>>> {
+    fn back(&self, knot: &Tensor) -> Result<impl Iterator<Item = Option<Tensor>>> {
         let Some(output) = self.output.get() else { bail!("{}: it has no output", self.name) };
         let inputs = &self.inputs;
         let d = self.gradient.take().unwrap_or_else(|| vec![0.0; self.shape.elem_count()]);
@@ -221,7 +218,7 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N]> Op<N, B> {
         for ((given, gradient), input) in given.iter_mut().zip(gradients).zip(inputs) {
             *given = match &input.way {
                 Way::Nowhere => None,
-                Way::Tensor(tensor) => give(self.tape, tensor, gradient)
+                Way::Tensor(tensor) => leaves::take(knot, tensor, gradient)
                     .map(|gradient| Tensor::from_vec(gradient, input.values.shape(), &Device::Cpu))
                     .transpose()?,
                 Way::Knot(waiting) => {
@@ -243,8 +240,8 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync> CustomOp
         Ok(nothing())
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.back()?.next().flatten())
+    fn bwd(&self, _: &Tensor, knot: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.back(knot)?.next().flatten())
     }
 }
 
@@ -261,10 +258,10 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync> CustomOp
         &self,
         _: &Tensor,
         _: &Tensor,
-        _: &Tensor,
+        knot: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut given = self.back()?;
+        let mut given = self.back(knot)?;
         Ok((given.next().flatten(), given.next().flatten()))
     }
 }
@@ -291,10 +288,10 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync> CustomOp
         _: &Tensor,
         _: &Tensor,
         _: &Tensor,
-        _: &Tensor,
+        knot: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut given = self.back()?;
+        let mut given = self.back(knot)?;
         let mut next = || given.next().flatten();
         Ok((next(), next(), next()))
     }

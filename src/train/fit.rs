@@ -10,7 +10,7 @@ use super::optimizers::Optimizer;
 use super::schedules::LearningRate;
 use super::trainable::Trainable;
 use crate::data::{Examples, RandomState};
-use crate::layers::{GradientTape, Mode};
+use crate::layers::{Mode, backward};
 use crate::random::Stream;
 use crate::{Error, Result};
 use candle_core::{Device, Var};
@@ -353,7 +353,6 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         for (index, rows) in order.chunks(self.config.batch_size).enumerate() {
             let inputs = self.train.inputs().iter().map(|input| input.gather(rows, &self.device));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            let tape = GradientTape::new();
             let called = model.call(&inputs, Mode::Training { seed: seeds.next_u64() })?;
             let batch = Batch::gather(self.train, rows, &self.device)?;
             let total = Total::of(objective, &called, &batch)?;
@@ -364,7 +363,7 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
                 meters = Some(fresh);
             }
             let loss = self.training.optimizer.scale_loss(&total.loss)?;
-            self.training.optimizer.step(&tape.gradient(&loss)?)?;
+            self.training.optimizer.step(&backward(&loss)?)?;
             model.constrain()?;
             let Some(meters) = &mut meters else { continue };
             total.add_to(meters, &called, &batch)?;

@@ -20,6 +20,7 @@ mod schedules;
 mod trainable;
 mod trainer;
 
+pub use crate::layers::backward;
 pub use callbacks::{
     Callback, CallbackConfig, EarlyStopping, KnownFigure, ModelCheckpoint, MonitorMode, ReduceLROnPlateau,
     Verdict,

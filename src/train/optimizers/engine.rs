@@ -6,7 +6,7 @@ use super::gradient::{Gradient, clip_scale};
 use super::kept::{Arrays, Kept};
 use super::registry::OptimizerConfig;
 use super::tensors::{Arena, TensorPass, Value};
-use crate::layers::TokenSquares;
+use crate::layers::{TokenSquares, backward};
 use crate::train::schedules::LearningRate;
 use crate::{Error, Result};
 use candle_core::backprop::GradStore;
@@ -329,7 +329,7 @@ impl candle_nn::Optimizer for Optimizer {
     }
 
     fn backward_step(&mut self, loss: &Tensor) -> candle_core::Result<()> {
-        let grads = self.scale_loss(loss)?.backward()?;
+        let grads = backward(&self.scale_loss(loss)?)?;
         Ok(self.step(&grads)?)
     }
 
