@@ -69,6 +69,9 @@ enum Scores<'a> {
     Given(&'a [f32]),
 }
 
+/// A sample's parts of three gradients.
+type Parts<'a> = ((&'a mut [f32], &'a mut [f32]), &'a mut [f32]);
+
 impl Attention {
     /// The means of `v` (batch, places, heads, features) for queries `q` (batch, steps, heads, dim) and keys `k` (batch,
     /// places, heads, dim): (batch, steps, heads, features).
@@ -80,7 +83,7 @@ impl Attention {
     pub fn backward(&self, q: &[f32], k: &[f32], v: &[f32], d: &[f32]) -> [Vec<f32>; 3] {
         let mut gradients = [vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
         let [d_q, d_k, d_v] = &mut gradients;
-        let sample = |(at, ((d_q, d_k), d_v)): (usize, ((&mut [f32], &mut [f32]), &mut [f32]))| {
+        let sample = |(at, ((d_q, d_k), d_v)): (usize, Parts<'_>)| {
             let (q, k) = (part(q, at, d_q.len()), part(k, at, d_k.len()));
             let mut buffers = Buffers::new(self);
             for head in 0..self.heads {
@@ -464,7 +467,7 @@ impl AdditiveScores {
         let (mut d_q, mut d_k) = (vec![0.0; q.len()], vec![0.0; k.len()]);
         let batch = q.len() / (steps * dim).max(1);
         let mut shares = vec![0.0; batch * dim];
-        let sample = |(at, ((d_q, d_k), share)): (usize, ((&mut [f32], &mut [f32]), &mut [f32]))| {
+        let sample = |(at, ((d_q, d_k), share)): (usize, Parts<'_>)| {
             let (q, k) = (part(q, at, steps * dim), part(k, at, places * dim));
             let (mut sums, mut values) = (Buffer::new(places * dim), Buffer::new(places * dim));
             for step in 0..steps {

@@ -79,13 +79,14 @@ impl Pass<'_> {
             .zip(d_states)
             .enumerate()
             .map(|(index, (memory, d_states))| {
-                (Block::of(layer, input, index), memory, d_states, x_chunks.next())
+                let block = Block::of(layer, input, index);
+                BlockPass { block, memory, d_x: x_chunks.next(), d_states }
             })
             .collect();
-        let run = |blocks: &mut [(Block, Buffer, &mut [f32], Option<&mut [f32]>)]| {
+        let run = |blocks: &mut [BlockPass<'_>]| {
             let mut share = Buffer::zeros(sums.len());
-            for (block, memory, d_states, d_x) in blocks {
-                self.block::<M>(*block, memory, stretch, (d_x.as_deref_mut(), d_states), &mut share);
+            for block in blocks {
+                self.block::<M>(block, stretch, &mut share);
             }
             share
         };
@@ -96,22 +97,17 @@ impl Pass<'_> {
         }
     }
 
-    /// Runs a block, whose forward pass left `memory`: that of all steps, or the states before each stretch.
-    fn block<const M: usize>(
-        self,
-        block: Block,
-        memory: &mut [f32],
-        stretch: usize,
-        (mut d_x, d_states): (Option<&mut [f32]>, &mut [f32]),
-        share: &mut [f32],
-    ) {
+    /// Runs a block, stretch by stretch, and adds to its share of the sums.
+    fn block<const M: usize>(self, of: &mut BlockPass<'_>, stretch: usize, share: &mut [f32]) {
+        let BlockPass { block, memory, d_x, d_states } = of;
+        let block = *block;
         let Self { layer, input, weights: Weights { layout, .. }, tables, .. } = self;
         let time = input.time;
         with_cell!(layer.kind, C => {
             let plan = Plan::new::<C, M>(*layout, block.rows, tables.projected.is_some(), stretch);
             let mut gradient = Buffer::zeros(plan.state);
             let mut back = |steps: Range<usize>, memory: &mut [f32]| {
-                let (d_x, d_states, gradient) = (d_x.as_deref_mut(), &mut *d_states, &mut *gradient);
+                let (d_x, d_states, gradient) = (d_x.as_deref_mut(), &mut **d_states, &mut *gradient);
                 let (share, cell) = (&mut *share, PhantomData::<C>);
                 layout.dispatch(Backward::<C, M> {
                     pass: self, block, steps, held: stretch, memory, gradient, d_x, d_states, share, cell,
@@ -130,7 +126,18 @@ impl Pass<'_> {
     }
 }
 
-/// The backward pass of a block.
+/// A block on its way back.
+struct BlockPass<'a> {
+    block: Block,
+    /// What its forward pass left: the memory of all steps, or the states before each stretch.
+    memory: Buffer,
+    /// Its part of the gradient of each token, where that is wanted.
+    d_x: Option<&'a mut [f32]>,
+    /// Its part of that of the initial states.
+    d_states: &'a mut [f32],
+}
+
+/// The backward pass of some steps of a block.
 struct Backward<'a, C, const M: usize> {
     pass: Pass<'a>,
     block: Block,
@@ -151,8 +158,10 @@ struct Backward<'a, C, const M: usize> {
 }
 
 /// Memory that the steps need beside the block's own.
-struct Scratch {
-    /// The gradient of the state before the arithmetic of a step that may be masked.
+struct Scratch<'a> {
+    /// The gradient of the state.
+    gradient: &'a mut [f32],
+    /// The same before the arithmetic of a step that may be masked.
     after: Vec<f32>,
     /// The gradient of a slot that is the factor of a product.
     d_factor: Buffer,
@@ -176,14 +185,14 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
         let products = &Products::new::<M>(walk, weights, C::PARTS, S::F32_LANES);
         let (states, slots, inputs) = plan.cut(memory);
         let of_features = plan.inputs.len(M) * S::F32_LANES;
-        let mut scratch = Scratch::new(walk, of_features);
+        let mut scratch = Scratch::new(walk, gradient, of_features);
         let mut d_outs = Buffer::zeros(STEPS * plan.h);
         let mut dx = Buffer::new(STEPS * of_features);
         let first_valid = &*block.first_valid(layer, input);
         let wants_dx = d_x.is_some() || sums.table + sums.squares > 0;
 
         if range.end == time {
-            read_d_states::<S, M>(walk, d_out, gradient);
+            read_d_states::<S, M>(walk, d_out, scratch.gradient);
         }
         let mut end = range.end;
         while end > range.start {
@@ -199,19 +208,17 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
             for step in (0..steps).rev() {
                 if layer.output_at(first + step, time).is_some() {
                     let d_out = &d_outs[step * plan.h..];
-                    plan.states.add_slot::<S, M>(simd, d_out, gradient, 0);
+                    plan.states.add_slot::<S, M>(simd, d_out, scratch.gradient, 0);
                 }
                 let previous = &states[step * plan.state..][..plan.state];
                 let slots = &mut slots[step * plan.slot..][..plan.slot];
-                let step = first + step;
                 step_back::<S, C, M>(
                     simd,
                     walk,
                     &products.recurrent,
-                    step,
+                    first + step,
                     previous,
                     slots,
-                    gradient,
                     &mut scratch,
                 );
             }
@@ -230,16 +237,17 @@ impl<C: Cell, const M: usize> WithSimd for Backward<'_, C, M> {
             end = first;
         }
         if range.start == 0 {
-            give_d_states::<S, M>(simd, walk, gradient, d_states);
+            give_d_states::<S, M>(simd, walk, scratch.gradient, d_states);
         }
     }
 }
 
-impl Scratch {
+impl<'a> Scratch<'a> {
     /// `of_features` are the floats of a step's features.
-    fn new(walk: &Walk<'_>, of_features: usize) -> Self {
+    fn new(walk: &Walk<'_>, gradient: &'a mut [f32], of_features: usize) -> Self {
         let Plan { states, inputs, state, h, .. } = walk.plan;
         Self {
+            gradient,
             after: vec![0.0; if walk.input.mask.is_some() { state } else { 0 }],
             d_factor: Buffer::zeros(h),
             masked: Buffer::new(STEPS * h.max(of_features)),
@@ -275,10 +283,9 @@ fn step_back<S: Simd, C: Cell, const M: usize>(
     step: usize,
     previous: &[f32],
     slots: &mut [f32],
-    gradient: &mut [f32],
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<'_>,
 ) {
-    let Scratch { after, d_factor, masked, h_columns, columns } = scratch;
+    let Scratch { gradient, after, d_factor, masked, h_columns, columns } = scratch;
     let states = walk.plan.states;
     if walk.input.mask.is_some() {
         after.copy_from_slice(gradient);

@@ -139,7 +139,7 @@ impl<'a> Pass<'a> {
         threads: usize,
     ) {
         let of = self.of;
-        let (picture, filters, width) = (of.picture(), of.filters(), of.width());
+        let (picture, filters, width) = (of.picture(), of.units(), of.width());
         let (numbers, rows) = (samples * picture, samples * of.places());
         let of_sample = of.pictures_out() * picture;
         let (x_stride, frame) = (of.time * of.frame(), of.frame());

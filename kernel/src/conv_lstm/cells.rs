@@ -14,7 +14,7 @@ const ABREAST: usize = 4;
 impl ConvLstm {
     /// A step of some places: the gates become what is kept of them.
     pub(super) fn cells(&self, gates: &mut [f32], previous: &[f32], c: &mut [f32], h: &mut [f32]) {
-        let filters = self.filters();
+        let filters = self.units();
         assert!(previous.len() == h.len() && c.len() == h.len() && gates.len() == h.len() * GATES);
         assert!(h.len().is_multiple_of(filters));
         match (self.activation, self.recurrent_activation) {
@@ -34,7 +34,7 @@ impl ConvLstm {
         dh: &[f32],
         dc: &mut [f32],
     ) {
-        let filters = self.filters();
+        let filters = self.units();
         assert!(previous.len() == dh.len() && c.len() == dh.len() && dc.len() == dh.len());
         assert!(gates.len() == dh.len() * GATES && dh.len().is_multiple_of(filters));
         match (self.activation, self.recurrent_activation) {

@@ -105,10 +105,10 @@ impl<'a> Pass<'a> {
             let h_around_now = (step > 0 || states.is_some()).then_some(&h_around[..]);
             let run = |index: usize, gates: &mut [f32], next: &mut [f32], h: &mut [f32]| {
                 let first = index * share;
-                let previous = &previous[first * of.filters()..][..h.len()];
+                let previous = &previous[first * of.units()..][..h.len()];
                 self.places(first, (x, h_around_now), gates, previous, next, h);
             };
-            let width = share * of.filters();
+            let width = share * of.units();
             if threads == 1 {
                 let mut at = 0;
                 for (index, (next, h)) in next.chunks_mut(width).zip(h.chunks_mut(width)).enumerate() {
@@ -154,7 +154,7 @@ impl<'a> Pass<'a> {
         c: &mut [f32],
         h: &mut [f32],
     ) {
-        let rows = h.len() / self.of.filters();
+        let rows = h.len() / self.of.units();
         let every = Places::every(self.of.width());
         let x_rows = Places { of_sample: &self.x_rows[first..first + rows], stride: 0 };
         let h_rows = Places { of_sample: &self.h_rows[first..first + rows], stride: 0 };

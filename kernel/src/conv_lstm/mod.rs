@@ -82,13 +82,14 @@ pub struct ConvLstmGradients {
 }
 
 impl ConvLstm {
-    fn filters(&self) -> usize {
+    /// Features of a state at each place.
+    fn units(&self) -> usize {
         self.recurrent.channels
     }
 
     /// Columns of the gates.
     fn width(&self) -> usize {
-        GATES * self.filters()
+        GATES * self.units()
     }
 
     /// Places of a picture.
@@ -98,7 +99,7 @@ impl ConvLstm {
 
     /// Numbers of a state of a sample.
     fn picture(&self) -> usize {
-        self.places() * self.filters()
+        self.places() * self.units()
     }
 
     /// Numbers of a sample's input of a step.
