@@ -198,7 +198,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="few rounds, few batches of the slow peers")
     parser.add_argument("--peers", default="torch,keras,candle-nn,burn,burn-flex", help="which, by comma")
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))), help="for everybody (2)")
-    parser.add_argument("--units", default="32,64,128,256,512", help="sizes of the row `step`")
+    parser.add_argument("--units", default="32,64,128,256,512,1024", help="sizes of the row `step`")
     parser.add_argument("--candle-batches", type=int, help="batches of candle-nn's epoch, scaled up (313; 30 quick)")
     parser.add_argument("--burn-batches", type=int, help="batches of burn's epoch, scaled up (10; 4 quick)")
     parser.add_argument("--full", action="store_true", help="run Keras's five trainings in full, do not extrapolate")

@@ -68,7 +68,7 @@ impl Pass<'_> {
     /// token.
     fn blocks<const M: usize>(self, saved: Saved, d_x: &mut [f32], d_states: &mut [f32]) -> Vec<Buffer> {
         let Self { layer, input, sums, .. } = self;
-        let rows = block_rows(layer);
+        let rows = block_rows(layer, input.batch);
         let stretch = saved.stretch;
         let mut x_chunks = d_x.chunks_mut(rows * input.time * layer.features);
         let blocks_a_share = saved.blocks.len().div_ceil(sums.shares()).max(1);

@@ -16,6 +16,10 @@ use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+/// Multiplications from which blocks run side by side where no training keeps the threads awake: to wake one takes as long as
+/// a hundred thousand to a million.
+const PARALLEL: usize = 1 << 21;
+
 /// Runs the layer: `out` is (B, [`Layer::rows_out`], u), each sequence's outputs, followed by its final states if they are
 /// to be given. With `save`, what [`backward`](crate::backward()) needs is returned.
 pub fn forward(
@@ -55,7 +59,7 @@ impl<'a> Pass<'a> {
     /// Runs all blocks through all steps.
     fn blocks<const M: usize>(&self, save: bool, out: &mut [f32]) -> Option<Saved> {
         let Self { layer, input, weights: Weights { layout, .. }, projection, .. } = self;
-        let (rows, time, projected) = (block_rows(layer), input.time, projection.is_some());
+        let (rows, time, projected) = (block_rows(layer, input.batch), input.time, projection.is_some());
         let count = input.batch.div_ceil(rows);
         let stretch = with_cell!(layer.kind, C => {
             let plan = Plan::new::<C, M>(*layout, rows.min(input.batch), projected, AHEAD);
@@ -74,7 +78,8 @@ impl<'a> Pass<'a> {
             save.then_some(if stretch < time { between } else { memory })
         };
         let chunks = rows * layer.row_out(time);
-        let blocks: Vec<Option<Buffer>> = if count > 1 {
+        let multiplications = input.batch * time * (layer.features + layer.units) * layer.width();
+        let blocks: Vec<Option<Buffer>> = if count > 1 && (save || multiplications >= PARALLEL) {
             out.par_chunks_mut(chunks).enumerate().map(run).collect()
         } else {
             out.chunks_mut(chunks).enumerate().map(run).collect()

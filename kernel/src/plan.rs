@@ -33,9 +33,13 @@ impl Saved {
     }
 }
 
-/// Sequences of a block of this layer, but for the last block.
-pub(crate) fn block_rows(layer: &Layer) -> usize {
-    if layer.units < LARGE { ROWS } else { ROWS_LARGE }
+/// The fewest sequences that a batch is cut into blocks for.
+const ROWS_SMALL: usize = 8;
+
+/// Sequences of a block, but for the last: a batch that fills one alone is two, for two threads.
+pub(crate) fn block_rows(layer: &Layer, batch: usize) -> usize {
+    let most = if layer.units < LARGE { ROWS } else { ROWS_LARGE };
+    batch.div_ceil(2).next_multiple_of(ROWS_SMALL).clamp(ROWS_SMALL, most)
 }
 
 /// Whether the batch fills a group; if not, its sequences go one by one.
@@ -52,8 +56,9 @@ pub(crate) struct Block {
 
 impl Block {
     pub fn of(layer: &Layer, input: &Input<'_>, index: usize) -> Self {
-        let first = index * block_rows(layer);
-        Self { first, rows: block_rows(layer).min(input.batch - first) }
+        let rows = block_rows(layer, input.batch);
+        let first = index * rows;
+        Self { first, rows: rows.min(input.batch - first) }
     }
 
     /// The sequence of a row. Rows that only fill up a group are copies of the last sequence, so that their numbers are

@@ -25,7 +25,7 @@ const PARTS: usize = 4;
 /// The table, if its rows are fewer than half the tokens of a block: then what belongs to tokens is summed by row while
 /// the block runs.
 pub(crate) fn short_table<'a>(layer: &Layer, input: &Input<'a>) -> Option<Rows<'a>> {
-    let tokens = block_rows(layer).min(input.batch) * input.time;
+    let tokens = block_rows(layer, input.batch).min(input.batch) * input.time;
     input.rows.filter(|table| 2 * table.vocabulary <= tokens)
 }
 

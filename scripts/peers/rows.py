@@ -15,11 +15,12 @@ NAMES = {"ours": "this crate", "torch": "PyTorch", "keras": "Keras on TensorFlow
          "candle-nn": "candle-nn `seq`, autograd", "burn": "burn, ndarray, autodiff",
          "burn-flex": "burn, flex, autodiff"}
 EPOCHS = {
-    "lstm": {"torch": 10, "keras": 40, "candle-nn": 90, "burn": 500, "burn-flex": None},
-    "gru": {"torch": 30, "keras": None, "candle-nn": None},
+    "lstm": {"torch": 12, "keras": 40, "candle-nn": 90, "burn": 500, "burn-flex": None},
+    "gru": {"torch": 40, "keras": None, "candle-nn": None},
     "stacked-lstm": {"torch": 12, "keras": None},
 }
-STEPS = {"lstm": {32: 4, 64: 2.5, 128: 1.3, 256: 1.2, 512: 1.0}, "gru": {32: 8, 64: 4, 128: 1.5, 256: 1.3, 512: 1.1}}
+STEPS = {"lstm": {32: 3, 64: 2, 128: 1.6, 256: 1.3, 512: 1.1, 1024: 1.05},
+         "gru": {32: 12, 64: 6, 128: 2.3, 256: 1.7, 512: 1.3, 1024: 1.2}}
 BATCHES = 313
 TEXT = "I expected to hate it, but it is lovely"
 # Starts a program from a small process, since a child inherits its parent's peak memory; prints the child's in KiB.
