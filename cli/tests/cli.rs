@@ -162,16 +162,32 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     // Batches of 64: several blocks whatever the width of the vectors.
-    for (out, threads, seed) in
-        [("one", "1", "5"), ("two", "2", "5"), ("three", "3", "5"), ("other", "2", "6")]
-    {
-        let args =
-            ["train", "stacked-lstm", "--threads", threads, "--seed", seed, "--out", out, "--epochs", "1"];
+    for (out, threads, seed, more) in [
+        ("one", "1", "5", None),
+        ("two", "2", "5", None),
+        ("three", "3", "5", None),
+        ("again", "2", "5", Some("--remat")),
+        ("other", "2", "6", None),
+    ] {
+        let mut args = vec![
+            "train",
+            "stacked-lstm",
+            "--threads",
+            threads,
+            "--seed",
+            seed,
+            "--out",
+            out,
+            "--epochs",
+            "1",
+        ];
+        args.extend(more);
         run(here, &args).success();
     }
     let weights = |out: &str| fs::read(here.join(out).join("model.safetensors")).expect("weights");
     assert_eq!(weights("one"), weights("two"));
     assert_eq!(weights("one"), weights("three"));
+    assert_eq!(weights("one"), weights("again"));
     assert_ne!(weights("one"), weights("other"));
 }
 
