@@ -43,6 +43,8 @@ def arguments():
     parser.add_argument("--no-build", action="store_true", help="the example is built already")
     parser.add_argument("--write", action="store_true", help="put the result into docs/layers.md")
     args = parser.parse_args()
+    if args.write and (args.only or args.batches != "1,1024"):
+        parser.error("--write replaces the whole result: leave --only and --batches out")
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.seconds = args.seconds or (0.05 if args.quick else 0.2)
     args.batches = [int(batch) for batch in args.batches.split(",")]

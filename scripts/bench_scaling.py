@@ -148,6 +148,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one round, without the largest size")
     parser.add_argument("--write", action="store_true", help="write docs/scaling.md and its pictures")
     args = parser.parse_args()
+    if args.write and (args.quick or args.sweeps != ",".join(SWEEPS)):
+        parser.error("--write replaces the whole result: leave --quick and --sweeps out")
     if args.quick:
         args.rounds, args.seconds = 1, 0.1
     for name in ("scaling", "roofline"):

@@ -63,30 +63,49 @@ impl TextReader<'_> {
     fn show(&self, mut lines: Lines, as_json: bool, output: &mut Output) -> anyhow::Result<Outcome> {
         let config = self.model.config();
         let batch = text_batch(config)?;
-        let mut answers = Answers::new(None, as_json);
-        let (mut waiting, mut count, mut is_blank) = (VecDeque::new(), 0, true);
-        while let Some(texts) = lines.next()? {
-            for text in texts.iter().filter(|text| !text.is_empty()) {
-                is_blank = false;
-                let note = self.words(text)?.and_then(|(words, unknown)| unknown_note(text, words, unknown));
-                note.iter().for_each(|note| message(note));
-            }
-            count += texts.len();
-            waiting.extend(texts);
-            while !is_blank && waiting.len() >= batch {
-                self.answer(waiting.drain(..batch), &mut answers, output)?;
-            }
+        if let (true, Lines::Given(texts)) = (config.is_stateful(), &lines) {
+            check_multiple(texts.len(), batch)?;
         }
-        if is_blank {
+        let mut answers = Answers::new(None, as_json);
+        // Blank lines before the first text are counted: there may be nothing else.
+        let (mut waiting, mut blank, mut count) = (VecDeque::new(), 0, 0);
+        let ended = loop {
+            let texts = match lines.next() {
+                Ok(Some(texts)) => texts,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            for text in texts {
+                if text.is_empty() && count == 0 {
+                    blank += 1;
+                    continue;
+                }
+                let note =
+                    self.words(&text)?.and_then(|(words, unknown)| unknown_note(&text, words, unknown));
+                note.iter().for_each(|note| message(note));
+                for text in std::iter::repeat_n(String::new(), std::mem::take(&mut blank)).chain([text]) {
+                    waiting.push_back(text);
+                    count += 1;
+                    if waiting.len() == batch {
+                        self.answer(waiting.drain(..), &mut answers, output)?;
+                    }
+                }
+            }
+        };
+        if count == 0 {
+            ended?;
             bail!("no text: give it as TEXT, or as lines on standard input");
         }
-        if config.is_stateful() {
-            check_multiple(count, batch)?;
-        }
-        if !waiting.is_empty() {
+        // What ends the lines is told after the answers to those before it.
+        let whole = if config.is_stateful() { check_multiple(count, batch) } else { Ok(()) };
+        if whole.is_ok() && !waiting.is_empty() {
             self.answer(waiting.drain(..), &mut answers, output)?;
         }
-        answers.finish(output)?;
+        if whole.is_ok() || ended.is_err() {
+            answers.finish(output)?;
+        }
+        ended?;
+        whole?;
         Ok(Outcome::Done)
     }
 

@@ -81,7 +81,7 @@ pub(super) struct Args {
     /// Draw another order every epoch, as Keras does without a seed
     #[arg(long, conflicts_with = "no_shuffle")]
     reshuffle: bool,
-    /// Keep less of each batch in memory: what recurrent layers computed is computed again on the way back, which takes
+    /// Keep less of each batch in memory: what an LSTM, GRU or SimpleRNN computed is computed again on the way back, which takes
     /// about a third more time and gives the same weights. Layers that would keep more than 512 MiB do so anyway
     #[arg(long)]
     remat: bool,

@@ -22,7 +22,7 @@ pub(crate) fn sum_in_order(mut partial: Vec<Buffer>) -> Buffer {
             }
         }
     };
-    if total.len() > 2 * CHUNK {
+    if total.len() > 2 * CHUNK && !rest.is_empty() {
         total.par_chunks_mut(CHUNK).enumerate().for_each(add);
     } else {
         total.chunks_mut(CHUNK).enumerate().for_each(add);

@@ -78,8 +78,8 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// The gradients of the input (empty unless it is wanted) with the squares of a table's, and of the weights, from the sums over all blocks; `d_x` is
-/// that of each token, where it was not summed by row of a table.
+/// From the sums over all blocks, the gradients of the input (empty unless it is wanted, and beside it the squares of a
+/// table's) and those of the weights. `d_x` is that of each token, where it was not summed by row of a table.
 pub(crate) fn gradients(
     layer: &Layer,
     input: &Input<'_>,

@@ -34,7 +34,7 @@
 //! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
 //! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
-//! | `conv_lstm/` | the time loop of a ConvLSTM, and its cell |
+//! | `conv_lstm/` | a ConvLSTM: its time loop with both convolutions, its cell, and the way back |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `sample` | normalisations within a sample |
 //! | `attention` | scores, their softmax, and the means that it weighs |

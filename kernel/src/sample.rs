@@ -240,6 +240,7 @@ vectorized! {
             let square = dot(x, x);
             let scale = 1.0 / (if square > SHORTEST { square } else { SHORTEST }).sqrt();
             let through = if square > SHORTEST { scale * scale * scale * dot(x, d) } else { 0.0 };
+            let scale = if square.is_nan() { f64::NAN } else { scale };
             let (scale, through) = (scale as f32, through as f32);
             for c in 0..width {
                 d[c] = x[c].mul_add(-through, d[c] * scale);

@@ -1,4 +1,4 @@
-"""The part of PyTorch or of Keras in bench_layers.py: `layers_worker.py torch|keras THREADS`, jobs as JSON lines."""
+"""The part of PyTorch or of Keras in bench_layers.py: `layers_worker.py torch|keras FOLDER THREADS`, jobs as JSON lines."""
 
 import os
 import statistics

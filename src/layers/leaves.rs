@@ -3,7 +3,8 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Tensor, TensorId};
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 /// The same as `loss.backward()`, but faster for the layers of this crate.
 ///
@@ -30,9 +31,9 @@ use std::collections::HashSet;
 /// As `loss.backward()`.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let nodes = loss.sorted_nodes().into_iter().map(Tensor::id).collect();
-    let pass = Running::start(Pass { nodes, gradients: vec![] });
+    let pass = Running::start(Pass { nodes, gradients: HashMap::new() });
     let mut gradients = loss.backward()?;
-    for (variable, gradient) in pass.gradients() {
+    for (variable, gradient) in pass.gradients().into_values() {
         let gradient = Tensor::from_vec(gradient, variable.shape(), &Device::Cpu)?;
         let gradient = match gradients.remove(&variable) {
             Some(sum) => (sum + gradient)?,
@@ -52,8 +53,8 @@ thread_local! {
 struct Pass {
     /// The nodes of the graph: a thread that waits may take up work of another pass, or of none, which goes its own way.
     nodes: HashSet<TensorId>,
-    /// The gradients of variables so far.
-    gradients: Vec<(Tensor, Vec<f32>)>,
+    /// The variables and their gradients so far.
+    gradients: HashMap<TensorId, (Tensor, Vec<f32>)>,
 }
 
 /// The time in which a pass runs; then the one around it goes on.
@@ -67,8 +68,8 @@ impl Running {
     }
 
     /// What it has given.
-    fn gradients(self) -> Vec<(Tensor, Vec<f32>)> {
-        PASS.take().map_or_else(Vec::new, |pass| pass.gradients)
+    fn gradients(self) -> HashMap<TensorId, (Tensor, Vec<f32>)> {
+        PASS.take().map_or_else(HashMap::new, |pass| pass.gradients)
     }
 }
 
@@ -83,7 +84,13 @@ impl Drop for Running {
 pub(super) fn take(node: &Tensor, tensor: &Tensor, gradient: Vec<f32>) -> Option<Vec<f32>> {
     PASS.with_borrow_mut(|pass| match pass {
         Some(pass) if tensor.is_variable() && pass.nodes.contains(&node.id()) => {
-            pass.gradients.push((tensor.clone(), gradient));
+            match pass.gradients.entry(tensor.id()) {
+                Entry::Vacant(entry) => _ = entry.insert((tensor.clone(), gradient)),
+                Entry::Occupied(mut entry) => {
+                    let (_, sum) = entry.get_mut();
+                    sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
+                }
+            }
             None
         }
         _ => Some(gradient),

@@ -282,7 +282,7 @@ struct Block {
 #[derive(Clone, Copy)]
 struct Out(*mut f32);
 
-// SAFETY: the rows of a product are apart (`Product::check`), and no two parts of it have rows and columns in common.
+// SAFETY: the rows of a product are apart (`check_rows`), and no two parts of it have rows and columns in common.
 unsafe impl Send for Out {}
 // SAFETY: as above.
 unsafe impl Sync for Out {}

@@ -48,8 +48,10 @@ impl ReluConfig {
         let shift = (-self.negative_slope * self.threshold) as f32;
         let is_capped = self.max_value.is_some();
         let largest = self.max_value.map_or(f32::INFINITY, |max| max as f32);
+        // No slope times minus infinity is 0 here, and NaN is NaN.
+        let has_slope = self.negative_slope != 0.0;
         let bare = move |x: f32| {
-            let below = x * negative + shift;
+            let below = if has_slope | x.is_nan() { x * negative } else { 0.0 } + shift;
             if x > threshold { x } else { below }
         };
         let value = move |x: f32| {
@@ -64,7 +66,9 @@ impl ReluConfig {
     }
 
     fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
-        let below = xs.affine(self.negative_slope, -self.negative_slope * self.threshold)?;
+        // No slope times minus infinity is 0 here, and NaN is NaN.
+        let finite = if self.negative_slope == 0.0 { &xs.maximum(f64::from(f32::MIN))? } else { xs };
+        let below = finite.affine(self.negative_slope, -self.negative_slope * self.threshold)?;
         let ys = xs.gt(self.threshold)?.where_cond(xs, &below)?;
         match self.max_value {
             // Asked so that NaN stays NaN, as in Keras.

@@ -163,13 +163,14 @@ impl Heads {
         }
         let [groups, all_steps, all_places] =
             [&alike, &steps, &places].map(|axes| axes.iter().product::<usize>());
-        check_numbers(&[groups, all_steps, all_places])?;
         let flat = |xs: &Tensor, steps: usize| {
             let dim = xs.dim(D::Minus1)?;
             xs.permute(order.as_slice())?.contiguous()?.reshape((groups, steps, dim))
         };
         let visible = self.visible([query, value], axes, masks, alike.len() + 2 * axes.len())?;
         let is_explicit = self.dropout > 0.0 || self.return_attention_scores || rank > 4;
+        // The op has the scores of a head at a time.
+        check_numbers(&[all_steps, all_places])?;
         if !wants_weights
             && !self.return_attention_scores
             && rank == 4
@@ -178,6 +179,7 @@ impl Heads {
         {
             return Ok((means, None));
         }
+        check_numbers(&[groups, all_steps, all_places])?;
         let query_rows = (flat(query, all_steps)? * self.scale)?;
         let key_columns = flat(key, all_places)?.transpose(1, 2)?.contiguous()?;
         let full = [alike.as_slice(), &steps, &places].concat();

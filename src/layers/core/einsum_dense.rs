@@ -161,6 +161,9 @@ impl EinsumDense {
     fn as_rows(&self, xs: &Strand) -> Result<Option<Strand>> {
         let Some(summed) = self.equation.as_rows() else { return Ok(None) };
         let (dims, kernel) = (xs.tensor().dims(), self.kernel.dims());
+        if self.equation.elided(dims.len()).is_none() {
+            return Ok(None);
+        }
         let Some(kept) = dims.len().checked_sub(summed).filter(|&kept| kept > 0) else { return Ok(None) };
         let ((leading, last), (first, given)) = (dims.split_at(kept), kernel.split_at(summed));
         let fits = self.bias.as_ref().is_none_or(|bias| bias.dims() == given);

@@ -89,7 +89,7 @@ impl Equation {
     }
 
     /// How many axes `...` stands for.
-    fn elided(&self, rank: usize) -> Option<usize> {
+    pub fn elided(&self, rank: usize) -> Option<usize> {
         let elided = rank.checked_sub(self.input.len())?;
         (elided == 0 || self.elided != Elided::Nowhere).then_some(elided)
     }

@@ -56,7 +56,8 @@ impl UnitNormalizationConfig {
         let squares = xs.sqr()?.sum_keepdim(axes)?;
         // The square of 1e-12: the side not chosen must not divide by 0.
         let least = (squares.ones_like()? * 1e-24)?;
-        let squares = squares.gt(&least)?.where_cond(&squares, &least)?;
+        // Asked so that NaN stays NaN, as in Keras.
+        let squares = squares.le(&least)?.where_cond(&least, &squares)?;
         xs.broadcast_mul(&squares.sqrt()?.recip()?)
     }
 }

@@ -13,7 +13,7 @@ use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, first_shape, time_loop};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, check_units, features};
-use crate::layers::strand::Strand;
+use crate::layers::strand::{Strand, row};
 use crate::random::Stream;
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -252,11 +252,12 @@ impl ConvLstm {
         x_masks: Option<&[Tensor]>,
         layer: kernel::ConvLstm,
     ) -> Result<(Strand, Vec<Tensor>)> {
-        let bias = self.bias.iter().filter(|_| x_masks.is_none());
-        let kernel = x_masks.is_none().then_some(&self.kernel);
-        let weights = kernel.into_iter().chain([&self.recurrent_kernel]).chain(bias);
-        let weights = weights.map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
-        let weights = Tensor::cat(&weights, 0)?;
+        let [kernel, recurrent] = [&self.kernel, &self.recurrent_kernel].map(|tensor| tensor.clone().into());
+        let weights = match &self.bias {
+            _ if x_masks.is_some() => row([&recurrent])?,
+            Some(bias) => row([&kernel, &recurrent, &bias.clone().into()])?,
+            None => row([&kernel, &recurrent])?,
+        };
         let (return_state, return_sequences) = (layer.return_state, layer.return_sequences);
         let out = match x_masks {
             // Each gate has an input of its own.

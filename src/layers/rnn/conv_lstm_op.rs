@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 /// with `return_state`, h after each step or the last, and then the last c, (batch, pictures, rows, columns, filters).
 pub(super) fn run(
     x: &Strand,
-    weights: &Tensor,
+    weights: &Strand,
     states: Option<&[Tensor]>,
     layer: ConvLstm,
 ) -> Result<Strand> {
@@ -19,9 +19,9 @@ pub(super) fn run(
     // Without states the third tensor is of no importance.
     let states = match states {
         Some(states) => Tensor::stack(states, 0)?,
-        None => weights.detach(),
+        None => weights.tensor().detach(),
     };
-    let inputs = [x, &weights.clone().into(), &states.into()];
+    let inputs = [x, weights, &states.into()];
     let save = inputs.iter().any(|input| input.tracks());
     let (out, saved) = with_floats(inputs.map(Strand::tensor), |values| {
         let [x, weights, states] = values;

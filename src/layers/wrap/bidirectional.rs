@@ -1,5 +1,6 @@
 //! Keras's `Bidirectional` (`keras/src/layers/rnn/bidirectional.py`).
 
+use crate::layers::cpu::suits_kernels;
 use crate::layers::flow::{Flow, Values, first};
 use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
@@ -13,7 +14,7 @@ use candle_nn::{ModuleT, VarBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Sequences that one thread takes through a layer.
+/// Sequences that one thread takes through a layer, as a rule.
 const BLOCK: usize = 16;
 /// Multiplications of a direction from which both run side by side: some 200 µs. A thread that sleeps takes half of that to
 /// wake up.
@@ -218,10 +219,10 @@ impl Bidirectional {
     /// order counts in which layers add to the loss.
     fn pays_side_by_side(&self, input: &Values, mode: Mode) -> bool {
         let dims = match input {
-            Values::Tensor(xs) => xs.dims(),
+            Values::Tensor(xs) if suits_kernels(xs) => xs.dims(),
             Values::Strand(xs) => xs.tensor().dims(),
-            Values::Rows(rows) => rows.ids.dims(),
-            Values::Texts(_) => return false,
+            Values::Rows(rows) if suits_kernels(rows.table.vectors()) => rows.ids.dims(),
+            _ => return false,
         };
         let &[batch, time, ..] = dims else { return false };
         let threads = rayon::current_num_threads();
