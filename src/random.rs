@@ -11,6 +11,8 @@ pub struct Stream(u64);
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Numbers that one thread draws at a time.
 const DRAWN: usize = 1 << 14;
+/// Tries for normal numbers that one thread makes at a time.
+const TRIES: usize = 1 << 12;
 
 /// The number that is drawn in a state.
 #[inline(always)]
@@ -98,11 +100,70 @@ impl Stream {
     /// A standard normal number (Marsaglia's polar method), with `libm`'s logarithm so that it is the same everywhere.
     pub fn normal(&mut self) -> f64 {
         loop {
-            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
-            let s = x * x + y * y;
-            if s > 0.0 && s < 1.0 {
-                return x * (-2.0 * libm::log(s) / s).sqrt();
+            if let Some(number) = self.try_normal() {
+                return number;
             }
+        }
+    }
+
+    /// Two draws, of which about every fifth pair gives nothing.
+    #[inline(always)]
+    fn try_normal(&mut self) -> Option<f64> {
+        let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+        let s = x * x + y * y;
+        (s > 0.0 && s < 1.0).then(|| x * (-2.0 * libm::log(s) / s).sqrt())
+    }
+
+    /// `count` draws of [`normal`](Self::normal), each times `scale`.
+    pub fn normals(&mut self, scale: f64, count: usize) -> Vec<f32> {
+        // What a try gives depends on its place alone, so that threads try side by side, and what they find follows in order.
+        let mut drawn = Vec::with_capacity(count);
+        while drawn.len() < count {
+            let start = self.clone();
+            let from = |part: usize| Self(start.0.wrapping_add(STEP.wrapping_mul((part * 2 * TRIES) as u64)));
+            let missing = count - drawn.len();
+            let found: Vec<Vec<f32>> = (0..(missing + missing * 2 / 7).div_ceil(TRIES))
+                .into_par_iter()
+                .map(|part| {
+                    let mut stream = from(part);
+                    (0..TRIES)
+                        .filter_map(|_| stream.try_normal())
+                        .map(|number| (number * scale) as f32)
+                        .collect()
+                })
+                .collect();
+            for (part, found) in found.into_iter().enumerate() {
+                let missing = count - drawn.len();
+                *self = from(part + 1);
+                if missing <= found.len() {
+                    // The stream goes on behind the last number that is taken.
+                    drawn.extend_from_slice(&found[..missing]);
+                    *self = from(part);
+                    (0..missing).for_each(|_| {
+                        self.normal();
+                    });
+                    break;
+                }
+                drawn.extend(found);
+            }
+        }
+        drawn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As one after another, and the stream goes on where it would.
+    #[test]
+    fn normal_numbers_are_drawn_side_by_side() {
+        for count in [0, 1, 7, 3000, TRIES, 50_000] {
+            let mut alone = Stream::named(count as u64, "noise");
+            let mut together = alone.clone();
+            let expected: Vec<f32> = (0..count).map(|_| (alone.normal() * 0.3) as f32).collect();
+            assert_eq!(together.normals(0.3, count), expected);
+            assert_eq!(together.next_u64(), alone.next_u64(), "after {count}");
         }
     }
 }

@@ -5,13 +5,15 @@ use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_recurrent::layers::{
     Activation, AddConfig, AverageConfig, AveragePooling, AveragePoolingConfig, Axes, BatchNormalization,
-    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dropout, DropoutConfig, Elu, EluConfig,
-    Flow, GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig,
-    LayerNormalization, LayerNormalizationConfig, LeakyRelu, LeakyReluConfig, MaxPooling, MaxPoolingConfig,
-    MaximumConfig, MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector, RepeatVectorConfig, Sizes,
-    SpatialDropout1d, SpatialDropout1dConfig, SubtractConfig,
+    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dropout,
+    DropoutConfig, Elu, EluConfig, Embedding, EmbeddingConfig, Flow, GlobalAveragePooling,
+    GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, LayerNormalization,
+    LayerNormalizationConfig, LeakyRelu, LeakyReluConfig, MaxPooling, MaxPoolingConfig, MaximumConfig,
+    MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector, RepeatVectorConfig, Sizes, SpatialDropout1d,
+    SpatialDropout1dConfig, SubtractConfig,
 };
 use candle_recurrent::model::{Model, ModelConfig};
+use candle_recurrent::train::backward;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -120,7 +122,7 @@ fn open(xs: &Tensor) -> Vec<Option<usize>> {
 #[test]
 fn pooling() {
     let small = random(&[3, 7, 5], 1);
-    let large = random(&[70, 33, 19], 2);
+    let large = random(&[70, 33, 43], 2);
     for xs in [&small, &large] {
         let layer =
             GlobalMaxPooling::<1>::new(&open(xs), GlobalMaxPoolingConfig::default(), no_variables()).unwrap();
@@ -373,6 +375,28 @@ fn merging() {
         Maximum, MaximumConfig;
         Minimum, MinimumConfig;
     }
+    let none = [None, None];
+    for (left, right) in [([3, 5, 7], [3, 4, 7]), ([40, 33, 30], [40, 50, 30])] {
+        let inputs = [random(&left, 23), random(&right, 24)];
+        check_layer("Dot", &json!({ "axes": 2 }), &inputs, &none, Mode::Inference);
+        check_layer("Dot", &json!({ "axes": -1, "normalize": true }), &inputs, &none, Mode::Inference);
+        let turned = random(&[right[0], right[2], right[1]], 25);
+        check_layer("Dot", &json!({ "axes": [2, 1] }), &[inputs[0].clone(), turned], &none, Mode::Inference);
+        check_layer(
+            "Concatenate",
+            &json!({ "axis": 1 }),
+            &[&inputs[0], &inputs[0]].map(Tensor::clone),
+            &none,
+            Mode::Inference,
+        );
+        check_layer("Concatenate", &json!({ "axis": -2 }), &inputs, &none, Mode::Inference);
+        let vectors = [random(&[300, 19], 26), random(&[300, 19], 27)];
+        check_layer("Dot", &json!({ "axes": 1 }), &vectors, &none, Mode::Inference);
+    }
+    let plane = [random(&[30, 5, 6, 3], 28), random(&[30, 5, 2, 3], 29)];
+    check_layer("Concatenate", &json!({ "axis": 2 }), &plane, &none, Mode::Inference);
+    let noise = json!({ "stddev": 0.25 });
+    check_layer("GaussianNoise", &noise, &pair[..1], &none[..1], Mode::Training { seed: 5 });
     let xs = random(&[50, 33], 20);
     let layer = RepeatVector::new(&open(&xs), RepeatVectorConfig { n: 40 }, no_variables()).unwrap();
     check("RepeatVector", std::slice::from_ref(&xs), &|xs| layer.forward(&xs[0]));
@@ -460,7 +484,7 @@ fn attention() {
         check_layer("Attention", &json!({}), &inputs, &[None, None, None], Mode::Inference);
         let grouped = json!({ "head_dim": 5, "num_query_heads": 4, "num_key_value_heads": 2 });
         for mode in [Mode::Inference, Mode::Training { seed: 3 }] {
-            check_layer("GroupedQueryAttention", &grouped, &inputs, &[None, None, None], mode);
+            check_layer("GroupedQueryAttention", &grouped, &[query.clone(), value.clone()], &[None, None], mode);
         }
         let config = with(&heads, json!({ "value_dim": 2 }));
         check_layer("MultiHeadAttention", &config, &inputs, &[None, None, None], Mode::Inference);
@@ -503,5 +527,32 @@ fn within_a_sample() {
                 check_layer(class, &json!({}), &inputs, &none, Mode::Inference);
             }
         }
+    }
+}
+
+/// The rows of a table, and their gradients, over any number of threads.
+#[test]
+fn embedding() {
+    let table = random(&[37, 19], 61);
+    let ids: Vec<u32> = (0..7000u32).map(|at| at * at % 61 % 37).collect();
+    let ids = Tensor::from_vec(ids, (70, 100), &CPU).unwrap();
+    let config = EmbeddingConfig { input_dim: 37, output_dim: 19, mask_zero: false };
+    let run = || {
+        let table = Var::from_tensor(&table).unwrap();
+        let tensors = HashMap::from([("embeddings".to_string(), table.as_tensor().clone())]);
+        let vb = VarBuilder::from_tensors(tensors, DType::F32, &CPU);
+        let rows = Embedding::new(config, vb).unwrap().forward(&ids).unwrap();
+        let loss = (&rows * random(rows.dims(), 62)).unwrap().sum_all().unwrap();
+        let gradients = backward(&loss).unwrap();
+        let flat = |xs: &Tensor| xs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        [flat(&rows), flat(gradients.get(&table).unwrap())]
+    };
+    let (flat, given) = (ids.flatten_all().unwrap(), random(&[70, 100, 19], 62));
+    let rows = table.index_select(&flat, 0).unwrap();
+    let sums = table.zeros_like().unwrap().index_add(&flat, &given.reshape((7000, 19)).unwrap(), 0).unwrap();
+    let expected = [rows, sums].map(|xs| xs.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    for threads in [1, 2, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(run), expected, "{threads} threads");
     }
 }

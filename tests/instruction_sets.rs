@@ -39,8 +39,9 @@ impl Case {
         let input =
             json!({ "class_name": "InputLayer", "config": { "name": "input", "batch_shape": shape } });
         let from = json!(["input", 0, 0]);
-        // Attention to itself.
-        let inbound = if self.class.ends_with("Attention") { json!([[from, from]]) } else { json!([[from]]) };
+        // Attention to itself, the products with itself.
+        let twice = self.class.ends_with("Attention") || self.class == "Dot";
+        let inbound = if twice { json!([[from, from]]) } else { json!([[from]]) };
         let layer = json!({ "class_name": self.class, "config": config, "inbound_nodes": inbound });
         let model = json!({
             "name": "m", "layers": [input, layer], "input_layers": [from], "output_layers": [["layer", 0, 0]]
@@ -147,6 +148,7 @@ fn cases() -> Vec<Case> {
             for class in ["MaxPooling1D", "AveragePooling1D"] {
                 add(class, config.clone(), &[3, 17, 5]);
                 add(class, config.clone(), &[3, 17, 35]);
+                add(class, config.clone(), &[3, 17, 43]);
             }
             for class in ["MaxPooling2D", "AveragePooling2D"] {
                 add(class, config.clone(), &[3, 9, 8, 19]);
@@ -173,6 +175,7 @@ fn cases() -> Vec<Case> {
     }
     for class in ["GlobalMaxPooling2D", "GlobalAveragePooling2D"] {
         add(class, json!({}), &[3, 9, 8, 19]);
+        add(class, json!({}), &[3, 9, 8, 43]);
     }
     for (input, axis) in [
         (vec![6, 5, 4], -1),
@@ -207,6 +210,7 @@ fn cases() -> Vec<Case> {
         add("GroupNormalization", json!({ "groups": 1 }), &input);
         add("GroupNormalization", json!({ "groups": -1 }), &input);
         add("UnitNormalization", json!({}), &input);
+        add("Dot", json!({ "axes": 2 }), &input);
         add("PReLU", json!({ "shared_axes": [1] }), &input);
         add("Permute", json!({ "dims": [2, 1] }), &input);
     }

@@ -5,10 +5,12 @@ use crate::buffer::Buffer;
 use crate::grid::deinterleave;
 use crate::layer::Rows;
 use crate::math;
-use crate::memory::zeros;
+use crate::memory::{unwritten, zeros};
 use crate::plan::Walk;
+use crate::vectorized::SHARE;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// The sum of all, in their order, whichever thread was first.
 pub(crate) fn sum_in_order(mut partial: Vec<Buffer>) -> Buffer {
@@ -35,18 +37,79 @@ pub(crate) fn sum_in_order(mut partial: Vec<Buffer>) -> Buffer {
 pub fn scatter(rows: &Rows<'_>, features: usize, gradients: &[f32]) -> [Vec<f32>; 2] {
     let len = rows.vocabulary * features;
     let (mut table, mut squares) = (zeros(len), zeros(if rows.squares { len } else { 0 }));
-    for (&id, row) in rows.ids.iter().zip(gradients.chunks_exact(features)) {
-        let at = id as usize * features;
-        for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
-            *sum += d;
+    let threads = if gradients.len() < 2 * SHARE { 1 } else { rayon::current_num_threads() };
+    // Parts of the table that about as many ids read, one a thread.
+    let (mut parts, mut left) = (vec![], (&mut table[..], &mut squares[..]));
+    for ids in shared(rows, threads) {
+        let size = ids.len() * features;
+        let (table, rest) = left.0.split_at_mut(size);
+        let (squares, rest_of_squares) = left.1.split_at_mut(size.min(left.1.len()));
+        parts.push((ids, table, squares));
+        left = (rest, rest_of_squares);
+    }
+    let add = |(of, table, squares): (Range<usize>, &mut [f32], &mut [f32])| {
+        for (&id, row) in rows.ids.iter().zip(gradients.chunks_exact(features)) {
+            let id = id as usize;
+            if id < of.start || id >= of.end {
+                continue;
+            }
+            let at = (id - of.start) * features;
+            for (sum, &d) in table[at..at + features].iter_mut().zip(row) {
+                *sum += d;
+            }
+            if let Some(squares) = squares.get_mut(at..at + features) {
+                for (sum, &d) in squares.iter_mut().zip(row) {
+                    *sum += if rows.sizes { d.abs() } else { d * d };
+                }
+            }
         }
-        if let Some(squares) = squares.get_mut(at..at + features) {
-            for (sum, &d) in squares.iter_mut().zip(row) {
-                *sum += if rows.sizes { d.abs() } else { d * d };
+    };
+    match parts.len() {
+        1 => parts.into_iter().for_each(add),
+        _ => parts.into_par_iter().for_each(add),
+    }
+    [table, squares]
+}
+
+/// The vocabulary in so many ranges that about as many ids fall into each.
+fn shared(rows: &Rows<'_>, parts: usize) -> Vec<Range<usize>> {
+    let mut ranges = Vec::with_capacity(parts);
+    let mut start = 0;
+    if parts > 1 {
+        let mut counts = vec![0usize; rows.vocabulary];
+        for &id in rows.ids {
+            counts[id as usize] += 1;
+        }
+        let mut seen = 0;
+        for (id, count) in counts.into_iter().enumerate() {
+            seen += count;
+            if ranges.len() + 1 < parts && seen * parts >= rows.ids.len() * (ranges.len() + 1) {
+                ranges.push(start..id + 1);
+                start = id + 1;
             }
         }
     }
-    [table, squares]
+    ranges.push(start..rows.vocabulary);
+    ranges
+}
+
+/// The rows of `table`, `features` numbers each, that `ids` name.
+pub fn gather(table: &[f32], features: usize, ids: &[u32]) -> Vec<f32> {
+    let mut out = unwritten(ids.len() * features);
+    if features == 0 {
+        return out;
+    }
+    let count = (SHARE / features).max(1);
+    let part = |(ids, out): (&[u32], &mut [f32])| {
+        for (&id, out) in ids.iter().zip(out.chunks_exact_mut(features)) {
+            out.copy_from_slice(&table[id as usize * features..][..features]);
+        }
+    };
+    match out.len() < 2 * SHARE {
+        true => part((ids, &mut out)),
+        false => ids.par_chunks(count).zip(out.par_chunks_mut(count * features)).for_each(part),
+    }
+    out
 }
 
 /// Adds the gradients of the steps from `first` on to the rows of a table: those of its projection, of the table itself,

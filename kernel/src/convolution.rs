@@ -2,7 +2,7 @@
 //! read in place.
 
 use crate::matmul::{Gradient, Matrix, Operand, Places, Prepared, Product, Run, Start};
-use crate::memory::zeros;
+use crate::memory::{unwritten, zeros};
 use crate::windows::{Axis, StepPlaces, Steps, Transposed, WindowPlaces, Windows};
 
 /// The sizes of a convolution.
@@ -55,7 +55,7 @@ impl Convolution {
     /// # Panics
     /// If a slice is shorter than its sizes.
     pub fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = zeros(self.outputs());
+        let mut out = unwritten(self.outputs());
         if out.is_empty() {
             return out;
         }

@@ -1,7 +1,7 @@
 //! A dense layer, `x · kernel + bias`, and its gradients.
 
 use crate::matmul::{Gradient, Matrix, Operand, Places, Product, Run, Start};
-use crate::memory::zeros;
+use crate::memory::unwritten;
 
 /// The sizes of a dense layer's product.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ impl Dense {
     /// # Panics
     /// If a slice is shorter than its sizes.
     pub fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = zeros(self.rows * self.units);
+        let mut out = unwritten(self.rows * self.units);
         Product {
             a: Operand {
                 floats: x,
@@ -74,7 +74,7 @@ impl Dense {
             bias: vec![0.0; if want_bias { units } else { 0 }],
         };
         if want_x {
-            gradients.x = zeros(rows * features);
+            gradients.x = unwritten(rows * features);
             Product {
                 a: Operand {
                     floats: d,

@@ -1,6 +1,7 @@
 //! Convolutions of each channel by itself, channels last, and their gradients.
 
 use crate::matmul::{Each, Places};
+use crate::memory::unwritten;
 use crate::windows::{Axis, Transposed, Windows};
 use std::borrow::Cow;
 
@@ -45,7 +46,7 @@ impl Depthwise {
     /// # Panics
     /// If a slice is shorter than its sizes.
     pub fn forward(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = vec![0.0; self.outputs()];
+        let mut out = unwritten(self.outputs());
         if !out.is_empty() {
             let x = self.spread(x);
             let windows = Windows::new(self.batch, &self.axes, self.width(), &x);

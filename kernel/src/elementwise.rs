@@ -343,3 +343,58 @@ fn row_product(x: &[f32], mask: &[f32], out: &mut [f32]) {
         out[c] = x[c] * mask[c];
     }
 }
+
+/// `x`, rows of `width` numbers, each row times its number.
+pub fn multiply_rows(width: usize, x: &[f32], numbers: &[f32], out: &mut [f32]) {
+    let rows = rows(width);
+    let part = |((x, numbers), out): ((&[f32], &[f32]), &mut [f32])| each_row_times(width, x, numbers, out);
+    if x.len() < 2 * SHARE {
+        return part(((x, numbers), out));
+    }
+    let given = x.par_chunks(rows * width).zip(numbers.par_chunks(rows));
+    given.zip(out.par_chunks_mut(rows * width)).for_each(part);
+}
+
+/// The gradient of `x` of [`multiply_rows`] in place of that of its output, `d`; and the gradient of the numbers.
+pub fn multiply_rows_back(width: usize, x: &[f32], numbers: &[f32], d: &mut [f32], d_numbers: &mut [f32]) {
+    let rows = rows(width);
+    let part = |((x, numbers), (d, d_numbers)): ((&[f32], &[f32]), (&mut [f32], &mut [f32]))| {
+        each_row_back(width, x, numbers, d, d_numbers);
+    };
+    if x.len() < 2 * SHARE {
+        return part(((x, numbers), (d, d_numbers)));
+    }
+    let given = x.par_chunks(rows * width).zip(numbers.par_chunks(rows));
+    given.zip(d.par_chunks_mut(rows * width).zip(d_numbers.par_chunks_mut(rows))).for_each(part);
+}
+
+vectorized! {
+    fn each_row_times<'a>(width: usize, x: &'a [f32], numbers: &'a [f32], out: &'a mut [f32]) {
+        for row in 0..numbers.len() {
+            let (x, out) = (&x[row * width..][..width], &mut out[row * width..][..width]);
+            let number = numbers[row];
+            for c in 0..width {
+                out[c] = x[c] * number;
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn each_row_back<'a>(
+        width: usize,
+        x: &'a [f32],
+        numbers: &'a [f32],
+        d: &'a mut [f32],
+        d_numbers: &'a mut [f32],
+    ) {
+        for row in 0..numbers.len() {
+            let (x, d) = (&x[row * width..][..width], &mut d[row * width..][..width]);
+            d_numbers[row] = product(x, d) as f32;
+            let number = numbers[row];
+            for c in 0..width {
+                d[c] *= number;
+            }
+        }
+    }
+}

@@ -33,7 +33,7 @@
 //! | `pooling`, `normalization`, `elementwise` | what stands around recurrent layers; on their own |
 //! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
-//! | `dense`, `convolution`, `depthwise` | dense and convolutional layers: forward, and their gradients |
+//! | `dense`, `dot`, `convolution`, `depthwise` | dense and convolutional layers, products of rows: forward, and their gradients |
 //! | `conv_lstm/` | a ConvLSTM: its time loop with both convolutions, its cell, and the way back |
 //! | `exponential` | exponentials of a row, for softmax; on its own |
 //! | `sample` | normalisations within a sample |
@@ -63,6 +63,7 @@ mod conv_lstm;
 mod convolution;
 mod dense;
 mod depthwise;
+mod dot;
 mod dropout;
 pub mod elementwise;
 mod exponential;
@@ -91,7 +92,7 @@ mod vectorized;
 mod weights;
 mod windows;
 
-pub use accumulate::scatter;
+pub use accumulate::{gather, scatter};
 pub use activation::Activation;
 pub use awake::awake;
 pub use backward::backward;
@@ -100,10 +101,11 @@ pub use conv_lstm::{ConvLstm, ConvLstmGradients, ConvLstmInput, ConvLstmSaved};
 pub use convolution::{Convolution, ConvolutionGradients};
 pub use dense::{Dense, DenseGradients, column_sums};
 pub use depthwise::Depthwise;
+pub use dot::Dot;
 pub use exponential::exp;
 pub use forward::forward;
 pub use isa::instruction_set;
 pub use layer::{Dropout, Gradients, Input, Layer, Rows};
-pub use memory::{keep_memory, recompute_beyond, zeros};
+pub use memory::{keep_memory, recompute_beyond, unwritten, zeros};
 pub use plan::Saved;
 pub use windows::Axis;

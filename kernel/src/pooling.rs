@@ -76,6 +76,25 @@ fn each(size: usize, width: usize, x: &[f32], out: &mut [f32], f: impl Fn(&[f32]
     x.par_chunks(count * size).zip(out.par_chunks_mut(count * width)).for_each(|(x, out)| f(x, out));
 }
 
+/// Calls `$block` for the channels from `$first` on, as many at a time as registers hold: 32, then 8, then each.
+macro_rules! blocks {
+    ($channels:expr, $first:ident => $block:ident($($argument:expr),*)) => {
+        let mut $first = 0;
+        while $first + 32 <= $channels {
+            $block::<32>($($argument),*);
+            $first += 32;
+        }
+        while $first + 8 <= $channels {
+            $block::<8>($($argument),*);
+            $first += 8;
+        }
+        while $first < $channels {
+            $block::<1>($($argument),*);
+            $first += 1;
+        }
+    };
+}
+
 /// Whether `before` stays the largest when `x` comes; NaN is the largest of all.
 #[inline(always)]
 fn stays(before: f32, x: f32) -> bool {
@@ -88,22 +107,26 @@ vectorized! {
         for sample in 0..out.len() / channels.max(1) {
             let out = &mut out[sample * channels..][..channels];
             let x = &x[sample * places * channels..][..places * channels];
-            for c in 0..channels {
-                out[c] = f32::NEG_INFINITY;
-            }
-            for place in 0..places {
-                larger(&x[place * channels..][..channels], out);
-            }
+            blocks!(channels, first => max_block(of, first, x, out));
         }
     }
 }
 
+#[inline(always)]
+fn max_block<const N: usize>(of: Places, first: usize, x: &[f32], out: &mut [f32]) {
+    let mut largest = [f32::NEG_INFINITY; N];
+    for place in 0..of.places {
+        larger(&x[place * of.channels + first..], &mut largest);
+    }
+    out[first..first + N].copy_from_slice(&largest);
+}
+
 /// The larger of each pair, in place of the second.
 #[inline(always)]
-fn larger(x: &[f32], out: &mut [f32]) {
-    let x = &x[..out.len()];
-    for c in 0..out.len() {
-        out[c] = if stays(out[c], x[c]) { out[c] } else { x[c] };
+fn larger<const N: usize>(x: &[f32], largest: &mut [f32; N]) {
+    let x = &x[..N];
+    for c in 0..N {
+        largest[c] = if stays(largest[c], x[c]) { largest[c] } else { x[c] };
     }
 }
 
@@ -149,13 +172,34 @@ fn give_largest(x: &[f32], out: &[f32], share: &[f32], d_x: &mut [f32]) {
     }
 }
 
-/// Sums in f64, in the order of the places.
+/// The sum of a row in f64: eight sums, and theirs.
 #[inline(always)]
-fn add_row(x: &[f32], sums: &mut [f64]) {
-    let x = &x[..sums.len()];
-    for c in 0..sums.len() {
-        sums[c] += f64::from(x[c]);
+fn sum_along(x: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for eight in 0..x.len() / 8 {
+        for lane in 0..8 {
+            lanes[lane] += f64::from(x[eight * 8 + lane]);
+        }
     }
+    for i in x.len() / 8 * 8..x.len() {
+        lanes[i % 8] += f64::from(x[i]);
+    }
+    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+}
+
+/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count.
+#[inline(always)]
+fn sum_block<const N: usize>(of: Places, first: usize, x: &[f32], mask: Option<&[u8]>, sums: &mut [f64]) {
+    let mut sum = [0.0f64; N];
+    for place in 0..of.places {
+        if counts(mask, place) {
+            let x = &x[place * of.channels + first..][..N];
+            for c in 0..N {
+                sum[c] += f64::from(x[c]);
+            }
+        }
+    }
+    sums[first..first + N].copy_from_slice(&sum);
 }
 
 vectorized! {
@@ -164,9 +208,10 @@ vectorized! {
         let mut sums = vec![0.0f64; channels];
         for sample in 0..out.len() / channels.max(1) {
             let x = &x[sample * places * channels..][..places * channels];
-            sums.fill(0.0);
-            for place in 0..places {
-                add_row(&x[place * channels..][..channels], &mut sums);
+            if channels == 1 {
+                sums[0] = sum_along(x);
+            } else {
+                blocks!(channels, first => sum_block(of, first, x, None, &mut sums));
             }
             for c in 0..channels {
                 out[sample * channels + c] = sums[c] as f32;
@@ -181,14 +226,15 @@ vectorized! {
         let mut sums = vec![0.0f64; channels];
         for sample in 0..out.len() / channels.max(1) {
             let x = &x[sample * places * channels..][..places * channels];
-            sums.fill(0.0);
+            let mask = match mask {
+                Some(mask) => Some(&mask[sample * places..][..places]),
+                None => None,
+            };
             let mut count = 0usize;
             for place in 0..places {
-                if counts(mask, sample * places + place) {
-                    count += 1;
-                    add_row(&x[place * channels..][..channels], &mut sums);
-                }
+                count += usize::from(counts(mask, place));
             }
+            blocks!(channels, first => sum_block(of, first, x, mask, &mut sums));
             for c in 0..channels {
                 out[sample * channels + c] = (sums[c] / count as f64) as f32;
             }
@@ -219,7 +265,9 @@ vectorized! {
             for place in 0..places {
                 let d_x = &mut d_x[(sample * places + place) * channels..][..channels];
                 if counts(mask, sample * places + place) {
-                    d_x.copy_from_slice(&share);
+                    for c in 0..channels {
+                        d_x[c] = share[c];
+                    }
                 } else {
                     d_x.fill(0.0);
                 }
@@ -313,7 +361,7 @@ pub fn max(of: &Windows, x: &[f32], out: &mut [f32]) {
     each(of.size(), of.size_out(), x, out, |x, out| max_of_windows(of, x, out));
 }
 
-/// The gradient of [`max`]: the first place that holds the largest has it. `d_x` comes in as zeros.
+/// The gradient of [`max`]: the first place that holds the largest has it.
 pub fn max_back(of: &Windows, x: &[f32], out: &[f32], d_out: &[f32], d_x: &mut [f32]) {
     let (size, size_out) = (of.size(), of.size_out());
     if x.len() < 2 * SHARE {
@@ -330,7 +378,7 @@ pub fn mean(of: &Windows, x: &[f32], out: &mut [f32]) {
     each(of.size(), of.size_out(), x, out, |x, out| mean_of_windows(of, x, out));
 }
 
-/// The gradient of [`mean`]. `d_x` comes in as zeros.
+/// The gradient of [`mean`].
 pub fn mean_back(of: &Windows, d_out: &[f32], d_x: &mut [f32]) {
     each(of.size_out(), of.size(), d_out, d_x, |d_out, d_x| spread_windows(of, d_out, d_x));
 }
@@ -344,10 +392,7 @@ vectorized! {
             let out = &mut out[sample * size_out..][..size_out];
             positions!(of, at, ranges => {
                 let out = &mut out[at..][..channels];
-                for c in 0..channels {
-                    out[c] = f32::NEG_INFINITY;
-                }
-                places!(of, ranges, at => { larger(&x[at..][..channels], out); });
+                blocks!(channels, first => max_window(of, &ranges, first, x, out));
             });
         }
     }
@@ -363,39 +408,92 @@ vectorized! {
     ) {
         let channels = of.channels;
         let (size, size_out) = (of.size(), of.size_out());
-        let mut left = vec![0.0f32; channels];
         for sample in 0..out.len() / size_out.max(1) {
             let x = &x[sample * size..][..size];
             let d_x = &mut d_x[sample * size..][..size];
+            d_x.fill(0.0);
             let out = &out[sample * size_out..][..size_out];
             let d_out = &d_out[sample * size_out..][..size_out];
             positions!(of, at, ranges => {
-                let (out, d_out) = (&out[at..][..channels], &d_out[at..][..channels]);
-                for c in 0..channels {
-                    left[c] = d_out[c];
-                }
-                places!(of, ranges, at => {
-                    give_if_largest(&x[at..][..channels], out, &mut left, &mut d_x[at..][..channels]);
-                });
+                let given = [&out[at..][..channels], &d_out[at..][..channels]];
+                blocks!(channels, first => give_window(of, &ranges, first, x, given, d_x));
             });
         }
     }
 }
 
-/// Gives what is left of a gradient where `x` is the largest; nothing is left there then.
+/// What a window covers along each axis.
+type Ranges = [(usize, usize); 3];
+
 #[inline(always)]
-fn give_if_largest(x: &[f32], out: &[f32], left: &mut [f32], d_x: &mut [f32]) {
-    let (x, out, left) = (&x[..d_x.len()], &out[..d_x.len()], &mut left[..d_x.len()]);
-    for c in 0..d_x.len() {
-        let is_largest = (x[c] == out[c]) | x[c].is_nan();
-        let (give, keep) = if is_largest { (left[c], 0.0) } else { (0.0, left[c]) };
-        d_x[c] += give;
-        left[c] = keep;
+fn max_window<const N: usize>(of: &Windows, ranges: &Ranges, first: usize, x: &[f32], out: &mut [f32]) {
+    let mut largest = [f32::NEG_INFINITY; N];
+    places!(of, ranges, at => { larger(&x[at + first..], &mut largest); });
+    out[first..first + N].copy_from_slice(&largest);
+}
+
+/// Gives a gradient to the first place that holds the largest.
+#[inline(always)]
+fn give_window<const N: usize>(
+    of: &Windows,
+    ranges: &Ranges,
+    first: usize,
+    x: &[f32],
+    [out, d_out]: [&[f32]; 2],
+    d_x: &mut [f32],
+) {
+    let (mut largest, mut left) = ([0.0f32; N], [0.0f32; N]);
+    largest.copy_from_slice(&out[first..first + N]);
+    left.copy_from_slice(&d_out[first..first + N]);
+    places!(of, ranges, at => {
+        let (x, d_x) = (&x[at + first..][..N], &mut d_x[at + first..][..N]);
+        for c in 0..N {
+            let is_largest = (x[c] == largest[c]) | x[c].is_nan();
+            let (give, keep) = if is_largest { (left[c], 0.0) } else { (0.0, left[c]) };
+            d_x[c] += give;
+            left[c] = keep;
+        }
+    });
+}
+
+#[inline(always)]
+fn mean_window<const N: usize>(of: &Windows, ranges: &Ranges, first: usize, x: &[f32], out: &mut [f32]) {
+    let mut sums = [0.0f32; N];
+    places!(of, ranges, at => {
+        let x = &x[at + first..][..N];
+        for c in 0..N {
+            sums[c] += x[c];
+        }
+    });
+    let (count, out) = (places_in(ranges) as f32, &mut out[first..first + N]);
+    for c in 0..N {
+        out[c] = sums[c] / count;
     }
 }
 
 #[inline(always)]
-fn places_in(ranges: &[(usize, usize); 3]) -> usize {
+fn spread_window<const N: usize>(
+    of: &Windows,
+    ranges: &Ranges,
+    first: usize,
+    d_out: &[f32],
+    d_x: &mut [f32],
+) {
+    let mut share = [0.0f32; N];
+    let count = places_in(ranges) as f32;
+    for c in 0..N {
+        share[c] = d_out[first + c] / count;
+    }
+    places!(of, ranges, at => {
+        let d_x = &mut d_x[at + first..][..N];
+        for c in 0..N {
+            d_x[c] += share[c];
+        }
+    });
+}
+
+#[inline(always)]
+fn places_in(ranges: &Ranges) -> usize {
     let mut count = 1;
     for axis in 0..3 {
         count *= ranges[axis].1 - ranges[axis].0;
@@ -412,24 +510,9 @@ vectorized! {
             let out = &mut out[sample * size_out..][..size_out];
             positions!(of, at, ranges => {
                 let out = &mut out[at..][..channels];
-                for c in 0..channels {
-                    out[c] = 0.0;
-                }
-                places!(of, ranges, at => { add(&x[at..][..channels], out); });
-                let count = places_in(&ranges) as f32;
-                for c in 0..channels {
-                    out[c] /= count;
-                }
+                blocks!(channels, first => mean_window(of, &ranges, first, x, out));
             });
         }
-    }
-}
-
-#[inline(always)]
-fn add(x: &[f32], out: &mut [f32]) {
-    let x = &x[..out.len()];
-    for c in 0..out.len() {
-        out[c] += x[c];
     }
 }
 
@@ -437,16 +520,13 @@ vectorized! {
     fn spread_windows<'a>(of: &'a Windows, d_out: &'a [f32], d_x: &'a mut [f32]) {
         let channels = of.channels;
         let (size, size_out) = (of.size(), of.size_out());
-        let mut share = vec![0.0f32; channels];
         for sample in 0..d_out.len() / size_out.max(1) {
             let d_x = &mut d_x[sample * size..][..size];
             let d_out = &d_out[sample * size_out..][..size_out];
+            d_x.fill(0.0);
             positions!(of, at, ranges => {
-                let count = places_in(&ranges) as f32;
-                for c in 0..channels {
-                    share[c] = d_out[at + c] / count;
-                }
-                places!(of, ranges, at => { add(&share, &mut d_x[at..][..channels]); });
+                let d_out = &d_out[at..][..channels];
+                blocks!(channels, first => spread_window(of, &ranges, first, d_out, d_x));
             });
         }
     }

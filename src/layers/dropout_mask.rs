@@ -3,7 +3,7 @@
 use super::strand::{Back, Strand, fused};
 use crate::random::Stream;
 use candle_core::{Result, Tensor};
-use candle_recurrent_kernel::elementwise;
+use candle_recurrent_kernel::{elementwise, unwritten};
 use std::sync::Arc;
 
 /// `count` factors: 0 with probability `rate`, else 1 / (1 - rate).
@@ -27,7 +27,7 @@ pub(crate) fn drop_out(xs: &Strand, stream: &mut Stream, rate: f64, drawn: Vec<u
         values.shape(),
         |[x], out| elementwise::multiply(places, channels, x, &of_forward, out),
         move |Back { d, .. }: Back<'_, 1>| {
-            let mut d_x = vec![0.0; d.len()];
+            let mut d_x = unwritten(d.len());
             elementwise::multiply(places, channels, &d, &mask, &mut d_x);
             [d_x]
         },

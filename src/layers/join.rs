@@ -2,6 +2,7 @@
 
 use super::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor, bail};
+use candle_recurrent_kernel::unwritten;
 use rayon::prelude::*;
 
 /// Numbers that one thread copies at a time.
@@ -30,7 +31,7 @@ pub fn beside(a: &Strand, b: &Strand, flips: bool) -> Result<Strand> {
     let mut shape = left.dims().to_vec();
     shape[last] = widths[0] + widths[1];
     let back = move |Back { x: [a, b], d, .. }: Back<'_, 2>| {
-        let (mut d_a, mut d_b) = (vec![0.0; a.len()], vec![0.0; b.len()]);
+        let (mut d_a, mut d_b) = (unwritten(a.len()), unwritten(b.len()));
         cut(widths, steps, &d, &mut d_a, &mut d_b);
         [d_a, d_b]
     };
@@ -50,6 +51,46 @@ pub fn all_beside(inputs: &[Strand]) -> Result<Strand> {
     }
 }
 
+/// Copies a row, which is short as a rule: shorter than a call of the system's function pays for.
+#[inline(always)]
+fn copy(from: &[f32], into: &mut [f32]) {
+    if from.len() >= 256 {
+        return into.copy_from_slice(from);
+    }
+    let (wholes, rest) = from.as_chunks::<16>();
+    let (into_wholes, into_rest) = into.as_chunks_mut::<16>();
+    for (into, from) in into_wholes.iter_mut().zip(wholes) {
+        *into = *from;
+    }
+    for (into, from) in into_rest.iter_mut().zip(rest) {
+        *into = *from;
+    }
+}
+
+/// The inputs after each other along an axis that is not their last, the other axes alike: none where no op of this crate can.
+pub fn after(inputs: &[Strand], axis: usize) -> Result<Option<Strand>> {
+    let Some(first) = inputs.first() else { bail!("there is nothing to put side by side") };
+    let mut shape = first.tensor().dims().to_vec();
+    if axis + 1 >= shape.len() {
+        return Ok(None);
+    }
+    let leading: usize = shape[..axis].iter().product();
+    shape[axis] = 0;
+    let mut rows = vec![];
+    for input in inputs {
+        let dims = input.tensor().dims();
+        let alike = dims.len() == shape.len()
+            && dims[..axis] == shape[..axis]
+            && dims[axis + 1..] == shape[axis + 1..];
+        if !alike || !input.fuses() {
+            return Ok(None);
+        }
+        shape[axis] += dims[axis];
+        rows.push(input.reshape(vec![leading, dims[axis..].iter().product()])?);
+    }
+    all_beside(&rows)?.reshape(shape).map(Some)
+}
+
 /// Where the row stands that is `row` with the steps of its sample from the last to the first.
 fn turned(row: usize, steps: usize) -> usize {
     row - row % steps + (steps - 1 - row % steps)
@@ -60,8 +101,8 @@ fn place([left, right]: [usize; 2], steps: usize, a: &[f32], b: &[f32], out: &mu
     let part = |((a, b), out): ((&[f32], &[f32]), &mut [f32])| {
         for (row, out) in out.chunks_exact_mut(left + right).enumerate() {
             let (into_left, into_right) = out.split_at_mut(left);
-            into_left.copy_from_slice(&a[row * left..][..left]);
-            into_right.copy_from_slice(&b[turned(row, steps) * right..][..right]);
+            copy(&a[row * left..][..left], into_left);
+            copy(&b[turned(row, steps) * right..][..right], into_right);
         }
     };
     let parts = a.par_chunks(rows * left).zip(b.par_chunks(rows * right));
@@ -73,8 +114,8 @@ fn cut([left, right]: [usize; 2], steps: usize, d: &[f32], d_a: &mut [f32], d_b:
     let part = |((d_a, d_b), d): ((&mut [f32], &mut [f32]), &[f32])| {
         for (row, d) in d.chunks_exact(left + right).enumerate() {
             let (from_left, from_right) = d.split_at(left);
-            d_a[row * left..][..left].copy_from_slice(from_left);
-            d_b[turned(row, steps) * right..][..right].copy_from_slice(from_right);
+            copy(from_left, &mut d_a[row * left..][..left]);
+            copy(from_right, &mut d_b[turned(row, steps) * right..][..right]);
         }
     };
     let parts = d_a.par_chunks_mut(rows * left).zip(d_b.par_chunks_mut(rows * right));
@@ -92,7 +133,7 @@ pub fn flip(xs: &Strand) -> Result<Strand> {
     }
     let width = values.dims().iter().skip(2).product();
     let back = move |Back { d, .. }: Back<'_, 1>| {
-        let mut d_x = vec![0.0; d.len()];
+        let mut d_x = unwritten(d.len());
         turn(width, time, &d, &mut d_x);
         [d_x]
     };
@@ -103,7 +144,7 @@ fn turn(width: usize, steps: usize, x: &[f32], out: &mut [f32]) {
     let size = rows(width, steps) * width;
     let part = |(x, out): (&[f32], &mut [f32])| {
         for (row, out) in out.chunks_exact_mut(width).enumerate() {
-            out.copy_from_slice(&x[turned(row, steps) * width..][..width]);
+            copy(&x[turned(row, steps) * width..][..width], out);
         }
     };
     x.par_chunks(size).zip(out.par_chunks_mut(size)).for_each(part);

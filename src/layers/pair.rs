@@ -2,8 +2,8 @@
 
 use super::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
-use candle_recurrent_kernel::column_sums;
 use candle_recurrent_kernel::pooling::{Places, global_sum};
+use candle_recurrent_kernel::{column_sums, elementwise, unwritten};
 use rayon::prelude::*;
 
 /// What becomes of each two elements.
@@ -42,27 +42,18 @@ impl Pair {
             Self::Larger => each(a, b, out, |a, b| if first_wins(a, b, true) { a } else { b }),
             Self::Smaller => each(a, b, out, |a, b| if first_wins(a, b, false) { a } else { b }),
         };
-        let backward = move |Back { x: [a, b], mut d, .. }: Back<'_, 2>| {
-            let mut other = vec![0.0; d.len()];
+        let backward = move |Back { x: [a, b], mut d, wanted, .. }: Back<'_, 2>| {
+            if self == Self::Sum && !wanted[1] {
+                return [d, vec![]];
+            }
+            let mut other = unwritten(d.len());
             match self {
-                Self::Sum => other.copy_from_slice(&d),
-                Self::Mean => {
-                    in_place(&other, &mut d, |_, d| d / 2.0);
-                    other.copy_from_slice(&d);
-                }
+                Self::Sum => each(&d, &d, &mut other, |d, _| d),
+                Self::Mean => both(a, b, &mut d, &mut other, |_, _, d| (d / 2.0, d / 2.0)),
                 Self::Difference => each(&d, &d, &mut other, |d, _| -d),
-                Self::Product => {
-                    each(&d, a, &mut other, |d, a| d * a);
-                    in_place(b, &mut d, |b, d| d * b);
-                }
-                Self::Larger | Self::Smaller => {
-                    let larger = self == Self::Larger;
-                    // What the second wins is 0 for the first.
-                    let mut first = vec![0.0; d.len()];
-                    each(a, b, &mut first, |a, b| f32::from(first_wins(a, b, larger)));
-                    each(&d, &first, &mut other, |d, first| if first == 0.0 { d } else { 0.0 });
-                    in_place(&first, &mut d, |first, d| if first == 0.0 { 0.0 } else { d });
-                }
+                Self::Product => both(a, b, &mut d, &mut other, |a, b, d| (d * b, d * a)),
+                Self::Larger => both(a, b, &mut d, &mut other, |a, b, d| to_winner(a, b, d, true)),
+                Self::Smaller => both(a, b, &mut d, &mut other, |a, b, d| to_winner(a, b, d, false)),
             }
             [d, other]
         };
@@ -70,8 +61,33 @@ impl Pair {
     }
 }
 
+#[inline(always)]
 fn first_wins(a: f32, b: f32, larger: bool) -> bool {
-    a.is_nan() || if larger { a >= b } else { a <= b }
+    a.is_nan() | if larger { a >= b } else { a <= b }
+}
+
+/// The gradient for the one that is taken, 0 for the other.
+#[inline(always)]
+fn to_winner(a: f32, b: f32, d: f32, larger: bool) -> (f32, f32) {
+    let first = first_wins(a, b, larger);
+    (if first { d } else { 0.0 }, if first { 0.0 } else { d })
+}
+
+/// Gradients of two in one pass: `d`, which comes in as that of what they give, and `other`.
+fn both(
+    a: &[f32],
+    b: &[f32],
+    d: &mut [f32],
+    other: &mut [f32],
+    f: impl Fn(f32, f32, f32) -> (f32, f32) + Sync,
+) {
+    let part = |((a, b), (d, other)): ((&[f32], &[f32]), (&mut [f32], &mut [f32]))| {
+        for ((&a, &b), (d, other)) in a.iter().zip(b).zip(d.iter_mut().zip(other)) {
+            (*d, *other) = f(a, b, *d);
+        }
+    };
+    let given = a.par_chunks(SHARE).zip(b.par_chunks(SHARE));
+    given.zip(d.par_chunks_mut(SHARE).zip(other.par_chunks_mut(SHARE))).for_each(part);
 }
 
 fn each(a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
@@ -113,7 +129,7 @@ pub fn with_slopes(xs: &Strand, slopes: &Tensor) -> Result<Strand> {
     let back = move |Back { x: [x, slopes], mut d, wanted, .. }: Back<'_, 2>| {
         let mut d_slopes = vec![];
         if wanted[1] {
-            let mut products = vec![0.0; d.len()];
+            let mut products = unwritten(d.len());
             each(x, &d, &mut products, |x, d| d * if x < 0.0 { x } else { 0.0 });
             d_slopes = column_sums(&products, width);
         }
@@ -175,7 +191,7 @@ pub fn widened(xs: &Strand, dims: &[usize]) -> Result<Option<Strand>> {
         x.par_chunks(count * channels).zip(out.par_chunks_mut(count * size)).for_each(part);
     };
     let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
-        let mut d_x = vec![0.0; x.len()];
+        let mut d_x = unwritten(x.len());
         global_sum(of, &d, &mut d_x);
         [d_x]
     };
@@ -183,6 +199,24 @@ pub fn widened(xs: &Strand, dims: &[usize]) -> Result<Option<Strand>> {
         return Ok(None);
     }
     fused("widened", [xs], dims.to_vec(), forward, back).map(Some)
+}
+
+/// `xs`, whose last axis has a number each: times these, none where they are not so.
+pub fn times_numbers(xs: &Strand, numbers: &Strand) -> Result<Option<Strand>> {
+    let (dims, given) = (xs.tensor().dims(), numbers.tensor().dims());
+    let ([leading @ .., width], [of_numbers @ .., 1]) = (dims, given) else { return Ok(None) };
+    if leading != of_numbers || !xs.fuses() || !numbers.fuses() {
+        return Ok(None);
+    }
+    let width = *width;
+    let back = move |Back { x: [x, numbers], mut d, .. }: Back<'_, 2>| {
+        let mut d_numbers = unwritten(numbers.len());
+        elementwise::multiply_rows_back(width, x, numbers, &mut d, &mut d_numbers);
+        [d, d_numbers]
+    };
+    let forward =
+        |[x, numbers]: [&[f32]; 2], out: &mut [f32]| elementwise::multiply_rows(width, x, numbers, out);
+    fused("rows", [xs, numbers], dims.to_vec(), forward, back).map(Some)
 }
 
 /// `xs` divided by a number.

@@ -11,7 +11,7 @@
 use super::cpu::{suits_kernels, with_floats};
 use super::leaves;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
-use candle_recurrent_kernel::zeros;
+use candle_recurrent_kernel::unwritten;
 use rayon::prelude::*;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -126,8 +126,8 @@ pub struct Back<'a, const N: usize> {
     pub wanted: [bool; N],
 }
 
-/// An op of tensors in f32 on the CPU: `forward` fills an output of this shape, which comes in as zeros; `backward` gives the
-/// inputs' gradients.
+/// An op of tensors in f32 on the CPU: `forward` fills an output of this shape, whose numbers come in as whatever they are;
+/// `backward` gives the inputs' gradients.
 pub fn fused<const N: usize>(
     name: &'static str,
     inputs: [&Strand; N],
@@ -136,7 +136,7 @@ pub fn fused<const N: usize>(
     backward: impl Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync + 'static,
 ) -> Result<Strand> {
     let shape = shape.into();
-    let mut out = zeros(shape.elem_count());
+    let mut out = unwritten(shape.elem_count());
     with_floats(inputs.map(Strand::tensor), |x| forward(x, &mut out))?;
     op(name, inputs, out, shape, backward)
 }

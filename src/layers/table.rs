@@ -1,9 +1,9 @@
 //! A table of vectors that is read by ids, with the gradients of its rows.
 
-use super::cpu::with_floats;
+use super::cpu::{suits_kernels, with_floats};
 use super::strand::{Back, Strand, op};
 use super::token_squares::TokenSquares;
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_recurrent_kernel as kernel;
 
 /// The table of an embedding: (vocabulary, features).
@@ -104,16 +104,16 @@ impl Rows {
         shape.push(features);
         let flat = self.ids.flatten_all()?;
         let Some(squares) = &self.table.squares else {
-            return self.table.vectors.index_select(&flat, 0)?.reshape(shape).map(Strand::from);
+            if self.table.vectors.track_op() || !suits_kernels(&self.table.vectors) {
+                return self.table.vectors.index_select(&flat, 0)?.reshape(shape).map(Strand::from);
+            }
+            let ids = flat.to_vec1::<u32>()?;
+            let rows =
+                with_floats([&self.table.vectors], |[vectors]| kernel::gather(vectors, features, &ids))?;
+            return Tensor::from_vec(rows, shape, &Device::Cpu).map(Strand::from);
         };
         let ids = flat.to_vec1::<u32>()?;
-        let rows = with_floats([&self.table.vectors], |[vectors]| {
-            let mut rows = Vec::with_capacity(ids.len() * features);
-            for &id in &ids {
-                rows.extend_from_slice(&vectors[id as usize * features..][..features]);
-            }
-            rows
-        })?;
+        let rows = with_floats([&self.table.vectors], |[vectors]| kernel::gather(vectors, features, &ids))?;
         // The second tensor is the companion, whose gradient is that of the squares.
         let inputs = [&self.table.vectors.clone().into(), &squares.companion().clone().into()];
         let table = self.table.clone();

@@ -8,6 +8,7 @@ use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Module, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::pooling::{self, Places};
+use candle_recurrent_kernel::unwritten;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -77,7 +78,7 @@ impl<const N: usize> GlobalMaxPoolingConfig<N> {
         }
         let (of, shape) = places::<N>(xs.tensor(), self.keepdims);
         let back = move |Back { x: [x], y, d, .. }: Back<'_, 1>| {
-            let mut d_x = vec![0.0; x.len()];
+            let mut d_x = unwritten(x.len());
             pooling::global_max_back(of, x, y, &d, &mut d_x);
             [d_x]
         };
@@ -191,7 +192,7 @@ impl<const N: usize> GlobalAveragePooling<N> {
             shape,
             |[x], out| pooling::global_mean(of, x, of_forward.as_deref().map(Vec::as_slice), out),
             move |Back { x: [x], d, .. }: Back<'_, 1>| {
-                let mut d_x = vec![0.0; x.len()];
+                let mut d_x = unwritten(x.len());
                 pooling::global_mean_back(of, mask.as_deref().map(Vec::as_slice), &d, &mut d_x);
                 [d_x]
             },

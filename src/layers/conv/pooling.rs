@@ -9,6 +9,7 @@ use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{D, Result, Tensor, bail};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::pooling::{self as kernel, Axis};
+use candle_recurrent_kernel::unwritten;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -123,7 +124,7 @@ impl<const N: usize> MaxPoolingConfig<N> {
         }
         let (windows, shape) = over(xs.tensor(), &self.windows())?;
         let back = move |Back { x: [x], y, d, .. }: Back<'_, 1>| {
-            let mut d_x = vec![0.0; x.len()];
+            let mut d_x = unwritten(x.len());
             kernel::max_back(&windows, x, y, &d, &mut d_x);
             [d_x]
         };
@@ -150,7 +151,7 @@ impl<const N: usize> AveragePoolingConfig<N> {
         }
         let (windows, shape) = over(xs.tensor(), &self.windows())?;
         let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
-            let mut d_x = vec![0.0; x.len()];
+            let mut d_x = unwritten(x.len());
             kernel::mean_back(&windows, &d, &mut d_x);
             [d_x]
         };

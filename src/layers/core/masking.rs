@@ -32,9 +32,13 @@ impl MaskingConfig {
         if !xs.fuses() {
             return self.by_tensors(xs.tensor()).map(Strand::from);
         }
-        let keep = move |x: &[f32], into: &mut [f32]| {
+        // Steps that are skipped become 0; the others are those of `x`, unless what is wanted is there already.
+        let keep = move |x: &[f32], given: bool, into: &mut [f32]| {
             let rows = (SHARE / width).max(1) * width;
             x.par_chunks(rows).zip(into.par_chunks_mut(rows)).for_each(|(x, into)| {
+                if !given {
+                    into.copy_from_slice(x);
+                }
                 for (x, into) in x.chunks_exact(width).zip(into.chunks_exact_mut(width)) {
                     if x.iter().all(|&x| x == value) {
                         into.fill(0.0);
@@ -46,14 +50,9 @@ impl MaskingConfig {
             "masking",
             [xs],
             dims.to_vec(),
-            |[x], out| {
-                x.par_chunks(SHARE)
-                    .zip(out.par_chunks_mut(SHARE))
-                    .for_each(|(x, out)| out.copy_from_slice(x));
-                keep(x, out);
-            },
+            |[x], out| keep(x, false, out),
             move |Back { x: [x], mut d, .. }: Back<'_, 1>| {
-                keep(x, &mut d);
+                keep(x, true, &mut d);
                 [d]
             },
         )

@@ -6,6 +6,7 @@ use crate::layers::shape::{Checked, Shape, axes_needed, single};
 use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::unwritten;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl PermuteConfig {
                 (xs.tensor().dim(0)?, columns, rows),
                 |[x], out| transpose(rows, columns, x, out),
                 move |Back { d, .. }: Back<'_, 1>| {
-                    let mut d_x = vec![0.0; d.len()];
+                    let mut d_x = unwritten(d.len());
                     transpose(columns, rows, &d, &mut d_x);
                     [d_x]
                 },

@@ -7,6 +7,7 @@ use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::pooling::{self, Places};
+use candle_recurrent_kernel::unwritten;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ impl RepeatVectorConfig {
                 }
             },
             move |Back { x: [x], d, .. }: Back<'_, 1>| {
-                let mut d_x = vec![0.0; x.len()];
+                let mut d_x = unwritten(x.len());
                 pooling::global_sum(of, &d, &mut d_x);
                 [d_x]
             },

@@ -1,7 +1,7 @@
 //! Keras's `Concatenate` (`keras/src/layers/merging/concatenate.py`).
 
 use crate::layers::flow::Flow;
-use crate::layers::join::all_beside;
+use crate::layers::join::{after, all_beside};
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
 use crate::layers::shape::{Checked, Shape, axis_index, show};
@@ -118,6 +118,12 @@ impl Layer for Concatenate {
             if axis_index(self.config.axis, rank).is_ok_and(|axis| axis + 1 == rank) {
                 let strands = inputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
                 return Ok(vec![all_beside(&strands)?.into()]);
+            }
+            if let Ok(axis) = axis_index(self.config.axis, rank) {
+                let strands = inputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
+                if let Some(joined) = after(&strands, axis)? {
+                    return Ok(vec![joined.into()]);
+                }
             }
             values = inputs.iter().map(Flow::floats).collect::<Result<_>>()?;
         }

@@ -3,9 +3,11 @@
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
-use crate::layers::shape::{Axes, Checked, Shape, axis_index, show};
+use crate::layers::shape::{Axes, Checked, Shape, axis_index, check_numbers, show};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel as kernel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -107,9 +109,47 @@ impl Dot {
     /// # Errors
     /// If they do not fit each other.
     pub fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let strands: Vec<Strand> = inputs.iter().cloned().map(Strand::from).collect();
+        Ok(self.over(&strands)?.tensor().clone())
+    }
+
+    fn over(&self, inputs: &[Strand]) -> Result<Strand> {
         let [left, right] = inputs else {
             bail!("layer {}: needs exactly 2 inputs, given {}", self.name, inputs.len())
         };
+        match self.by_rows(left, right)? {
+            Some(products) => Ok(products),
+            None => self.by_tensors(left.tensor(), right.tensor()).map(Strand::from),
+        }
+    }
+
+    /// The same as one op, where both sums run along the last axis.
+    fn by_rows(&self, left: &Strand, right: &Strand) -> Result<Option<Strand>> {
+        let (of_left, of_right) = (left.tensor().dims(), right.tensor().dims());
+        let ([batch, rows @ .., length], [batch_of_right, columns @ .., length_of_right]) =
+            (of_left, of_right)
+        else {
+            return Ok(None);
+        };
+        let last = (of_left.len() - 1, of_right.len() - 1);
+        let fits = batch == batch_of_right && length == length_of_right && left.fuses() && right.fuses();
+        if !fits || self.config.normalize || self.config.indices(of_left.len(), of_right.len()) != Ok(last) {
+            return Ok(None);
+        }
+        let mut shape = [&[*batch], rows, columns].concat();
+        if shape.len() == 1 {
+            shape.push(1);
+        }
+        let count = |axes: &[usize]| axes.iter().product::<usize>();
+        let sizes =
+            kernel::Dot { batch: *batch, rows: count(rows), columns: count(columns), length: *length };
+        check_numbers(&shape)?;
+        let back = move |Back { x: [left, right], d, .. }: Back<'_, 2>| sizes.backward(left, right, &d);
+        fused("dot", [left, right], shape, |[left, right], out| sizes.forward(left, right, out), back)
+            .map(Some)
+    }
+
+    fn by_tensors(&self, left: &Tensor, right: &Tensor) -> Result<Tensor> {
         let (a, b) = match self.config.indices(left.rank(), right.rank()) {
             Ok(axes) => axes,
             Err(what) => bail!("layer {}: {what}", self.name),
@@ -148,8 +188,8 @@ impl Dot {
 
 impl Layer for Dot {
     fn run(&self, inputs: &[Flow], _: Pass) -> Result<Vec<Flow>> {
-        let values = inputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
-        Ok(vec![self.forward(&values)?.into()])
+        let values = inputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
+        Ok(vec![self.over(&values)?.into()])
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
-use crate::layers::pair::{Pair, divided, widened};
+use crate::layers::pair::{Pair, divided, times_numbers, widened};
 use crate::layers::shape::{Checked, Shape, check_numbers, show};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
@@ -130,6 +130,13 @@ impl Merge {
             && values.iter().all(|other| Pair::fits(first, other))
         {
             return self.fused(&values);
+        }
+        if let (Self::Multiply, false, [a, b]) = (self, self.heeds(&masks, join), values.as_slice()) {
+            for (xs, numbers) in [(a, b), (b, a)] {
+                if let Some(product) = times_numbers(xs, numbers)? {
+                    return Ok(product);
+                }
+            }
         }
         if !self.heeds(&masks, join)
             && let Some(values) = widened_all(&values)?

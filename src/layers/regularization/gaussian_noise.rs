@@ -3,7 +3,9 @@
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::pair::Pair;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -68,14 +70,21 @@ impl GaussianNoise {
     /// # Errors
     /// Candle's own only.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into(), mode)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mode: Mode) -> Result<Strand> {
         let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
         if self.config.stddev == 0.0 {
             return Ok(xs.clone());
         }
-        let mut stream = Stream::named(seed, &self.name);
-        let noise: Vec<f32> =
-            (0..xs.elem_count()).map(|_| (stream.normal() * self.config.stddev) as f32).collect();
-        xs + Tensor::from_vec(noise, xs.shape(), xs.device())?.to_dtype(xs.dtype())?
+        let values = xs.tensor();
+        let noise = Stream::named(seed, &self.name).normals(self.config.stddev, values.elem_count());
+        let noise = Tensor::from_vec(noise, values.shape(), values.device())?;
+        match xs.fuses() {
+            true => Pair::Sum.of(xs, &noise.into()),
+            false => (values + noise.to_dtype(values.dtype())?).map(Strand::from),
+        }
     }
 }
 
@@ -88,6 +97,6 @@ impl ModuleT for GaussianNoise {
 
 impl Layer for GaussianNoise {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?, pass.mode)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?, pass.mode)?.into()])
     }
 }
