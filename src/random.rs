@@ -43,6 +43,70 @@ impl pulp::NullaryFnOnce for Choices<'_> {
     }
 }
 
+/// What so many tries for normal numbers from a state on give, with vectors: the tries first, then what has come of them.
+struct Normals<'a> {
+    state: u64,
+    normals: &'a mut Vec<f64>,
+}
+
+impl pulp::NullaryFnOnce for Normals<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { mut state, normals } = self;
+        let (mut xs, mut squares) = ([0.0f64; TRIES], [0.0f64; TRIES]);
+        for (x, square) in xs.iter_mut().zip(&mut squares) {
+            *x = 2.0 * share(mixed(state.wrapping_add(STEP))) - 1.0;
+            state = state.wrapping_add(STEP).wrapping_add(STEP);
+            let y = 2.0 * share(mixed(state)) - 1.0;
+            *square = *x * *x + y * y;
+        }
+        // About every fifth pair gives nothing, which one is hard to foresee.
+        let mut count = 0;
+        for at in 0..TRIES {
+            let (x, square) = (xs[at], squares[at]);
+            (xs[count], squares[count]) = (x, square);
+            count += usize::from((square > 0.0) & (square < 1.0));
+        }
+        normals.resize(count, 0.0);
+        for ((normal, &x), &square) in normals.iter_mut().zip(&xs[..count]).zip(&squares[..count]) {
+            *normal = x * (-2.0 * logarithm(square) / square).sqrt();
+        }
+    }
+}
+
+/// The number in [0, 1) of 64 random bits.
+#[inline(always)]
+fn share(bits: u64) -> f64 {
+    (bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+/// `libm::log` to the last bit for numbers from 2^-1022 on, in operations of which the compiler makes vectors.
+#[inline(always)]
+fn logarithm(x: f64) -> f64 {
+    // FreeBSD's e_log.c, as in libm: x = 2^k (1 + f), with 1 + f around 1.
+    let bits = x.to_bits();
+    let high = (bits >> 32) + (0x3ff0_0000 - 0x3fe6_a09e);
+    // A whole number below 2^52 stands at the end of 2^52's own bits.
+    let k = f64::from_bits((high >> 20) | 0x4330_0000_0000_0000) - 4_503_599_627_370_496.0 - 1023.0;
+    let high = (high & 0x000f_ffff) + 0x3fe6_a09e;
+    let f = f64::from_bits((high << 32) | (bits & 0xffff_ffff)) - 1.0;
+    let half = 0.5 * f * f;
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let w = z * z;
+    let even = w
+        * (3.999_999_999_940_941_908e-1
+            + w * (2.222_219_843_214_978_396e-1 + w * 1.531_383_769_920_937_332e-1));
+    let odd = z
+        * (6.666_666_666_666_735_130e-1
+            + w * (2.857_142_874_366_239_149e-1
+                + w * (1.818_357_216_161_805_012e-1 + w * 1.479_819_860_511_658_591e-1)));
+    let r = odd + even;
+    s * (half + r) + k * 1.908_214_929_270_587_700_02e-10 - half + f + k * 6.931_471_803_691_238_164_90e-1
+}
+
 impl Stream {
     /// The stream of `seed`.
     pub fn new(seed: u64) -> Self {
@@ -83,7 +147,7 @@ impl Stream {
 
     /// A number in [0, 1), a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        share(self.next_u64())
     }
 
     /// An integer in 0..`bound`, without bias (Lemire 2019). `bound` must not be 0.
@@ -100,22 +164,16 @@ impl Stream {
     /// A standard normal number (Marsaglia's polar method), with `libm`'s logarithm so that it is the same everywhere.
     pub fn normal(&mut self) -> f64 {
         loop {
-            if let Some(number) = self.try_normal() {
-                return number;
+            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+            let s = x * x + y * y;
+            if s > 0.0 && s < 1.0 {
+                return x * (-2.0 * libm::log(s) / s).sqrt();
             }
         }
     }
 
-    /// Two draws, of which about every fifth pair gives nothing.
-    #[inline(always)]
-    fn try_normal(&mut self) -> Option<f64> {
-        let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
-        let s = x * x + y * y;
-        (s > 0.0 && s < 1.0).then(|| x * (-2.0 * libm::log(s) / s).sqrt())
-    }
-
-    /// `count` draws of [`normal`](Self::normal), each times `scale`.
-    pub fn normals(&mut self, scale: f64, count: usize) -> Vec<f32> {
+    /// What `of` makes of `count` draws of [`normal`](Self::normal).
+    pub fn normals(&mut self, count: usize, of: impl Fn(f64) -> f32 + Sync) -> Vec<f32> {
         // What a try gives depends on its place alone, so that threads try side by side, and what they find follows in order.
         let mut drawn = Vec::with_capacity(count);
         while drawn.len() < count {
@@ -125,11 +183,9 @@ impl Stream {
             let found: Vec<Vec<f32>> = (0..(missing + missing * 2 / 7).div_ceil(TRIES))
                 .into_par_iter()
                 .map(|part| {
-                    let mut stream = from(part);
-                    (0..TRIES)
-                        .filter_map(|_| stream.try_normal())
-                        .map(|number| (number * scale) as f32)
-                        .collect()
+                    let mut normals = vec![];
+                    pulp::Arch::new().dispatch(Normals { state: from(part).0, normals: &mut normals });
+                    normals.into_iter().map(&of).collect()
                 })
                 .collect();
             for (part, found) in found.into_iter().enumerate() {
@@ -155,6 +211,20 @@ impl Stream {
 mod tests {
     use super::*;
 
+    #[test]
+    fn logarithms_are_those_of_libm() {
+        let mut stream = Stream::new(1);
+        for at in 0..200_000u64 {
+            let x = match at % 3 {
+                0 => stream.uniform().max(1e-300),
+                1 => f64::from_bits((stream.next_u64() >> 2).max(1 << 52)),
+                _ => 1.0 - stream.uniform() * 1e-6,
+            };
+            assert_eq!(logarithm(x).to_bits(), libm::log(x).to_bits(), "{x:e}");
+        }
+        assert_eq!(logarithm(1.0), 0.0);
+    }
+
     /// As one after another, and the stream goes on where it would.
     #[test]
     fn normal_numbers_are_drawn_side_by_side() {
@@ -162,7 +232,7 @@ mod tests {
             let mut alone = Stream::named(count as u64, "noise");
             let mut together = alone.clone();
             let expected: Vec<f32> = (0..count).map(|_| (alone.normal() * 0.3) as f32).collect();
-            assert_eq!(together.normals(0.3, count), expected);
+            assert_eq!(together.normals(count, |normal| (normal * 0.3) as f32), expected);
             assert_eq!(together.next_u64(), alone.next_u64(), "after {count}");
         }
     }

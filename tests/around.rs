@@ -397,6 +397,13 @@ fn merging() {
     check_layer("Concatenate", &json!({ "axis": 2 }), &plane, &none, Mode::Inference);
     let noise = json!({ "stddev": 0.25 });
     check_layer("GaussianNoise", &noise, &pair[..1], &none[..1], Mode::Training { seed: 5 });
+    check_layer(
+        "GaussianDropout",
+        &json!({ "rate": 0.25 }),
+        &pair[..1],
+        &none[..1],
+        Mode::Training { seed: 5 },
+    );
     let xs = random(&[50, 33], 20);
     let layer = RepeatVector::new(&open(&xs), RepeatVectorConfig { n: 40 }, no_variables()).unwrap();
     check("RepeatVector", std::slice::from_ref(&xs), &|xs| layer.forward(&xs[0]));

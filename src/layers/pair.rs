@@ -43,7 +43,10 @@ impl Pair {
             Self::Smaller => each(a, b, out, |a, b| if first_wins(a, b, false) { a } else { b }),
         };
         let backward = move |Back { x: [a, b], mut d, wanted, .. }: Back<'_, 2>| {
-            if self == Self::Sum && !wanted[1] {
+            if !wanted[1] && matches!(self, Self::Sum | Self::Product) {
+                if self == Self::Product {
+                    in_place(b, &mut d, |b, d| d * b);
+                }
                 return [d, vec![]];
             }
             let mut other = unwritten(d.len());

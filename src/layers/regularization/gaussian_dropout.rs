@@ -3,7 +3,9 @@
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::pair::Pair;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -69,6 +71,10 @@ impl GaussianDropout {
     /// # Errors
     /// In training with a rate of 1, where the noise would be infinite.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into(), mode)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mode: Mode) -> Result<Strand> {
         let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
         let rate = self.config.rate;
         if rate == 0.0 {
@@ -78,10 +84,14 @@ impl GaussianDropout {
             bail!("layer {}: with rate 1 its noise would be infinite; train with less", self.name)
         }
         let deviation = (rate / (1.0 - rate)).sqrt();
-        let mut stream = Stream::named(seed, &self.name);
-        let factors: Vec<f32> =
-            (0..xs.elem_count()).map(|_| (1.0 + stream.normal() * deviation) as f32).collect();
-        xs * Tensor::from_vec(factors, xs.shape(), xs.device())?.to_dtype(xs.dtype())?
+        let values = xs.tensor();
+        let factors = Stream::named(seed, &self.name)
+            .normals(values.elem_count(), |normal| (1.0 + normal * deviation) as f32);
+        let factors = Tensor::from_vec(factors, values.shape(), values.device())?;
+        match xs.fuses() {
+            true => Pair::Product.of(xs, &factors.into()),
+            false => (values * factors.to_dtype(values.dtype())?).map(Strand::from),
+        }
     }
 }
 
@@ -94,6 +104,6 @@ impl ModuleT for GaussianDropout {
 
 impl Layer for GaussianDropout {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?, pass.mode)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?, pass.mode)?.into()])
     }
 }

@@ -79,7 +79,8 @@ impl GaussianNoise {
             return Ok(xs.clone());
         }
         let values = xs.tensor();
-        let noise = Stream::named(seed, &self.name).normals(self.config.stddev, values.elem_count());
+        let noise = Stream::named(seed, &self.name)
+            .normals(values.elem_count(), |normal| (normal * self.config.stddev) as f32);
         let noise = Tensor::from_vec(noise, values.shape(), values.device())?;
         match xs.fuses() {
             true => Pair::Sum.of(xs, &noise.into()),
