@@ -21,6 +21,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub struct Strand {
     tensor: Tensor,
     knot: Option<Knot>,
+    /// The tensor that they are along other axes, where they have no knot.
+    along: Option<Tensor>,
 }
 
 /// What stands in Candle's graph for values of an op of this crate: one number, and the gradient of the values.
@@ -38,7 +40,7 @@ impl fmt::Debug for Strand {
 
 impl From<Tensor> for Strand {
     fn from(tensor: Tensor) -> Self {
-        Self { tensor, knot: None }
+        Self { tensor, knot: None, along: None }
     }
 }
 
@@ -61,13 +63,22 @@ impl Strand {
     /// The same numbers along other axes; nothing is copied.
     pub fn reshape(&self, shape: Vec<usize>) -> Result<Self> {
         // Gradients of knots are numbers in a row, whatever the axes.
-        Ok(Self { tensor: self.tensor.reshape(shape)?, knot: self.knot.clone() })
+        let along = match self.knot {
+            Some(_) => None,
+            None => Some(self.source().clone()),
+        };
+        Ok(Self { tensor: self.tensor.reshape(shape)?, knot: self.knot.clone(), along })
+    }
+
+    /// What stands for the values in Candle's graph where no knot does: a reshape would be a node that adds up gradients.
+    fn source(&self) -> &Tensor {
+        self.along.as_ref().unwrap_or(&self.tensor)
     }
 
     fn way(&self) -> Way {
         match &self.knot {
             Some(knot) => Way::Knot(knot.gradient.clone()),
-            None if self.tracks() => Way::Tensor(self.tensor.clone()),
+            None if self.tracks() => Way::Tensor(self.source().clone()),
             None => Way::Nowhere,
         }
     }
@@ -153,7 +164,7 @@ pub fn op<const N: usize>(
     if !inputs.iter().any(|input| input.tracks()) {
         return Ok(Tensor::from_vec(out, shape, &Device::Cpu)?.into());
     }
-    let carriers = inputs.map(|input| input.knot.as_ref().map_or(&input.tensor, |knot| &knot.tensor));
+    let carriers = inputs.map(|input| input.knot.as_ref().map_or(input.source(), |knot| &knot.tensor));
     let held = inputs.map(|input| Held { values: input.tensor.detach(), way: input.way() });
     let (gradient, output) = (Gradient::default(), Arc::new(OnceLock::new()));
     let op = Op {
@@ -173,7 +184,7 @@ pub fn op<const N: usize>(
     let tensor = knot.apply_op1(Open { values: Mutex::new(out), shape, gradient: gradient.clone() })?;
     // Without its way back, so that the op does not hold itself.
     let _ = output.set(tensor.detach());
-    Ok(Strand { tensor, knot: Some(Knot { tensor: knot, gradient }) })
+    Ok(Strand { tensor, knot: Some(Knot { tensor: knot, gradient }), along: None })
 }
 
 /// The numbers of all inputs, one after another in a row.
@@ -219,7 +230,7 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N]> Op<N, B> {
             *given = match &input.way {
                 Way::Nowhere => None,
                 Way::Tensor(tensor) => leaves::take(knot, tensor, gradient)
-                    .map(|gradient| Tensor::from_vec(gradient, input.values.shape(), &Device::Cpu))
+                    .map(|gradient| Tensor::from_vec(gradient, tensor.shape(), &Device::Cpu))
                     .transpose()?,
                 Way::Knot(waiting) => {
                     waiting.add(gradient);
