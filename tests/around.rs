@@ -487,7 +487,7 @@ fn attention() {
         }
         check_layer("AdditiveAttention", &json!({ "use_scale": false }), &inputs, &masks[3], Mode::Inference);
         let key = random(&[batch, places, 9], 33);
-        let inputs = [query, random(&[batch, places, 4], 34), key];
+        let inputs = [query.clone(), random(&[batch, places, 4], 34), key];
         check_layer("Attention", &json!({}), &inputs, &[None, None, None], Mode::Inference);
         let grouped = json!({ "head_dim": 5, "num_query_heads": 4, "num_key_value_heads": 2 });
         for mode in [Mode::Inference, Mode::Training { seed: 3 }] {
