@@ -5,12 +5,11 @@ use candle_core::{DType, Device, Module, Result, Tensor, Var};
 use candle_nn::VarBuilder;
 use candle_recurrent::layers::{
     Activation, AddConfig, AverageConfig, AveragePooling, AveragePoolingConfig, Axes, BatchNormalization,
-    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dropout,
-    DropoutConfig, Elu, EluConfig, Embedding, EmbeddingConfig, Flow, GlobalAveragePooling,
-    GlobalAveragePoolingConfig, GlobalMaxPooling, GlobalMaxPoolingConfig, LayerNormalization,
-    LayerNormalizationConfig, LeakyRelu, LeakyReluConfig, MaxPooling, MaxPoolingConfig, MaximumConfig,
-    MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector, RepeatVectorConfig, Sizes, SpatialDropout1d,
-    SpatialDropout1dConfig, SubtractConfig,
+    BatchNormalizationConfig, Concatenate, ConcatenateConfig, Config, Dropout, DropoutConfig, Elu, EluConfig,
+    Embedding, EmbeddingConfig, Flow, GlobalAveragePooling, GlobalAveragePoolingConfig, GlobalMaxPooling,
+    GlobalMaxPoolingConfig, LayerNormalization, LayerNormalizationConfig, LeakyRelu, LeakyReluConfig,
+    MaxPooling, MaxPoolingConfig, MaximumConfig, MinimumConfig, Mode, MultiplyConfig, Padding, RepeatVector,
+    RepeatVectorConfig, Sizes, SpatialDropout1d, SpatialDropout1dConfig, SubtractConfig,
 };
 use candle_recurrent::model::{Model, ModelConfig};
 use candle_recurrent::train::backward;
@@ -491,7 +490,13 @@ fn attention() {
         check_layer("Attention", &json!({}), &inputs, &[None, None, None], Mode::Inference);
         let grouped = json!({ "head_dim": 5, "num_query_heads": 4, "num_key_value_heads": 2 });
         for mode in [Mode::Inference, Mode::Training { seed: 3 }] {
-            check_layer("GroupedQueryAttention", &grouped, &[query.clone(), value.clone()], &[None, None], mode);
+            check_layer(
+                "GroupedQueryAttention",
+                &grouped,
+                &[query.clone(), value.clone()],
+                &[None, None],
+                mode,
+            );
         }
         let config = with(&heads, json!({ "value_dim": 2 }));
         check_layer("MultiHeadAttention", &config, &inputs, &[None, None, None], Mode::Inference);

@@ -1,14 +1,18 @@
-//! Texts through a binary classifier: read, answered and printed some at a time, on all processors, in their order.
+//! Texts through a classifier: read, answered and printed some at a time, on all processors, in their order.
 
 use super::lines::Lines;
 use super::output::message;
 use super::prediction::{Prediction, unknown_note};
 use super::{Outcome, Output};
 use anyhow::bail;
+use candle_recurrent::data::Targets;
 use rayon::prelude::*;
 
-/// A model that says of a text whether it is positive.
+/// A model that says something of a text by itself.
 pub(super) trait Classifier: Sync {
+    /// What its answers stand for.
+    fn targets(&self) -> &Targets;
+
     /// Which texts run together.
     fn batches(&self) -> Batches;
 
@@ -29,7 +33,8 @@ pub(super) enum Batches {
 
 /// What a model says of a text.
 pub(super) struct Answer {
-    pub(super) probability: f32,
+    /// One number, or one a class.
+    pub(super) values: Vec<f32>,
     /// The words of the text and how many of them are unknown, where there is one way to count them.
     pub(super) words: Option<(usize, usize)>,
 }
@@ -44,7 +49,7 @@ pub(super) fn run(
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let mut printer = Printer { as_json, blank: 0, is_begun: false, output };
+    let mut printer = Printer { targets: classifier.targets(), as_json, blank: 0, is_begun: false, output };
     let batches = classifier.batches();
     // Texts that are read and wait for others that they run together with.
     let mut open: Vec<String> = vec![];
@@ -143,11 +148,13 @@ fn answer(classifier: &dyn Classifier, texts: &[String], as_json: bool) -> Answe
     };
     let mut answered = Answered::default();
     let mut answers = answers.into_iter();
+    let targets = classifier.targets();
     for text in texts {
-        let mut prediction = Prediction::blank();
+        let given;
+        let mut prediction = Prediction::blank(targets);
         if !text.is_empty() {
-            let Some(Answer { probability, words }) = answers.next() else { break };
-            if !probability.is_finite() {
+            let Some(Answer { values, words }) = answers.next() else { break };
+            if !values.iter().all(|value| value.is_finite()) {
                 answered.failed =
                     Some(anyhow::anyhow!("the model gives no number for {text:?}: are its weights finite?"));
                 break;
@@ -155,7 +162,8 @@ fn answer(classifier: &dyn Classifier, texts: &[String], as_json: bool) -> Answe
             let share = words.filter(|(words, _)| *words > 0);
             let share = share.map(|(words, unknown)| unknown as f32 / words as f32);
             answered.notes.extend(words.and_then(|(words, unknown)| unknown_note(text, words, unknown)));
-            prediction = Prediction::new(text, probability, share);
+            given = values;
+            prediction = Prediction::new(text, targets, &given, share);
         }
         if let Err(error) = add(&prediction, as_json, &mut answered.text) {
             answered.failed = Some(error);
@@ -175,6 +183,7 @@ fn add(prediction: &Prediction, as_json: bool, text: &mut String) -> anyhow::Res
 
 /// Prints answers in their order.
 struct Printer<'a> {
+    targets: &'a Targets,
     as_json: bool,
     /// Blank texts before the first that is not.
     blank: usize,
@@ -207,7 +216,7 @@ impl Printer<'_> {
     fn print_blank(&mut self) -> anyhow::Result<()> {
         const AT_ONCE: usize = 1 << 12;
         let mut one = String::new();
-        add(&Prediction::blank(), self.as_json, &mut one)?;
+        add(&Prediction::blank(self.targets), self.as_json, &mut one)?;
         while self.blank > 0 {
             let count = self.blank.min(AT_ONCE);
             self.text(&one.repeat(count))?;

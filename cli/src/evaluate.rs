@@ -2,7 +2,7 @@
 
 use super::output::message;
 use super::reading::Reading;
-use super::{Outcome, Output, dataset, values, words};
+use super::{Outcome, Output, dataset, own_texts, values, words};
 use anyhow::Context;
 use candle_recurrent::data::{self, Examples};
 use candle_recurrent::train::{self, Evaluation, heads};
@@ -11,7 +11,8 @@ use serde_json::Value;
 /// Measure a trained model on test data
 ///
 /// Text is turned into ids by the model's own vocabulary. An imdb.npz holds ids already: evaluate models on it that
-/// were trained on IMDB. Arrays are those under x_test and y_test, or x and y. Loss and metrics are those of the model's
+/// were trained on IMDB. Your own file of texts and labels is measured whole, by the classes that the model was trained
+/// on. Arrays are those under x_test and y_test, or x and y. Loss and metrics are those of the model's
 /// recipe, else they are taken from its last activation and the labels.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -19,6 +20,7 @@ Examples:
   candle-recurrent evaluate runs/lstm
   candle-recurrent evaluate lstm --data imdb
   candle-recurrent evaluate runs/gru --data imdb.npz --json
+  candle-recurrent evaluate runs/lstm --data more.csv --text-column document
   candle-recurrent evaluate forecaster.keras --data test.npz --metrics mae,rmse
   candle-recurrent evaluate best-lstm-model.h5 --data imdb.npz")]
 pub(super) struct Args {
@@ -49,6 +51,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }
     let arrays = reading.arrays()?;
+    let labelled = if arrays.is_none() { reading.labelled()? } else { None };
     let model = &checkpoint.config.model;
     let (examples, name, rows): (Examples, String, &str) = match &arrays {
         Some(source) => {
@@ -63,7 +66,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     reading.data
                 );
             }
-            model.check_binary_classifier().with_context(|| args.model.clone())?;
+            if labelled.is_none() {
+                model.check_binary_classifier().with_context(|| args.model.clone())?;
+            }
             if model.is_stateful() {
                 anyhow::bail!(
                     "{}: is stateful, so each answer would hang on the reviews before it; set `stateful` to false in its \
@@ -78,8 +83,18 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             reading.set_threads()?;
             let options = checkpoint.config.recipe.data_options();
             let tokenizer = checkpoint.tokenizer.as_ref();
-            let test = data::load_test(&reading.data, &options, tokenizer, &mut reading.status())?;
-            (Examples::from(&test), reading.data.to_string(), "test reviews")
+            match &labelled {
+                Some(source) => {
+                    (reading.status())(&format!("reading {}", source.path.display()));
+                    let (examples, notes) = own_texts::test(source, &checkpoint, &args.model)?;
+                    own_texts::tell(&notes, reading.quiet);
+                    (examples, reading.data.to_string(), "texts")
+                }
+                None => {
+                    let test = data::load_test(&reading.data, &options, tokenizer, &mut reading.status())?;
+                    (Examples::from(&test), reading.data.to_string(), "test reviews")
+                }
+            }
         }
     };
     let config = &mut checkpoint.config;

@@ -4,8 +4,11 @@
 use candle_recurrent::Error;
 
 /// Arguments, and, with their path, what texts name in backticks.
-const FLAGS: [(&str, &str); 7] = [
+const FLAGS: [(&str, &str); 10] = [
+    ("label_column", "--label-column"),
     ("max_len", "--max-len"),
+    ("task", "--task"),
+    ("text_column", "--text-column"),
     ("validation_split", "--validation-split"),
     ("vocab_size", "--vocab-size"),
     ("data::Source", "--data"),

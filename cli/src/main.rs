@@ -19,6 +19,7 @@ mod lines;
 mod list;
 mod model;
 mod output;
+mod own_texts;
 mod plot;
 mod predict;
 mod predict_arrays;
@@ -30,6 +31,7 @@ mod recipe;
 mod recorder;
 mod report;
 mod run_folder;
+mod settings;
 mod summary;
 mod tokenizer;
 mod train;
@@ -65,7 +67,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(Box<train::Args>),
+    Train(Box<settings::Args>),
     Evaluate(evaluate::Args),
     Predict(predict::Args),
     Summary(summary::Args),

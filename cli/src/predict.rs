@@ -6,16 +6,18 @@ use super::lines::Lines;
 use super::model::ModelSource;
 use super::run_folder::{refuse_input, refuse_run};
 use super::tokenizer::Encoding;
-use super::{Outcome, Output, arrays, predict_arrays, predict_texts, values};
+use super::{Outcome, Output, arrays, predict_arrays, predict_texts, prediction, values};
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::data::Targets;
 use candle_recurrent::text::Encoded;
 use std::path::{Path, PathBuf};
 
 /// Classify text from the command line or standard input, or run arrays through any model (--input)
 ///
-/// Prints the label, the probability that the text is positive, and the text; of arrays, what the model gives. Lines of
+/// Prints the label, the probability that the text is positive (of a model with classes of its own, that it is of the
+/// second of two, or of the likeliest of more; of one that gives numbers, the number alone), and the text; of arrays, what the model gives. Lines of
 /// standard input are answered line by line, as they come: the answer to line n is line n of the output. A blank line has no
 /// answer, and a blank line stands in its place (with --json an item of nulls).
 #[derive(clap::Args)]
@@ -56,7 +58,8 @@ pub(super) struct Args {
     #[command(flatten)]
     encoding: Encoding,
     /// Print one JSON value: a list of {text, probability, label, unknown}, the last the share of the text's words that
-    /// the vocabulary does not have (null where there are no words); of arrays, {y: …} with lists in lists. It is printed as
+    /// the vocabulary does not have (null where there are no words), of three classes or more with the probabilities of
+    /// all; of arrays, {y: …} with lists in lists. It is printed as
     /// it comes, so what an error breaks off is not whole
     #[arg(long)]
     json: bool,
@@ -100,6 +103,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
 /// A model that reads ids, with the vocabulary that makes them of text.
 struct IdReader {
     checkpoint: Checkpoint,
+    targets: Targets,
 }
 
 impl IdReader {
@@ -110,7 +114,9 @@ impl IdReader {
                 "{model}: does not read text, having no Embedding; give its input with --input FILE"
             );
         }
-        checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
+        if checkpoint.config.targets().is_none() {
+            checkpoint.config.model.check_binary_classifier().with_context(|| model.clone())?;
+        }
         if checkpoint.config.model.is_stateful() && checkpoint.config.model.batch_size() != Some(1) {
             let size = checkpoint.config.model.batch_size();
             anyhow::bail!(
@@ -127,11 +133,16 @@ impl IdReader {
                  keras:FILE, or a tokenizer.json), put the tokenizer.json of its data into its folder, or give token ids with --input"
             );
         }
-        Ok(Self { checkpoint })
+        let targets = prediction::targets(&checkpoint.config);
+        Ok(Self { checkpoint, targets })
     }
 }
 
 impl Classifier for IdReader {
+    fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     fn batches(&self) -> Batches {
         match self.checkpoint.config.model.is_stateful() {
             true => Batches::InTurn,
@@ -140,9 +151,9 @@ impl Classifier for IdReader {
     }
 
     fn classify(&self, texts: &[&str]) -> anyhow::Result<Vec<Answer>> {
-        let predicted = self.checkpoint.predict_counted(texts)?;
-        let answer = |(probability, encoded): (f32, Encoded)| Answer {
-            probability,
+        let predicted = self.checkpoint.answer_counted(texts)?;
+        let answer = |(values, encoded): (Vec<f32>, Encoded)| Answer {
+            values,
             words: Some((encoded.words, encoded.unknown)),
         };
         Ok(predicted.into_iter().map(answer).collect())

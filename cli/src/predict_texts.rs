@@ -5,12 +5,13 @@ use super::classify::{self, Answer, Batches, Classifier};
 use super::lines::Lines;
 use super::output::message;
 use super::predict_arrays::{TEXTS, check_multiple, outputs, text_batch};
-use super::prediction::unknown_note;
+use super::prediction::{self, unknown_note};
 use super::{Outcome, Output};
 use anyhow::bail;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::data::Targets;
 use candle_recurrent::layers::{Mode, TextVectorization, Texts};
 use candle_recurrent::model::{Class, Model, ModelConfig};
 use std::collections::VecDeque;
@@ -29,7 +30,8 @@ pub(super) fn run(
         let names: Vec<&str> = inputs.iter().map(|layer| layer.name.as_str()).collect();
         bail!("{name}: has the inputs {}; give them with --input FILE", names.join(", "));
     }
-    let reader = TextReader { model: &checkpoint.model, counts: counts(model)? };
+    let targets = prediction::targets(&checkpoint.config);
+    let reader = TextReader { model: &checkpoint.model, counts: counts(model)?, targets };
     match model.check_binary_classifier() {
         Ok(()) => classify::run(&reader, texts, as_json, output),
         Err(_) => reader.show(texts, as_json, output),
@@ -41,6 +43,7 @@ struct TextReader<'a> {
     model: &'a Model,
     /// The one layer of the model that splits texts into words, where there is one.
     counts: Option<TextVectorization>,
+    targets: Targets,
 }
 
 fn counts(model: &ModelConfig) -> anyhow::Result<Option<TextVectorization>> {
@@ -122,6 +125,10 @@ impl TextReader<'_> {
 }
 
 impl Classifier for TextReader<'_> {
+    fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     fn batches(&self) -> Batches {
         let config = self.model.config();
         let pads_to_the_longest = |class: &Class| matches!(class, Class::TextVectorization(config) if config.output_sequence_length.is_none());
@@ -137,7 +144,9 @@ impl Classifier for TextReader<'_> {
         let outputs = self.model.call(&[column.into()], Mode::Inference)?;
         let Some(output) = outputs.first() else { return Ok(vec![]) };
         let probabilities = output.values.tensor()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        let answer = |(text, probability): (&&str, f32)| Ok(Answer { probability, words: self.words(text)? });
+        let answer = |(text, probability): (&&str, f32)| {
+            Ok(Answer { values: vec![probability], words: self.words(text)? })
+        };
         texts.iter().zip(probabilities).map(answer).collect()
     }
 }

@@ -1,36 +1,58 @@
 //! What `predict` says of a text.
 
 use super::output::visible;
-use serde::Serialize;
+use candle_recurrent::checkpoint::Config;
+use candle_recurrent::data::Targets;
+use serde::{Serialize, Serializer};
 use std::fmt::Write;
 
 /// The answer to a text; to a blank line, none.
-#[derive(Serialize)]
 pub(super) struct Prediction<'a> {
     text: &'a str,
-    probability: Option<f32>,
-    label: Option<&'static str>,
+    /// What the values stand for.
+    targets: &'a Targets,
+    /// What the model gives: nothing for a blank line.
+    values: &'a [f32],
     /// The share of words that the vocabulary does not have; none where there are no words.
     unknown: Option<f32>,
 }
 
 impl<'a> Prediction<'a> {
-    pub(super) fn new(text: &'a str, probability: f32, unknown: Option<f32>) -> Self {
-        // Strictly above one half, as Keras counts accuracy.
-        let label = if probability > 0.5 { "positive" } else { "negative" };
-        Self { text, probability: Some(probability), label: Some(label), unknown }
+    pub(super) fn new(text: &'a str, targets: &'a Targets, values: &'a [f32], unknown: Option<f32>) -> Self {
+        Self { text, targets, values, unknown }
     }
 
     /// What stands in the place of a blank line's answer.
-    pub(super) fn blank() -> Self {
-        Self { text: "", probability: None, label: None, unknown: None }
+    pub(super) fn blank(targets: &'a Targets) -> Self {
+        Self { text: "", targets, values: &[], unknown: None }
+    }
+
+    /// The class and its number: of two classes that of the second, of more that of the likeliest; or the number alone.
+    fn said(&self) -> Option<(Option<&'a str>, f32)> {
+        let first = *self.values.first()?;
+        let Some(classes) = self.targets.classes() else { return Some((None, first)) };
+        let name = |at: usize| classes.get(at).map(String::as_str);
+        if self.values.len() == 1 {
+            // Strictly above one half, as Keras counts accuracy.
+            return Some((name(usize::from(first > 0.5)), first));
+        }
+        let mut best = (0, first);
+        for (at, &value) in self.values.iter().enumerate() {
+            if value > best.1 {
+                best = (at, value);
+            }
+        }
+        Some((name(best.0), best.1))
     }
 
     /// Adds a line, as people read it.
     pub(super) fn line(&self, out: &mut String) {
-        if let (Some(label), Some(probability)) = (self.label, self.probability) {
+        if let Some((label, number)) = self.said() {
             // Writing to a text does not fail.
-            let _ = write!(out, "{label}  {probability:.4}  ");
+            let _ = match label {
+                Some(label) => write!(out, "{}  {number:.4}  ", visible(label)),
+                None => write!(out, "{number:.4}  "),
+            };
             match self.text.contains(['\n', '\r']) {
                 false => out.push_str(&visible(self.text)),
                 true => out.push_str(&visible(&self.text.replace(['\n', '\r'], " "))),
@@ -44,6 +66,59 @@ impl<'a> Prediction<'a> {
         out.push_str(",\n  ");
         out.push_str(&serde_json::to_string_pretty(self)?.replace('\n', "\n  "));
         Ok(())
+    }
+}
+
+impl Serialize for Prediction<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Class<'a> {
+            text: &'a str,
+            probability: Option<f32>,
+            label: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            probabilities: Option<Each<'a>>,
+            unknown: Option<f32>,
+        }
+        #[derive(Serialize)]
+        struct Number<'a> {
+            text: &'a str,
+            value: Option<f32>,
+            unknown: Option<f32>,
+        }
+        let (text, unknown, said) = (self.text, self.unknown, self.said());
+        let number = said.map(|(_, number)| number);
+        match self.targets.classes() {
+            None => Number { text, value: number, unknown }.serialize(serializer),
+            Some(classes) => {
+                let several = self.values.len() > 1;
+                let probabilities = several.then_some(Each { classes, values: self.values });
+                let label = said.and_then(|(label, _)| label);
+                Class { text, probability: number, label, probabilities, unknown }.serialize(serializer)
+            }
+        }
+    }
+}
+
+/// The values by their classes.
+struct Each<'a> {
+    classes: &'a [String],
+    values: &'a [f32],
+}
+
+impl Serialize for Each<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.classes.iter().zip(self.values))
+    }
+}
+
+/// What a model's answers stand for: what it says itself, else one number a text for negative or positive.
+pub(super) fn targets(config: &Config) -> Targets {
+    match config.model.check_binary_classifier() {
+        Ok(()) if config.classes.is_empty() => {
+            Targets::Classes(["negative", "positive"].map(String::from).to_vec())
+        }
+        _ => config.targets().unwrap_or(Targets::Numbers),
     }
 }
 

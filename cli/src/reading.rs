@@ -7,18 +7,26 @@ use super::model::ModelSource;
 use super::tokenizer::Encoding;
 use super::values;
 use candle_core::Device;
-use candle_recurrent::data::{ArraySource, Source};
+use candle_recurrent::data::{ArraySource, LabelledSource, Source};
 use std::path::PathBuf;
 
 /// The options that are the same for both.
 #[derive(clap::Args)]
 pub(super) struct Reading {
     /// Reviews: builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
-    /// folder, or a folder of the Hub's Parquet files. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
+    /// folder, or a folder of the Hub's Parquet files. Or your own texts with labels: a .csv, .tsv, .jsonl or .parquet, a
+    /// file of fastText's lines, or a folder with a sub-folder of .txt files a class. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
     /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight (sample_weight0, …) where they
     /// are there
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
     pub(super) data: Source,
+    /// Of your own texts, the column of the texts: its name, or its number from 1 [default: the one named text, document,
+    /// review, sentence or the like]
+    #[arg(long, value_name = "NAME")]
+    text_column: Option<String>,
+    /// The column of the labels [default: the one named label, class, target, sentiment or the like]
+    #[arg(long, value_name = "NAME")]
+    label_column: Option<String>,
     /// A .npy or .csv of the input, in place of --data; goes with --y
     #[arg(long, value_name = "FILE", requires = "y", conflicts_with = "data", value_parser = arrays::path)]
     x: Option<PathBuf>,
@@ -83,6 +91,21 @@ impl Reading {
             }
             _ => None,
         })
+    }
+
+    /// The file or folder of texts with labels, where that is what --data names.
+    pub(super) fn labelled(&self) -> anyhow::Result<Option<LabelledSource>> {
+        let (text_column, label_column) = (self.text_column.clone(), self.label_column.clone());
+        if let (Source::Path(path), None) = (&self.data, &self.x)
+            && LabelledSource::holds(path)
+        {
+            return Ok(Some(LabelledSource { path: path.clone(), text_column, label_column }));
+        }
+        let given = [(text_column, "--text-column"), (label_column, "--label-column")];
+        match given.into_iter().find(|(column, _)| column.is_some()) {
+            Some((_, option)) => anyhow::bail!("{option}: goes with --data FILE, a file of texts and labels"),
+            None => Ok(None),
+        }
     }
 
     /// Takes the lines that say what is being read.

@@ -54,21 +54,26 @@ pub(super) struct RecipeArgs {
 }
 
 impl RecipeArgs {
+    /// Changes a recipe's loss and metrics.
+    pub(super) fn apply_objective(&self, recipe: &mut Recipe) {
+        if let Some(loss) = &self.loss {
+            recipe.set_loss(loss.clone());
+        }
+        if let Some(metrics) = &self.metrics {
+            recipe.metrics = metrics.clone();
+        }
+    }
+
     /// Changes a recipe.
     pub(super) fn apply(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
-        if let Some(loss) = &self.loss {
-            recipe.set_loss(loss.clone());
-        }
+        self.apply_objective(recipe);
         if let Some(weight) = self.loss_weights.iter().find(|weight| !weight.is_finite()) {
             anyhow::bail!("--loss-weights: {weight}, expected finite numbers");
         }
         if !self.loss_weights.is_empty() {
             recipe.loss_weights = json!(self.loss_weights);
-        }
-        if let Some(metrics) = &self.metrics {
-            recipe.metrics = metrics.clone();
         }
         if let Some(metrics) = &self.weighted_metrics {
             recipe.weighted_metrics = metrics.clone();

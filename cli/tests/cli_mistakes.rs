@@ -404,7 +404,11 @@ fn lines_for_newcomers() {
             &["train", "--data", "x.csv"],
             "x.csv: there is no such file or folder; --data takes builtin, imdb,",
         ),
-        (1, &["train", "--data", "table.csv"], "table.csv: is no .npz file; --data takes builtin, imdb,"),
+        (
+            1,
+            &["train", "--data", "table.csv"],
+            "table.csv: holds no rows; expected rows of a text and a label",
+        ),
         (1, &["predict", FILE, "--input", "no.npz"], "--input no.npz: there is no such file"),
         (1, &["predict", FILE, "--input", "no.npy"], "--input no.npy: there is no such file"),
         (1, &["predict", FILE, "--input", "no.csv"], "--input no.csv: there is no such file"),

@@ -100,6 +100,14 @@ fn prepare(folder: &Path) {
     for name in ["arrays.npz", "prices.npz", "more.npz", "test.npz"] {
         fs::copy(fixture("goes_on_forecast.npz"), folder.join(name)).unwrap();
     }
+    let (mut table, mut lines) = (String::from("document,label\n"), String::new());
+    for index in 0..40 {
+        let (word, label) = [("lovely", "good"), ("dreadful", "bad")][index % 2];
+        table.push_str(&format!("\"a {word} film, {index}\",{label}\n"));
+        lines.push_str(&format!("{{\"text\": \"a {word} end\", \"label\": \"{label}\"}}\n"));
+    }
+    fs::write(folder.join("reviews.csv"), table).unwrap();
+    fs::write(folder.join("more.jsonl"), lines).unwrap();
     let forecaster = r#"{"model": {"name": "forecaster", "layers": [
         {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 8, 3]}},
         {"class_name": "LSTM", "config": {"name": "lstm", "units": 4}},

@@ -23,6 +23,9 @@ pub struct Config {
     pub model: ModelConfig,
     /// How they are trained.
     pub recipe: Recipe,
+    /// What the classes are called: two of one sigmoid, else one a unit; none where nobody named them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The figures of the checkpoint beside this file; none for a model that is not trained yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
@@ -173,13 +176,15 @@ struct RawConfig {
     #[serde(default)]
     recipe: Map<String, Value>,
     #[serde(default)]
+    classes: Vec<String>,
+    #[serde(default)]
     results: Option<Results>,
 }
 
 impl TryFrom<RawConfig> for Config {
     type Error = Error;
 
-    fn try_from(RawConfig { model, mut recipe, results }: RawConfig) -> Result<Self> {
+    fn try_from(RawConfig { model, mut recipe, classes, results }: RawConfig) -> Result<Self> {
         for (field, value) in [("vocab_size", model.vocab_size()), ("max_len", model.max_len())] {
             if let (Some(value), false) = (value, recipe.contains_key(field)) {
                 recipe.insert(field.into(), value.into());
@@ -198,7 +203,7 @@ impl TryFrom<RawConfig> for Config {
             recipe.insert("callbacks".into(), serde_json::to_value(callbacks(patience)).unwrap_or_default());
         }
         let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
-        let config = Self { model, recipe, results };
+        let config = Self { model, recipe, classes, results };
         config.check()?;
         Ok(config)
     }
@@ -222,7 +227,7 @@ impl Config {
             max_len: model.max_len().unwrap_or(recipe.max_len),
             ..recipe
         };
-        Self { model, recipe, results: None }
+        Self { model, recipe, classes: vec![], results: None }
     }
 
     /// From JSON; `origin` stands for the file in messages.
@@ -274,6 +279,7 @@ impl Config {
         if !self.recipe.loss.is_null() {
             self.objective()?;
         }
+        self.check_classes()?;
         let reads_text = self.model.vocab_size().is_some();
         let stateful = self.model.layers.iter().find(|layer| layer.class.config().is_stateful());
         if let Some(layer) = stateful.filter(|_| reads_text) {

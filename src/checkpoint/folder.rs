@@ -55,6 +55,20 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::predict`].
     pub fn predict_counted(&self, texts: &[impl AsRef<str>]) -> Result<Vec<(f32, Encoded)>> {
+        self.config.model.check_binary_classifier()?;
+        let answers = self.answer_counted(texts)?;
+        Ok(answers
+            .into_iter()
+            .map(|(values, encoded)| (values.first().copied().unwrap_or(f32::NAN), encoded))
+            .collect())
+    }
+
+    /// What a model with a vocabulary and one output gives for each text, with the ids of each text and how many of its words
+    /// are unknown: the probability of the positive or second class, those of all classes, or a number.
+    ///
+    /// # Errors
+    /// A checkpoint without a vocabulary.
+    pub fn answer_counted(&self, texts: &[impl AsRef<str>]) -> Result<Vec<(Vec<f32>, Encoded)>> {
         let Some(tokenizer) = &self.tokenizer else {
             return Err(Error::argument(
                 "tokenizer",
@@ -62,6 +76,7 @@ impl Checkpoint {
             ));
         };
         let recipe = &self.config.recipe;
+        let is_binary = self.config.model.check_binary_classifier().is_ok();
         let mut predictions = Vec::with_capacity(texts.len());
         for texts in texts.chunks(PREDICTION_BATCH) {
             let encoded = texts.iter().map(|text| tokenizer.encode_counted(text.as_ref()));
@@ -69,9 +84,12 @@ impl Checkpoint {
             let rows: Vec<&[u32]> = encoded.iter().map(|encoded| encoded.ids.as_slice()).collect();
             let ids = pad_sequences_with(&rows, recipe.max_len, recipe.padding());
             let ids = Tensor::from_vec(ids, (texts.len(), recipe.max_len), &self.device)?;
-            let logits = self.model.logits(&ids, Mode::Inference)?;
-            let probabilities = candle_nn::ops::sigmoid(&logits)?.flatten_all()?.to_vec1::<f32>()?;
-            predictions.extend(probabilities.into_iter().zip(encoded));
+            let answers = match is_binary {
+                true => candle_nn::ops::sigmoid(&self.model.logits(&ids, Mode::Inference)?)?,
+                false => self.model.forward(&ids, Mode::Inference)?,
+            };
+            let answers = answers.flatten_from(1)?.to_vec2::<f32>()?;
+            predictions.extend(answers.into_iter().zip(encoded));
         }
         Ok(predictions)
     }

@@ -15,6 +15,7 @@
 mod card;
 mod config;
 mod folder;
+mod head;
 
 pub use card::{card, recurrent_in_words};
 pub use config::{Config, Recipe, Results, from_value};

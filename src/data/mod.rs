@@ -1,5 +1,5 @@
-//! What models are trained on: [`Examples`] of arrays, from files of arrays or from reviews (the built-in corpus, IMDB in the
-//! forms people have it); NumPy's shuffling and scikit-learn's split.
+//! What models are trained on: [`Examples`] of arrays, from files of arrays, from reviews (the built-in corpus, IMDB in the
+//! forms people have it), or from people's own labelled texts; NumPy's shuffling and scikit-learn's split.
 
 mod acl_imdb;
 mod array;
@@ -10,10 +10,13 @@ mod examples;
 mod grammar;
 mod imdb;
 mod inputs;
+mod labelled;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod random_state;
+mod sentences;
 mod source;
+mod targets;
 mod texts;
 
 pub use array::Array;
@@ -21,5 +24,8 @@ pub use array_data::{ArraySource, ArraySplits, load_arrays};
 pub use dataset::Dataset;
 pub use examples::Examples;
 pub use inputs::{InputKind, ModelInput, model_inputs, shape_table};
+pub use labelled::{Labelled, LabelledSource, Skipped};
 pub use random_state::{RandomState, train_test_split};
+pub use sentences::{Prepared, Sentences, SplitOptions, labelled_examples};
 pub use source::{MAX_LEN, Options, Source, Splits, imdb_tokenizer, load, load_test};
+pub use targets::{Targets, Task};

@@ -1,14 +1,13 @@
 //! Reviews in Parquet files with the columns `text` and `label`, as the Hugging Face Hub keeps them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use parquet::column::reader::{ColumnReader, get_typed_column_reader};
+use parquet::column::reader::ColumnReader;
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
-use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, RowGroupReader};
 
 use super::texts::Texts;
+use crate::formats;
 use crate::panics;
 use crate::{Error, Result};
 
@@ -25,11 +24,8 @@ pub fn read(files: &[PathBuf]) -> Result<Texts> {
 
 fn read_file(path: &Path, reviews: &mut Texts) -> Result<()> {
     let wrong = |what: String| Error::file(path, what);
-    let damaged = |error: ParquetError| {
-        wrong(format!("not a readable Parquet file ({error}); download or copy it again")).with_source(error)
-    };
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let reader = SerializedFileReader::new(file).map_err(damaged)?;
+    let damaged = |error| formats::parquet::unreadable(path, error);
+    let reader = formats::parquet::open(path)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let column = |name: &str| {
         let columns = schema.columns();
@@ -73,29 +69,12 @@ fn read_file(path: &Path, reviews: &mut Texts) -> Result<()> {
 
 /// All values of a column of a row group; none may be missing.
 fn values<T: DataType>(path: &Path, group: &dyn RowGroupReader, index: usize) -> Result<Vec<T::T>> {
-    let wrong = |what: String| Error::file(path, what);
-    let damaged = |error: ParquetError| {
-        wrong(format!("damaged ({error}); download or copy it again")).with_source(error)
+    let missing = || {
+        let column = group.metadata().column(index).column_descr_ptr();
+        Error::file(path, format!("a row has no {}", column.name()))
     };
-    let column = group.metadata().column(index).column_descr_ptr();
-    let rows = usize::try_from(group.metadata().num_rows())
-        .map_err(|_| wrong("a negative number of rows".into()))?;
-    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(index).map_err(damaged)?);
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
-    let optional = column.max_def_level() > 0;
-    while values.len() < rows {
-        let levels = optional.then_some(&mut levels);
-        let (records, read, _) = reader
-            .read_records((rows - values.len()).min(4096), levels, None, &mut values)
-            .map_err(damaged)?;
-        if read < records {
-            return Err(wrong(format!("a row has no {}", column.name())));
-        }
-        if records == 0 {
-            return Err(wrong(format!("{rows} rows promised, {} found", values.len())));
-        }
-    }
-    Ok(values)
+    let values = formats::parquet::values::<T>(path, group, index)?;
+    values.into_iter().map(|value| value.ok_or_else(missing)).collect()
 }
 
 /// The files of one half, `train` or `test`, in `folder`: `train-*.parquet`, sorted by name.

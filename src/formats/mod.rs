@@ -5,16 +5,21 @@
 
 pub(crate) mod archive;
 mod arrays;
+mod delimited;
+mod encoding;
 pub(crate) mod file;
 mod format;
 mod gathered;
 mod mapped;
 mod npy;
 pub(crate) mod npz;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
 pub(crate) mod pickle;
 pub(crate) mod safetensors;
 mod stored;
 mod table;
+mod text_table;
 mod texts;
 pub(crate) mod torch;
 mod writer;
@@ -26,5 +31,6 @@ pub use file::read_text;
 pub use format::ArrayHead;
 pub use stored::StoredArray;
 pub(crate) use stored::{Kind, Number};
+pub use text_table::TextTable;
 pub use texts::StoredTexts;
 pub use writer::ArrayWriter;

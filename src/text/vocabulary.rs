@@ -12,6 +12,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     ranks: HashMap<String, u32>,
+    /// The words that were counted more than once.
+    repeated: usize,
 }
 
 impl Vocabulary {
@@ -32,7 +34,9 @@ impl Vocabulary {
         }
         let mut counted: Vec<_> = counts.into_iter().collect();
         counted.sort_unstable_by_key(|&(_, (count, first))| (std::cmp::Reverse(count), first));
-        Self { ranks: counted.into_iter().zip(1..).map(|((word, _), rank)| (word, rank)).collect() }
+        let repeated = counted.partition_point(|&(_, (count, _))| count > 1);
+        let ranks = counted.into_iter().zip(1..).map(|((word, _), rank)| (word, rank)).collect();
+        Self { ranks, repeated }
     }
 
     /// Reads Keras's `imdb_word_index.json`: one object, word to rank.
@@ -49,7 +53,8 @@ impl Vocabulary {
         if seen.is_empty() || seen[0] == 0 || seen.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Error::file(path, "not a word index: ranks must differ and count from 1"));
         }
-        Ok(Self { ranks })
+        let repeated = ranks.len();
+        Ok(Self { ranks, repeated })
     }
 
     /// Whether these are the words of Keras's IMDB as Keras ships them, by their number and some of them.
@@ -61,6 +66,11 @@ impl Vocabulary {
     /// The number of words.
     pub fn len(&self) -> usize {
         self.ranks.len()
+    }
+
+    /// The number of words that come more than once, as far as they were counted; they have the first ranks.
+    pub fn repeated(&self) -> usize {
+        self.repeated
     }
 
     /// Whether there are no words.

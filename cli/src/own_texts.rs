@@ -1,0 +1,139 @@
+//! `train` on people's own labelled texts: the rows are split, and models fitted to them.
+
+use super::dataset::Parts;
+use super::output::message;
+use super::reading::Reading;
+use anyhow::Context;
+use candle_recurrent::checkpoint::{Checkpoint, Config};
+use candle_recurrent::data::{
+    Examples, LabelledSource, Sentences, SplitOptions, Targets, Task, labelled_examples,
+};
+use candle_recurrent::text::Tokenizer;
+use std::path::PathBuf;
+
+/// The options of such a training.
+#[derive(clap::Args)]
+pub(super) struct OwnTexts {
+    /// A file of texts and labels to validate on, in place of a part of --data
+    #[arg(long, value_name = "FILE")]
+    validation: Option<PathBuf>,
+    /// A file of texts and labels to test on at the end
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// What the labels are: classification (classes) or regression (numbers) [default: by the labels]
+    #[arg(long, value_name = "TASK")]
+    task: Option<Task>,
+}
+
+impl OwnTexts {
+    /// Refuses the options where the data are something else.
+    pub(super) fn check_unused(&self) -> anyhow::Result<()> {
+        let options = [
+            (self.validation.is_some(), "--validation"),
+            (self.test.is_some(), "--test"),
+            (self.task.is_some(), "--task"),
+        ];
+        match options.into_iter().find(|(given, _)| *given) {
+            Some((_, option)) => anyhow::bail!("{option}: goes with --data FILE, a file of texts and labels"),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the files and splits the rows.
+    pub(super) fn read(
+        &self,
+        source: &LabelledSource,
+        reading: &Reading,
+        validation_split: f64,
+        seed: u32,
+    ) -> anyhow::Result<Sentences> {
+        let other = |option: &str, path: &Option<PathBuf>| {
+            let read = |path: &PathBuf| {
+                if !path.exists() {
+                    anyhow::bail!("{option} {}: there is no such file", path.display());
+                }
+                Ok(LabelledSource { path: path.clone(), ..source.clone() }.read()?)
+            };
+            path.as_ref().map(read).transpose()
+        };
+        let (validation, test) = (other("--validation", &self.validation)?, other("--test", &self.test)?);
+        (reading.status())(&format!("reading {}", source.path.display()));
+        let options = SplitOptions { task: self.task, validation_split, seed };
+        let sentences = Sentences::new(source.read()?, validation, test, &options)?;
+        tell(&sentences.notes, reading.quiet);
+        Ok(sentences)
+    }
+}
+
+/// Passes on what was found. Warnings are passed on also where all else is quiet: no row is left out unsaid.
+pub(super) fn tell(notes: &[String], quiet: bool) {
+    notes.iter().filter(|note| !quiet || note.starts_with("warning: ")).for_each(|note| message(note));
+}
+
+/// What the vocabulary and the length of a row are to be.
+pub(super) struct TextShape<'a> {
+    pub(super) vocab_size: Option<usize>,
+    pub(super) max_len: Option<usize>,
+    /// A vocabulary that is given.
+    pub(super) tokenizer: Option<&'a Tokenizer>,
+    /// Whether the model brings weights, which fit one vocabulary only.
+    pub(super) has_weights: bool,
+}
+
+/// Fits vocabulary and length of a row to the texts, and makes the parts. The head is fitted already.
+pub(super) fn fit(
+    sentences: &Sentences,
+    config: &mut Config,
+    shape: &TextShape,
+    quiet: bool,
+) -> anyhow::Result<Parts> {
+    let tokenizer = match shape.tokenizer {
+        Some(tokenizer) => tokenizer.clone(),
+        None => {
+            let own = shape.has_weights.then_some(config.recipe.vocab_size);
+            sentences.tokenizer(shape.vocab_size.or(own))?
+        }
+    };
+    let vocab_size = match shape.has_weights {
+        true => config.recipe.vocab_size.max(tokenizer.vocab_size()),
+        false => shape.vocab_size.unwrap_or(0).max(tokenizer.vocab_size()),
+    };
+    let max_len = match (shape.max_len, shape.has_weights) {
+        (Some(max_len), _) => max_len,
+        (None, true) => config.recipe.max_len,
+        (None, false) => sentences.max_len(&tokenizer)?,
+    };
+    config.set_text_shape(vocab_size, max_len);
+    let prepared = sentences.examples(&tokenizer, max_len, config.recipe.padding())?;
+    tell(&prepared.notes, quiet);
+    Ok(Parts {
+        name: sentences.name.clone(),
+        rows: "texts",
+        train: prepared.train,
+        validation: prepared.validation,
+        test: prepared.test,
+        tokenizer: Some(tokenizer),
+    })
+}
+
+/// All rows of a file, for a model that is trained. One that does not name its classes says 0 or 1, negative or positive.
+pub(super) fn test(
+    source: &LabelledSource,
+    checkpoint: &Checkpoint,
+    model: &str,
+) -> anyhow::Result<(Examples, Vec<String>)> {
+    let Some(tokenizer) = &checkpoint.tokenizer else {
+        anyhow::bail!("{model}: has no vocabulary, so it cannot read text; give one with --tokenizer");
+    };
+    let config = &checkpoint.config;
+    let rows = source.read()?;
+    let targets = match config.targets() {
+        Some(targets) => targets,
+        None => {
+            config.model.check_binary_classifier().with_context(|| model.to_string())?;
+            Targets::of_sentiment(&rows)
+        }
+    };
+    let recipe = &config.recipe;
+    Ok(labelled_examples(rows, &targets, tokenizer, recipe.max_len, recipe.padding())?)
+}

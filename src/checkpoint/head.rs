@@ -1,0 +1,82 @@
+//! The last layer, loss and metrics of a model, fitted to what its answers are to be.
+
+use super::Config;
+use crate::data::Targets;
+use crate::layers::Activation;
+use crate::model::Class;
+use crate::train::{Objective, heads};
+use crate::{Error, Result};
+use serde_json::json;
+
+impl Config {
+    /// Gives the last layer, a Dense, the units and the activation that these targets take, and the recipe their loss and
+    /// metric: one sigmoid for two classes, a softmax for more, one linear unit for numbers. The classes' names are kept.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] where the model has several outputs, one a step, or one that does not come from a Dense.
+    pub fn fit_head(&mut self, targets: &Targets) -> Result<()> {
+        let (units, activation, loss) = match targets.classes() {
+            None => (1, Activation::Linear, "mse"),
+            Some([_, _]) => (1, Activation::Sigmoid, "binary_crossentropy"),
+            Some(classes) => (classes.len(), Activation::Softmax, "sparse_categorical_crossentropy"),
+        };
+        let name = self.model.last().map(|layer| layer.name.clone()).unwrap_or_default();
+        let wrong = |what: &str| Err(Error::layer(name.as_str(), what));
+        let outputs = heads(&self.model)?;
+        let [head] = outputs.as_slice() else { return wrong("a model of texts and labels has one output") };
+        if head.shape.len() != 2 {
+            return wrong(
+                "gives one value a step where a classifier gives one a text: set return_sequences to false in the last \
+                 recurrent layer",
+            );
+        }
+        let is_so = head.width() == units && head.activation == Some(activation);
+        match self.model.layers.iter_mut().find(|layer| layer.name == name).map(|layer| &mut layer.class) {
+            Some(Class::Dense(dense)) => (dense.units, dense.activation) = (units, activation),
+            _ if is_so => {}
+            _ => {
+                let class = activation.name();
+                return wrong(&format!(
+                    "is the last layer and no Dense, so it cannot be fitted to the labels; end the model with a Dense of \
+                     {units} units and activation {class}"
+                ));
+            }
+        }
+        self.recipe.set_loss(json!(loss));
+        self.recipe.metrics = json!([Objective::guess_metric(loss)]);
+        self.classes = targets.classes().unwrap_or_default().to_vec();
+        Ok(())
+    }
+
+    /// What the model's answers stand for, as far as it says so.
+    pub fn targets(&self) -> Option<Targets> {
+        match self.classes.is_empty() {
+            false => Some(Targets::Classes(self.classes.clone())),
+            true => heads(&self.model)
+                .is_ok_and(|heads| {
+                    heads.len() == 1
+                        && heads[0].width() == 1
+                        && heads[0].activation == Some(Activation::Linear)
+                })
+                .then_some(Targets::Numbers),
+        }
+    }
+
+    /// Checks that there is a name for every class, or none.
+    pub(super) fn check_classes(&self) -> Result<()> {
+        let named = self.classes.len();
+        if named == 0 {
+            return Ok(());
+        }
+        let outputs = heads(&self.model)?;
+        let width = outputs.first().map_or(0, |head| head.width());
+        let expected = if width == 1 { 2 } else { width };
+        if outputs.len() != 1 || named != expected {
+            return Err(Error::argument(
+                "classes",
+                format!("{named} names for a model of {expected} classes"),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,313 @@
+//! Texts with their labels from people's own files: which column is which, and rows that cannot be used.
+
+use crate::formats::{TextTable, npz};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A file of texts and labels, or a folder with a sub-folder a class, and which columns to take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelledSource {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The column of the texts, by its name or its number from 1; found by the names' usual meaning where none is given.
+    pub text_column: Option<String>,
+    /// The column of the labels, likewise.
+    pub label_column: Option<String>,
+}
+
+/// Texts with their labels as they stand in a file.
+#[derive(Clone, Debug, Default)]
+pub struct Labelled {
+    /// What the file is called.
+    pub name: String,
+    /// What the file was found to be, and which columns are taken, in words.
+    pub found: String,
+    /// The texts.
+    pub texts: Vec<String>,
+    /// Their labels, as numbers of [`names`](Self::names).
+    pub labels: Vec<usize>,
+    /// The labels that there are, in the order in which they come.
+    pub names: Vec<String>,
+    /// Where each row stands: its line, its number or its file, in words by [`place`](Self::place).
+    rows: Vec<usize>,
+    /// How rows are named, and the names of those of a folder.
+    kind: Kind,
+    /// The rows that cannot be used: where they stand and what is wrong with them.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A row that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// `line 7`.
+    pub place: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Kind {
+    #[default]
+    Lines,
+    Places(Vec<String>),
+}
+
+/// The names that columns of texts often have, the likeliest first.
+const TEXTS: [&str; 16] = [
+    "text",
+    "document",
+    "review",
+    "sentence",
+    "content",
+    "comment",
+    "body",
+    "message",
+    "tweet",
+    "utterance",
+    "post",
+    "review_text",
+    "reviews",
+    "texts",
+    "sms",
+    "description",
+];
+
+/// Those of labels.
+const LABELS: [&str; 14] = [
+    "label",
+    "class",
+    "target",
+    "sentiment",
+    "category",
+    "labels",
+    "intent",
+    "emotion",
+    "topic",
+    "polarity",
+    "rating",
+    "score",
+    "stars",
+    "y",
+];
+
+fn is_name(field: &str) -> bool {
+    let field = field.trim().to_lowercase();
+    TEXTS.contains(&field.as_str()) || LABELS.contains(&field.as_str())
+}
+
+/// The most bytes that a text may have.
+const LONGEST: usize = 16 << 20;
+
+impl LabelledSource {
+    /// Whether a path is one of texts and labels, and not of arrays or of reviews in one of their own forms.
+    pub fn holds(path: &Path) -> bool {
+        if path.is_dir() {
+            let has = |name: &str| path.join(name).exists();
+            return !["imdb.npz", "train/pos", "aclImdb/train/pos"].iter().any(|name| has(name))
+                && has_classes(path);
+        }
+        const ARRAYS: [&str; 4] = ["npz", "npy", "safetensors", "pt"];
+        let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+        let is_archive = || std::fs::metadata(path).is_ok_and(|it| it.len() > 0) && npz::is_archive(path);
+        path.is_file() && !suffix.is_some_and(|suffix| ARRAYS.contains(&suffix.as_str())) && !is_archive()
+    }
+
+    /// Reads all rows.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Cell`] where the file cannot be read or understood, [`Error::Argument`] for a column that
+    /// is not there, [`Error::Data`] where no row can be used.
+    pub fn read(&self) -> Result<Labelled> {
+        let table = TextTable::open(&self.path, is_name)?;
+        let (text, label) = self.columns(&table)?;
+        let name =
+            self.path.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
+        let columns = table.columns();
+        let column = |index: usize| match table.has_names() {
+            true => format!("{:?}", columns[index]),
+            false => columns[index].clone(),
+        };
+        let found = format!(
+            "{}; texts from column {}, labels from column {}",
+            table.found(),
+            column(text),
+            column(label)
+        );
+        let mut rows = Labelled { name, found, ..Labelled::default() };
+        let mut numbers = HashMap::<String, usize>::new();
+        let is_folder = self.path.is_dir();
+        let mut places = vec![];
+        let mut skip =
+            |row: usize, what: String| rows.skipped.push(Skipped { place: table.place(row), what });
+        table.for_each([text, label], &mut |row, fields| {
+            let (text, label) = match fields.and_then(|[text, label]| usable(text, label)) {
+                Ok(pair) => pair,
+                Err(what) => return skip(row, what),
+            };
+            let number = match numbers.get(label) {
+                Some(number) => *number,
+                None => {
+                    rows.names.push(label.into());
+                    *numbers.entry(label.into()).or_insert(rows.names.len() - 1)
+                }
+            };
+            rows.texts.push(text.into());
+            rows.labels.push(number);
+            rows.rows.push(row);
+            if is_folder {
+                places.push(table.place(row));
+            }
+        })?;
+        if is_folder {
+            rows.kind = Kind::Places(places);
+        }
+        rows.check(&self.path)?;
+        Ok(rows)
+    }
+
+    /// The columns of texts and labels.
+    fn columns(&self, table: &TextTable) -> Result<(usize, usize)> {
+        let columns = table.columns();
+        let all = || columns.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if columns.len() < 2 {
+            let what = format!("has one column ({}), expected one of texts and one of labels", all());
+            return Err(Error::file(&self.path, what));
+        }
+        let named = |option: &str, name: &Option<String>| -> Result<Option<usize>> {
+            let Some(name) = name else { return Ok(None) };
+            let number = || name.parse::<usize>().ok().filter(|number| (1..=columns.len()).contains(number));
+            let found =
+                columns.iter().position(|column| column == name).or_else(|| number().map(|it| it - 1));
+            let missing = || {
+                let what = format!("{} has no column {name:?}; it has {}", self.path.display(), all());
+                Error::argument(option, what)
+            };
+            found.map(Some).ok_or_else(missing)
+        };
+        let text = named("text_column", &self.text_column)?;
+        let label = named("label_column", &self.label_column)?;
+        let usual = |names: &[&str], other: Option<usize>| {
+            let is = |name: &str, column: &String| column.trim().to_lowercase() == name;
+            let places = names.iter().filter_map(|name| columns.iter().position(|column| is(name, column)));
+            places.into_iter().find(|place| Some(*place) != other)
+        };
+        let label = label.or_else(|| usual(&LABELS, text));
+        let text = text.or_else(|| usual(&TEXTS, label));
+        let other = |taken: usize| (columns.len() == 2).then_some(1 - taken.min(1));
+        let (text, label) = match (text, label) {
+            (None, None) if columns.len() == 2 => match (table.length(0), table.length(1)) {
+                (Some(first), Some(second)) if first > second => (Some(0), Some(1)),
+                (Some(first), Some(second)) if first < second => (Some(1), Some(0)),
+                _ => (None, None),
+            },
+            (Some(text), None) => (Some(text), other(text)),
+            (None, Some(label)) => (other(label), Some(label)),
+            both => both,
+        };
+        let unknown = |argument: &str, what: &str| {
+            let what = format!(
+                "which column of {} holds the {what} cannot be told; name it: {}",
+                self.path.display(),
+                all()
+            );
+            Error::argument(argument, what)
+        };
+        let text = text.ok_or_else(|| unknown("text_column", "texts"))?;
+        let label = label.ok_or_else(|| unknown("label_column", "labels"))?;
+        if text == label {
+            return Err(Error::argument("label_column", "is the column of the texts; name another"));
+        }
+        Ok((text, label))
+    }
+}
+
+/// Whether some sub-folder holds texts.
+fn has_classes(path: &Path) -> bool {
+    let entries =
+        |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_text = |path: PathBuf| path.extension().is_some_and(|suffix| suffix == "txt");
+    entries(path).any(|folder| folder.is_dir() && entries(&folder).any(is_text))
+}
+
+/// A text and a label that can be used.
+fn usable<'a>(
+    text: Option<&'a str>,
+    label: Option<&'a str>,
+) -> std::result::Result<(&'a str, &'a str), String> {
+    let label = label.map_or("", str::trim);
+    let text = text.unwrap_or("");
+    let what = match text {
+        _ if label.is_empty() && text.trim().is_empty() => "has neither text nor label",
+        _ if label.is_empty() => "has no label",
+        _ if text.trim().is_empty() => "has no text",
+        _ if text.contains('\0') || label.contains('\0') => "holds a NUL character",
+        _ if text.len() > LONGEST => "has a text of more than 16 MiB",
+        _ if label.len() > 1000 => "has a label of more than 1000 bytes",
+        _ => return Ok((text, label)),
+    };
+    Err(what.into())
+}
+
+impl Labelled {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Where a row stands: `line 7`.
+    pub fn place(&self, row: usize) -> String {
+        match (&self.kind, self.rows.get(row)) {
+            (Kind::Places(places), _) => places.get(row).cloned().unwrap_or_default(),
+            (Kind::Lines, Some(line)) => format!("line {line}"),
+            (Kind::Lines, None) => format!("row {row}"),
+        }
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        if !self.is_empty() {
+            return Ok(());
+        }
+        Err(Error::file(
+            path,
+            match self.skipped.first() {
+                None => "holds no rows; expected rows of a text and a label".to_string(),
+                Some(Skipped { place, what }) => {
+                    format!("none of its {} rows can be used: {place} {what}", self.skipped.len())
+                }
+            },
+        ))
+    }
+
+    /// Leaves out the rows that `use_row` says something against.
+    pub(super) fn keep(&mut self, mut against: impl FnMut(&str) -> Option<String>) {
+        let against: Vec<Option<String>> = self.names.iter().map(|name| against(name)).collect();
+        if against.iter().all(Option::is_none) {
+            return;
+        }
+        let mut kept =
+            Self { texts: vec![], labels: vec![], rows: vec![], kind: Kind::Lines, ..self.clone() };
+        let mut places = vec![];
+        for (row, (text, &label)) in std::mem::take(&mut self.texts).into_iter().zip(&self.labels).enumerate()
+        {
+            match &against[label] {
+                Some(what) => kept.skipped.push(Skipped { place: self.place(row), what: what.clone() }),
+                None => {
+                    kept.texts.push(text);
+                    kept.labels.push(label);
+                    kept.rows.push(self.rows[row]);
+                    places.push(self.place(row));
+                }
+            }
+        }
+        if let Kind::Places(_) = self.kind {
+            kept.kind = Kind::Places(places);
+        }
+        *self = kept;
+    }
+}

@@ -1,0 +1,290 @@
+//! Tables of texts, a file or folder each: CSV and its kin, JSON a line, fastText's lines, Parquet, a folder a class.
+
+use super::delimited::{Dialect, has_names};
+use super::encoding::decode;
+use super::file::check_regular;
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// A table of texts in columns. What is read of a row are two of them.
+pub struct TextTable {
+    path: PathBuf,
+    form: Form,
+    columns: Vec<String>,
+    has_names: bool,
+    /// The first rows.
+    sample: Vec<Vec<String>>,
+    found: String,
+}
+
+enum Form {
+    Delimited {
+        text: String,
+        dialect: Dialect,
+    },
+    JsonLines(String),
+    FastText(String),
+    /// The files, each with its class.
+    Folder(Vec<(String, PathBuf)>),
+    /// The columns' places in the file.
+    #[cfg(feature = "parquet")]
+    Parquet(Vec<usize>),
+}
+
+/// Takes a row, by its number, with the two fields that were asked for, or with what is wrong with it.
+pub(crate) type OnRow<'a> = &'a mut dyn FnMut(usize, std::result::Result<[Option<&str>; 2], String>);
+
+/// So many rows tell what the columns are like.
+const SAMPLE: usize = 100;
+
+/// What fastText puts before a label.
+const LABEL: &str = "__label__";
+
+impl TextTable {
+    /// Opens a file or a folder and finds out what it is. `is_name` knows names that columns often have.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Cell`] where it cannot be read, is empty, is no text, or has a quote that never closes.
+    pub fn open(path: &Path, is_name: fn(&str) -> bool) -> Result<Self> {
+        let table = |form, columns: Vec<String>, found: &str| Self {
+            path: path.into(),
+            form,
+            columns,
+            has_names: true,
+            sample: vec![],
+            found: found.into(),
+        };
+        let fixed = || vec!["label".to_string(), "text".to_string()];
+        if path.is_dir() {
+            let files = folder(path)?;
+            if files.is_empty() {
+                let what = "holds no classes; expected a sub-folder a class with .txt files in it";
+                return Err(Error::file(path, what));
+            }
+            return Ok(table(Form::Folder(files), fixed(), "a folder a class"));
+        }
+        check_regular(path)?;
+        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        if bytes.starts_with(b"PAR1") {
+            #[cfg(feature = "parquet")]
+            {
+                let columns = super::parquet::columns(&super::parquet::open(path)?);
+                let (places, names): (Vec<usize>, Vec<String>) = columns.into_iter().unzip();
+                return Ok(table(Form::Parquet(places), names, "Parquet"));
+            }
+            #[cfg(not(feature = "parquet"))]
+            return Err(Error::file(path, "this build cannot read Parquet files (feature `parquet`)"));
+        }
+        let (text, encoding) = decode(bytes).map_err(|what| Error::file(path, what))?;
+        let Some(first) = text.lines().find(|line| !line.trim().is_empty()) else {
+            return Err(Error::file(path, "is empty; expected rows of a text and a label"));
+        };
+        let first = first.trim_start();
+        if first.starts_with(LABEL) {
+            let found = format!("fastText, {encoding}");
+            return Ok(table(Form::FastText(text), fixed(), &found));
+        }
+        if first.starts_with('{') {
+            let names = text.lines().take(SAMPLE).filter_map(|line| serde_json::from_str(line).ok());
+            let mut columns: Vec<String> = vec![];
+            for object in names.collect::<Vec<Map<String, Value>>>() {
+                let new: Vec<String> = object.keys().filter(|key| !columns.contains(key)).cloned().collect();
+                columns.extend(new);
+            }
+            let found = format!("JSON lines, {encoding}");
+            return Ok(table(Form::JsonLines(text), columns, &found));
+        }
+        Self::delimited(path, text, encoding, is_name)
+    }
+
+    fn delimited(path: &Path, text: String, encoding: &str, is_name: fn(&str) -> bool) -> Result<Self> {
+        let dialect = Dialect::find(&text, is_name).map_err(|(line, what)| Error::Cell {
+            path: path.into(),
+            line,
+            column: None,
+            what,
+        })?;
+        let mut sample: Vec<Vec<String>> = vec![];
+        dialect.for_each(&text, &mut |record| {
+            sample.push(record.fields.iter().map(String::from).collect());
+            sample.len() < SAMPLE
+        });
+        let has_names = has_names(&sample, is_name);
+        let width = sample.first().map_or(0, Vec::len);
+        let columns = match has_names {
+            true => sample.remove(0).into_iter().map(|name| name.trim().to_string()).collect(),
+            false => (1..=width).map(|number| number.to_string()).collect(),
+        };
+        let names = if has_names { "a line of names" } else { "no line of names" };
+        let quotes = if dialect.quotes { "" } else { "quotes are part of the texts, " };
+        let separator = dialect.in_words();
+        let found = format!("separated by {separator}, {names}, {quotes}{encoding}");
+        Ok(Self {
+            path: path.into(),
+            form: Form::Delimited { text, dialect },
+            columns,
+            has_names,
+            sample,
+            found,
+        })
+    }
+
+    /// The columns' names; their numbers from 1 where the file has no names.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Whether the columns have names.
+    pub fn has_names(&self) -> bool {
+        self.has_names
+    }
+
+    /// Of a column, how long its first texts are, in characters; none where that is not known.
+    pub fn length(&self, column: usize) -> Option<usize> {
+        let fields: Vec<&String> = self.sample.iter().filter_map(|row| row.get(column)).collect();
+        let all: usize = fields.iter().map(|field| field.chars().count()).sum();
+        (!fields.is_empty()).then(|| all / fields.len())
+    }
+
+    /// What the file was found to be.
+    pub fn found(&self) -> &str {
+        &self.found
+    }
+
+    /// How a row is named: by its line, its number or its file.
+    pub fn place(&self, row: usize) -> String {
+        match &self.form {
+            Form::Delimited { .. } | Form::JsonLines(_) | Form::FastText(_) => format!("line {row}"),
+            Form::Folder(files) => match files.get(row.wrapping_sub(1)) {
+                Some((_, path)) => path.strip_prefix(&self.path).unwrap_or(path).display().to_string(),
+                None => format!("file {row}"),
+            },
+            #[cfg(feature = "parquet")]
+            Form::Parquet(_) => format!("row {row}"),
+        }
+    }
+
+    /// Goes over the rows, with the fields of these two columns. A row that cannot be read is handed on with what is wrong.
+    ///
+    /// # Errors
+    /// Where the file as a whole cannot be read.
+    pub(crate) fn for_each(&self, columns: [usize; 2], on: OnRow) -> Result<()> {
+        match &self.form {
+            Form::Delimited { text, dialect } => {
+                let width = self.columns.len();
+                let mut is_first = self.has_names;
+                dialect.for_each(text, &mut |record| {
+                    if std::mem::take(&mut is_first) {
+                        return true;
+                    }
+                    let fields = record.fields;
+                    on(
+                        record.line,
+                        match fields.len() == width {
+                            true => Ok(columns.map(|column| fields.get(column))),
+                            false => Err(format!("has {}, expected {width}", counted(fields.len(), "field"))),
+                        },
+                    );
+                    true
+                });
+                Ok(())
+            }
+            Form::JsonLines(text) => {
+                for (line, row) in lines(text) {
+                    match serde_json::from_str::<Map<String, Value>>(row) {
+                        Ok(object) => {
+                            let cells = columns.map(|column| cell(object.get(&self.columns[column])));
+                            let [a, b] = &cells;
+                            on(
+                                line,
+                                match (a, b) {
+                                    (Err(what), _) | (_, Err(what)) => Err(what.to_string()),
+                                    (Ok(a), Ok(b)) => Ok([a.as_deref(), b.as_deref()]),
+                                },
+                            );
+                        }
+                        Err(error) => on(line, Err(format!("is no JSON object: {error}"))),
+                    }
+                }
+                Ok(())
+            }
+            Form::FastText(text) => {
+                for (line, row) in lines(text) {
+                    on(line, fasttext(row).map(|cells| columns.map(|column| cells[column])));
+                }
+                Ok(())
+            }
+            Form::Folder(files) => {
+                for (row, (class, path)) in (1..).zip(files) {
+                    let text = std::fs::read(path).map_err(|error| error.to_string()).and_then(decode);
+                    on(
+                        row,
+                        match &text {
+                            Ok((text, _)) => Ok(columns.map(|column| Some([class.as_str(), text][column]))),
+                            Err(what) => Err(what.clone()),
+                        },
+                    );
+                }
+                Ok(())
+            }
+            #[cfg(feature = "parquet")]
+            Form::Parquet(places) => {
+                super::parquet::for_each(&self.path, columns.map(|column| places[column]), on)
+            }
+        }
+    }
+}
+
+/// `2 fields`, `1 field`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The lines that are not blank, by their numbers.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
+}
+
+/// A value of JSON as text.
+fn cell(value: Option<&Value>) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.into())),
+        Some(Value::Array(_)) => Err("holds a list, expected a text or a number"),
+        Some(Value::Object(_)) => Err("holds an object, expected a text or a number"),
+        Some(other) => Ok(Some(other.to_string().into())),
+    }
+}
+
+/// The label and the text of a line of fastText's.
+fn fasttext(line: &str) -> std::result::Result<[Option<&str>; 2], String> {
+    let line = line.trim();
+    let Some(rest) = line.strip_prefix(LABEL) else { return Ok([None, Some(line)]) };
+    let (label, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let labels = 1 + text.split_whitespace().take_while(|word| word.starts_with(LABEL)).count();
+    match labels {
+        1 => Ok([Some(label), Some(text)]),
+        labels => Err(format!("has {labels} labels, expected one")),
+    }
+}
+
+/// The `.txt` files of the sub-folders, by the sub-folders' names, sorted.
+fn folder(path: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let entries = |folder: &Path| -> Result<Vec<PathBuf>> {
+        let fail = |error| Error::io(folder, error);
+        let entries = std::fs::read_dir(folder).map_err(fail)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(fail)?;
+        entries.sort_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
+        Ok(entries)
+    };
+    let mut files = vec![];
+    for class in entries(path)?.into_iter().filter(|path| path.is_dir()) {
+        let name = class.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let texts =
+            entries(&class)?.into_iter().filter(|path| path.extension().is_some_and(|it| it == "txt"));
+        files.extend(texts.map(|path| (name.clone(), path)));
+    }
+    Ok(files)
+}
