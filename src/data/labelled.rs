@@ -284,7 +284,7 @@ impl Labelled {
         ))
     }
 
-    /// Leaves out the rows that `use_row` says something against.
+    /// Leaves out the rows whose label `against` says something about.
     pub(super) fn keep(&mut self, mut against: impl FnMut(&str) -> Option<String>) {
         let against: Vec<Option<String>> = self.names.iter().map(|name| against(name)).collect();
         if against.iter().all(Option::is_none) {
