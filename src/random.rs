@@ -84,6 +84,7 @@ fn share(bits: u64) -> f64 {
 
 /// `libm::log` to the last bit for numbers from 2^-1022 on, in operations of which the compiler makes vectors.
 #[inline(always)]
+#[expect(clippy::excessive_precision, reason = "as they stand there")]
 fn logarithm(x: f64) -> f64 {
     // FreeBSD's e_log.c, as in libm: x = 2^k (1 + f), with 1 + f around 1.
     let bits = x.to_bits();

@@ -359,7 +359,8 @@ pub fn multiply_rows(width: usize, x: &[f32], numbers: &[f32], out: &mut [f32]) 
 /// The gradient of `x` of [`multiply_rows`] in place of that of its output, `d`; and the gradient of the numbers.
 pub fn multiply_rows_back(width: usize, x: &[f32], numbers: &[f32], d: &mut [f32], d_numbers: &mut [f32]) {
     let rows = rows(width);
-    let part = |((x, numbers), (d, d_numbers)): ((&[f32], &[f32]), (&mut [f32], &mut [f32]))| {
+    type Parts<'a> = ((&'a [f32], &'a [f32]), (&'a mut [f32], &'a mut [f32]));
+    let part = |((x, numbers), (d, d_numbers)): Parts<'_>| {
         each_row_back(width, x, numbers, d, d_numbers);
     };
     if x.len() < 2 * SHARE {

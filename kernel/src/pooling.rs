@@ -226,10 +226,7 @@ vectorized! {
         let mut sums = vec![0.0f64; channels];
         for sample in 0..out.len() / channels.max(1) {
             let x = &x[sample * places * channels..][..places * channels];
-            let mask = match mask {
-                Some(mask) => Some(&mask[sample * places..][..places]),
-                None => None,
-            };
+            let mask = mask.map(|mask| &mask[sample * places..][..places]);
             let mut count = 0usize;
             for place in 0..places {
                 count += usize::from(counts(mask, place));

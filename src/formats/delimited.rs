@@ -28,13 +28,9 @@ impl Dialect {
     /// # Errors
     /// The line and what is wrong in it: a quote that never closes.
     pub(super) fn find(text: &str, is_name: fn(&str) -> bool) -> Result<Self, (usize, String)> {
-        let sample = match text.len() > SAMPLE {
-            true => text
-                .get(..text.floor_char_boundary(SAMPLE))
-                .and_then(|part| part.rfind('\n').map(|end| &part[..end])),
-            false => None,
-        };
-        let sample = sample.unwrap_or(text);
+        let beginning = text.as_bytes().get(..SAMPLE);
+        let end = beginning.and_then(|beginning| beginning.iter().rposition(|&byte| byte == b'\n'));
+        let sample = end.and_then(|end| text.get(..end)).unwrap_or(text);
         let mut best = (0.0, b',');
         for separator in SEPARATORS {
             // Where there are quotes that nobody closes, lines tell more than records.

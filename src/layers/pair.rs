@@ -84,7 +84,8 @@ fn both(
     other: &mut [f32],
     f: impl Fn(f32, f32, f32) -> (f32, f32) + Sync,
 ) {
-    let part = |((a, b), (d, other)): ((&[f32], &[f32]), (&mut [f32], &mut [f32]))| {
+    type Parts<'a> = ((&'a [f32], &'a [f32]), (&'a mut [f32], &'a mut [f32]));
+    let part = |((a, b), (d, other)): Parts<'_>| {
         for ((&a, &b), (d, other)) in a.iter().zip(b).zip(d.iter_mut().zip(other)) {
             (*d, *other) = f(a, b, *d);
         }
