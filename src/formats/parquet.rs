@@ -1,5 +1,6 @@
 //! The columns of Parquet files.
 
+use super::delimited::OnRow;
 use crate::panics;
 use crate::{Error, Result};
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
@@ -68,7 +69,7 @@ pub(crate) fn values<T: DataType>(
 
 /// The values of some columns as text, row by row: `on` gets the row, counted from 1. A text that is not UTF-8 is given as
 /// what is wrong.
-pub(super) fn for_each(path: &Path, indices: [usize; 2], on: super::text_table::OnRow<'_>) -> Result<()> {
+pub(super) fn for_each(path: &Path, indices: [usize; 2], on: OnRow<'_>) -> Result<()> {
     let read = panics::contain(|| {
         let reader = open(path)?;
         let mut row = 0;

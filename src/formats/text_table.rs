@@ -1,6 +1,6 @@
 //! Tables of texts, a file or folder each: CSV and its kin, JSON a line, fastText's lines, Parquet, a folder a class.
 
-use super::delimited::{Dialect, has_names};
+use super::delimited::{Dialect, OnRow, has_names};
 use super::encoding::decode;
 use super::file::check_regular;
 use crate::{Error, Result};
@@ -32,9 +32,6 @@ enum Form {
     #[cfg(feature = "parquet")]
     Parquet(Vec<usize>),
 }
-
-/// Takes a row, by its number, with the two fields that were asked for, or with what is wrong with it.
-pub(crate) type OnRow<'a> = &'a mut dyn FnMut(usize, std::result::Result<[Option<&str>; 2], String>);
 
 /// So many rows tell what the columns are like.
 const SAMPLE: usize = 100;
