@@ -6,6 +6,7 @@ the kernels come to what the machine can do.
     cargo build --release -p candle-recurrent-kernel --example roofline
     python scripts/bench_scaling.py --quick               # a first look
     python scripts/bench_scaling.py --rounds 3 --write    # into docs/scaling.md and docs/scaling/
+    python scripts/bench_scaling.py --sweeps steps,batch --write    # some anew, the others as target/scaling.json has them
 
 Each size is a process of its own, ours and PyTorch's in turn in every round. Nothing else should run on the machine.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "scripts" / "peers"
 EXAMPLES = ROOT / "target" / "release" / "examples"
+FIGURES = ROOT / "target" / "scaling.json"
 NOTE, PICTURES = ROOT / "docs" / "scaling.md", ROOT / "docs" / "scaling"
 BEGIN, END = "<!-- begin: bench_scaling.py -->", "<!-- end: bench_scaling.py -->"
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -148,8 +150,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one round, without the largest size")
     parser.add_argument("--write", action="store_true", help="write docs/scaling.md and its pictures")
     args = parser.parse_args()
-    if args.write and (args.quick or args.sweeps != ",".join(SWEEPS)):
-        parser.error("--write replaces the whole result: leave --quick and --sweeps out")
+    if args.write and args.quick:
+        parser.error("--write is for whole measurements: leave --quick out")
     if args.quick:
         args.rounds, args.seconds = 1, 0.1
     for name in ("scaling", "roofline"):
@@ -166,20 +168,27 @@ def main():
     head.append(f"The machine's best, measured in the same run with {args.threads} threads and vectors of {machine['lanes']} lanes: "
                 f"{best['gflops']:.0f} GFLOP/s of fused multiply-adds in registers; reading an array a thread of "
                 + ", ".join(reads) + ".")
-    sections = ["\n\n".join(head)]
-    for name in args.sweeps.split(","):
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    wanted = args.sweeps.split(",")
+    for name in wanted:
         title, _, points = SWEEPS[name]
-        points = points[:-1] if args.quick else points
-        found = []
-        for point in points:
-            found.append(measure(point, args, environment, has_torch))
-            print(title, point, {line: (show(s), size(b)) for line, (s, b) in found[-1].items()}, file=sys.stderr)
-        sections.append(section(name, found, best["gflops"]))
-        if args.write:
-            draw(name, found)
+        figures[name] = []
+        for point in points[:-1] if args.quick else points:
+            found = measure(point, args, environment, has_torch)
+            figures[name].append(found)
+            print(title, point, {line: (show(s), size(b)) for line, (s, b) in found.items()}, file=sys.stderr)
+        if not args.quick:
+            FIGURES.write_text(json.dumps(figures))
+    sections = ["\n\n".join(head), *(section(name, figures[name], best["gflops"]) for name in SWEEPS
+                                      if name in (figures if args.write else wanted))]
     text = "\n\n".join(sections)
     if not args.write:
         return print(text)
+    missing = [name for name in SWEEPS if name not in figures]
+    if missing:
+        sys.exit(f"--write needs all sweeps: measure {', '.join(missing)} too")
+    for name in SWEEPS:
+        draw(name, figures[name])
     note = NOTE.read_text()
     before, after = note.split(BEGIN)[0], note.split(END)[1]
     NOTE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 static POOLS: [Mutex<Vec<Vec<f32>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
 /// How many of them a pool keeps at most, and how many floats: larger layers spend their time elsewhere.
 const KEPT: usize = 64;
-const KEPT_FLOATS: usize = 1 << 25;
+const KEPT_FLOATS: usize = 1 << 26;
 
 /// Floats in a cache line: a buffer begins with one, so that no vector lies across two.
 const LINE: usize = 16;
