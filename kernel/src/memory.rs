@@ -9,7 +9,8 @@ static BUDGET: AtomicUsize = AtomicUsize::new(512 << 20);
 /// How many bytes a recurrent layer keeps of a batch for its backward pass, 512 MiB unless this is called. Of a layer that
 /// would need more only the states between stretches of steps are kept, and the backward pass computes the steps of each
 /// stretch again: memory grows with the root of the steps, a training step takes about a third longer, and no bit of the
-/// result is another, as long as the variables stand still between the two passes. With 0 every layer does so. It holds for the whole process.
+/// result is another, as long as the variables stand still between the two passes. With 0 every LSTM, GRU and SimpleRNN does
+/// so; a ConvLSTM2D keeps its steps. It holds for the whole process.
 pub fn recompute_beyond(bytes: usize) {
     BUDGET.store(bytes, Ordering::Relaxed);
 }
