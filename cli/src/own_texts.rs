@@ -9,6 +9,7 @@ use candle_recurrent::data::{
     Examples, LabelledSource, Sentences, SplitOptions, Targets, Task, labelled_examples,
 };
 use candle_recurrent::text::Tokenizer;
+use candle_recurrent::train::Shuffle;
 use std::path::PathBuf;
 
 /// The options of such a training.
@@ -23,6 +24,10 @@ pub(super) struct OwnTexts {
     /// What the labels are: classification (classes) or regression (numbers) [default: by the labels]
     #[arg(long, value_name = "TASK")]
     task: Option<Task>,
+    /// Read padding as the zoo's models do, step by step like words. Without this it is masked where the model's layers heed a mask,
+    /// and texts of like length share a batch
+    #[arg(long)]
+    no_masking: bool,
 }
 
 impl OwnTexts {
@@ -32,11 +37,22 @@ impl OwnTexts {
             (self.validation.is_some(), "--validation"),
             (self.test.is_some(), "--test"),
             (self.task.is_some(), "--task"),
+            (self.no_masking, "--no-masking"),
         ];
         match options.into_iter().find(|(given, _)| *given) {
             Some((_, option)) => anyhow::bail!("{option}: goes with --data FILE, a file of texts and labels"),
             None => Ok(()),
         }
+    }
+
+    /// Masks the padding, where the layers heed that, and lets texts of like length share a batch. A model with weights stays
+    /// as it is.
+    pub(super) fn mask_padding(&self, config: &mut Config, has_weights: bool) {
+        let skips = match has_weights || self.no_masking {
+            true => config.model.skips_padding(),
+            false => config.model.mask_padding(),
+        };
+        config.recipe.group_by_length = skips && config.recipe.shuffle != Shuffle::Never;
     }
 
     /// Reads the files and splits the rows.

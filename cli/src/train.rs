@@ -67,6 +67,7 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
                 let (vocab_size, max_len) = (args.vocab_size, args.max_len);
                 let shape = TextShape { vocab_size, max_len, tokenizer, has_weights };
                 let parts = own_texts::fit(sentences, config, &shape, reading.quiet)?;
+                args.own_texts.mask_padding(config, has_weights);
                 config.check()?;
                 check_size(&config.model).with_context(|| name.clone())?;
                 Some(parts)

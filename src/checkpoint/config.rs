@@ -71,6 +71,9 @@ pub struct Recipe {
     /// The order of the training rows: `once` drawn for all epochs, `every_epoch` anew, or `never`.
     #[serde(skip_serializing_if = "Shuffle::is_default")]
     pub shuffle: Shuffle,
+    /// Put rows of like length into a batch: for models that skip padding.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub group_by_length: bool,
     /// What ends the run, keeps epochs and changes the learning rate, in Keras's words. By default the run stops after 3
     /// epochs without a better validation loss, and the best epoch is kept.
     pub callbacks: Vec<CallbackConfig>,
@@ -146,6 +149,7 @@ impl Default for Recipe {
             batch_size: 64,
             epochs: 100,
             shuffle: Shuffle::default(),
+            group_by_length: false,
             callbacks: callbacks(3),
         }
     }
@@ -453,6 +457,7 @@ impl Recipe {
             epochs: self.epochs,
             batch_size: self.batch_size,
             shuffle: self.shuffle,
+            group_by_length: self.group_by_length,
             seed,
             callbacks: self.callbacks.clone(),
             class_weight: self.class_weight.clone(),

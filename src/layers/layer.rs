@@ -5,6 +5,7 @@ use super::flow::Flow;
 use super::initializer::Variable;
 use super::losses::Losses;
 use super::masks::MaskRule;
+use super::padding::PaddingRule;
 use super::shape::{Checked, Shape};
 use candle_core::{Result, Var};
 use candle_nn::VarBuilder;
@@ -79,6 +80,11 @@ pub trait Config: Debug + Send + Sync {
 
     /// What becomes of the masks of its inputs.
     fn mask_rule(&self) -> MaskRule;
+
+    /// What masked steps at the ends of its input are to it. One that is not sure says that they matter.
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Matters
+    }
 
     /// Builds the layer over inputs of these shapes with the variables that `vb` holds.
     ///

@@ -63,6 +63,7 @@ mod named;
 mod norm;
 mod number;
 mod ops;
+mod padding;
 mod pair;
 mod preprocessing;
 mod product;

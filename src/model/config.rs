@@ -1,7 +1,7 @@
 //! What can be asked of a model as data.
 
 use crate::json;
-use crate::layers::{Activation, Config, LayerConfig, ModelConfig, Named, PlacedLayer, Shape};
+use crate::layers::{Activation, Class, Config, LayerConfig, ModelConfig, Named, PlacedLayer, Shape};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -75,6 +75,27 @@ impl ModelConfig {
         Ok(placement.outputs.iter().map(output).collect())
     }
 
+    /// Whether what it gives for a text does not hang on the padding around it ([`Model::skips_padding`](super::Model::skips_padding)).
+    pub fn skips_padding(&self) -> bool {
+        self.place().is_ok_and(|placement| placement.skips_padding())
+    }
+
+    /// Lets the Embeddings mask id 0, where all layers after them heed that; else nothing changes. Gives whether the model
+    /// skips padding now.
+    pub fn mask_padding(&mut self) -> bool {
+        let mut masked = self.clone();
+        for layer in &mut masked.layers {
+            if let Class::Embedding(embedding) = &mut layer.class {
+                embedding.mask_zero = true;
+            }
+        }
+        let skips = masked.skips_padding();
+        if skips {
+            *self = masked;
+        }
+        skips
+    }
+
     /// Whether a layer carries its states on from batch to batch.
     pub fn is_stateful(&self) -> bool {
         Config::is_stateful(self)
@@ -117,10 +138,17 @@ impl ModelConfig {
         input.get(1).copied().flatten()
     }
 
-    /// Makes the model read `max_len` ids below `vocab_size`.
+    /// Makes the model read `max_len` ids below `vocab_size`. An Embedding that reads what another layer
+    /// makes of the ids, such as pairs of words, stays as it is.
     pub fn set_text_shape(&mut self, vocab_size: usize, max_len: usize) {
+        let is_input = |layer: &&LayerConfig| layer.config().input_shape().is_some();
+        let inputs: Vec<String> =
+            self.layers.iter().filter(is_input).map(|layer| layer.name.clone()).collect();
         for layer in &mut self.layers {
-            layer.config_mut().set_text_shape(vocab_size, max_len);
+            let of_others = layer.inbound_nodes().iter().flatten().any(|node| !inputs.contains(&node.0));
+            if !of_others {
+                layer.config_mut().set_text_shape(vocab_size, max_len);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! variables.
 
 mod config;
+mod padding;
 mod summary;
 mod until;
 mod weights;
@@ -33,6 +34,8 @@ pub struct Model {
     inputs: Vec<Option<Shape>>,
     /// Whether it ends as a binary classifier does.
     binary: bool,
+    /// Whether padding around ids can be left out.
+    skips_padding: bool,
     /// Of each output, the activation that a pass for logits leaves out.
     activations: Vec<Option<Activation>>,
     /// Variables with what they add to the loss.
@@ -78,6 +81,7 @@ impl Model {
             .into_iter()
             .map(|layer| placement.layers[layer?].layer.class.config().output_activation())
             .collect();
+        let skips_padding = placement.skips_padding();
         let graph = Graph::new(config, placement, vb)?;
         let left_out = |(activation, ends): (Option<Activation>, bool)| activation.filter(|_| ends);
         let activations = ends.into_iter().zip(graph.ends_of_outputs()).map(left_out).collect();
@@ -87,11 +91,19 @@ impl Model {
             graph,
             inputs,
             binary,
+            skips_padding,
             activations,
             regularized,
             constrained,
             frozen,
         })
+    }
+
+    /// Whether what it gives for a text does not hang on the padding around it: its first layer masks id 0, and every other
+    /// heeds the mask. Columns of zeros that a whole batch has at its ends are then left out, so that a batch takes as long as
+    /// its longest text.
+    pub fn skips_padding(&self) -> bool {
+        self.skips_padding
     }
 
     /// The configuration.
@@ -211,7 +223,11 @@ impl Model {
             let what = format!("the model `{}` has {needed} inputs, given {given}", self.config.name);
             return Err(Error::argument("input", what));
         }
-        inputs.iter().zip(&self.inputs).map(|(input, shape)| Ok(fit(input, shape.as_ref())?)).collect()
+        let fit = |(input, shape): (&Flow, &Option<Shape>)| {
+            let input = fit(input, shape.as_ref())?;
+            if self.skips_padding { padding::left_out(input) } else { Ok(input) }
+        };
+        Ok(inputs.iter().zip(&self.inputs).map(fit).collect::<candle_core::Result<_>>()?)
     }
 }
 

@@ -7,9 +7,10 @@ use super::meters::Meters;
 use super::objective::Objective;
 use super::observer::{Observer, Snapshot, Step};
 use super::optimizers::Optimizer;
+use super::order::{grouped, lengths, shuffled};
 use super::schedules::LearningRate;
 use super::trainable::Trainable;
-use crate::data::{Examples, RandomState};
+use crate::data::Examples;
 use crate::layers::{Mode, backward};
 use crate::random::Stream;
 use crate::{Error, Result};
@@ -49,6 +50,9 @@ pub struct FitConfig {
     pub batch_size: usize,
     /// The order of the training rows; one for all epochs.
     pub shuffle: Shuffle,
+    /// Put rows of like length into a batch, so that short texts are not paid for as long ones. It wants a model that skips
+    /// padding ([`Model::skips_padding`](crate::model::Model::skips_padding)), and rows that are shuffled.
+    pub group_by_length: bool,
     /// Draws the orders and the dropout masks; 42.
     pub seed: u64,
     /// What ends the run, keeps epochs, changes the learning rate.
@@ -63,6 +67,7 @@ impl Default for FitConfig {
             epochs: 100,
             batch_size: 64,
             shuffle: Shuffle::default(),
+            group_by_length: false,
             seed: 42,
             callbacks: vec![],
             class_weight: BTreeMap::new(),
@@ -202,6 +207,18 @@ fn check<T: Trainable + ?Sized, F: Trainable + ?Sized>(
                     Shuffle::Never, `--no-shuffle`";
         return Err(Error::argument("shuffle", what));
     }
+    if config.group_by_length {
+        let wrong = match (training.model.skips_padding(), config.shuffle) {
+            (true, Shuffle::Once | Shuffle::EveryEpoch) => None,
+            (true, Shuffle::Never) => Some("the rows are to stay in their order; leave one of the two out"),
+            (false, _) => Some(
+                "the model does not skip padding: it wants an Embedding with mask_zero, and layers after it that heed the mask",
+            ),
+        };
+        if let Some(what) = wrong {
+            return Err(Error::argument("group_by_length", what));
+        }
+    }
     if u32::try_from(train.rows()).is_err() {
         return Err(Error::Data(format!("{} training rows, at most {} work", train.rows(), u32::MAX)));
     }
@@ -290,13 +307,22 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         let rows = self.train.rows() as u32;
         let mut order: Vec<u32> = (0..rows).collect();
         let batches = self.train.rows().div_ceil(self.config.batch_size);
+        let lengths = match self.train.inputs() {
+            [ids, ..] if self.config.group_by_length => lengths(ids),
+            _ => vec![],
+        };
         for epoch in 1..=self.config.epochs {
             let start = Instant::now();
             observer.on_epoch_begin(epoch, self.config.epochs, batches)?;
             match self.config.shuffle {
                 Shuffle::Never => {}
                 Shuffle::Once if epoch > 1 => {}
-                Shuffle::Once | Shuffle::EveryEpoch => order = shuffled(rows, self.config.seed, epoch),
+                Shuffle::Once | Shuffle::EveryEpoch => {
+                    order = shuffled(rows, self.config.seed, epoch);
+                    if self.config.group_by_length {
+                        order = grouped(order, &lengths, self.config.batch_size, self.config.seed, epoch);
+                    }
+                }
             }
             let Some(mut figures) = self.epoch(epoch, &order, observer)? else {
                 return Ok(Stop::Interrupted);
@@ -406,11 +432,6 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         }
         Ok(())
     }
-}
-
-/// The order of an epoch, `n` rows: in NumPy `RandomState([seed % 2**32, seed >> 32, epoch]).permutation(n)`.
-fn shuffled(n: u32, seed: u64, epoch: usize) -> Vec<u32> {
-    RandomState::from_key(&[seed as u32, (seed >> 32) as u32, epoch as u32]).permutation(n)
 }
 
 /// The greatest cross-entropy of a run that is still learning: one that is sure and wrong everywhere, at float's

@@ -15,6 +15,7 @@ mod objective;
 mod observer;
 mod optimizers;
 mod options;
+mod order;
 mod output;
 mod schedules;
 mod trainable;

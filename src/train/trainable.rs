@@ -55,6 +55,11 @@ pub trait Trainable {
     fn is_stateful(&self) -> bool {
         false
     }
+
+    /// Whether padding around ids neither changes what it gives nor takes time.
+    fn skips_padding(&self) -> bool {
+        false
+    }
 }
 
 impl Trainable for Model {
@@ -81,6 +86,10 @@ impl Trainable for Model {
 
     fn is_stateful(&self) -> bool {
         self.config().is_stateful()
+    }
+
+    fn skips_padding(&self) -> bool {
+        Self::skips_padding(self)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::layers::activation::Activation;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::shape::{Checked, Shape, single};
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -29,6 +30,10 @@ impl Config for ActivationConfig {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Passed
     }
 
     fn build(&self, _: &[Shape], _: VarBuilder) -> Result<Arc<dyn Layer>> {

@@ -3,6 +3,7 @@
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape, plain_layer};
 use crate::layers::masks::{MaskRule, place_bytes};
+use crate::layers::padding::PaddingRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, single};
 use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Module, Result, Tensor, bail};
@@ -113,6 +114,10 @@ impl<const N: usize> Config for GlobalMaxPoolingConfig<N> {
         MaskRule::Drops
     }
 
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Largest
+    }
+
     fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
         Ok(Arc::new(GlobalMaxPooling::new(first_shape(inputs), *self, vb)?))
     }
@@ -134,6 +139,10 @@ impl<const N: usize> Config for GlobalAveragePoolingConfig<N> {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Drops
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Skipped
     }
 
     fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {

@@ -5,6 +5,7 @@ use crate::layers::flow::{Flow, first};
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Config, Layer, Pass, Placed, first_shape};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::product::product;
 use crate::layers::shape::{Checked, Shape, check_units, features, single};
 use crate::layers::strand::Strand;
@@ -64,6 +65,10 @@ impl Config for DenseConfig {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Passed
     }
 
     fn build(&self, inputs: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {

@@ -1,6 +1,7 @@
 //! Models as layers: `Sequential` and `Functional` (`keras/src/models/`).
 
 mod config;
+mod padding;
 mod place;
 mod run;
 

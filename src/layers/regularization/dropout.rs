@@ -5,6 +5,7 @@ use crate::layers::dropout_mask::drop_out;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
 use crate::layers::strand::Strand;
 use crate::random::Stream;
@@ -37,6 +38,10 @@ impl Config for DropoutConfig {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Drawn
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {

@@ -3,6 +3,7 @@
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::pair::Pair;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
 use crate::layers::strand::Strand;
@@ -32,6 +33,10 @@ impl Config for GaussianDropoutConfig {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Drawn
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {

@@ -3,6 +3,7 @@
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::pair::Pair;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
 use crate::layers::strand::Strand;
@@ -31,6 +32,10 @@ impl Config for GaussianNoiseConfig {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Drawn
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {

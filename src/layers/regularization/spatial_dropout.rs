@@ -4,6 +4,7 @@ use crate::layers::dropout_mask::drop_out;
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::shape::{Checked, Shape, axes_needed, check_rate, single};
 use crate::layers::strand::Strand;
 use crate::random::Stream;
@@ -40,6 +41,10 @@ impl<const N: usize> Config for SpatialDropoutConfig<N> {
 
     fn mask_rule(&self) -> MaskRule {
         MaskRule::Passes
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        PaddingRule::Passed
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {

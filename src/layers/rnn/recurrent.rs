@@ -273,6 +273,10 @@ macro_rules! recurrent_layer {
                 $crate::layers::rnn::settings::sequence_mask(self.settings().time_loop)
             }
 
+            fn padding_rule(&self) -> $crate::layers::padding::PaddingRule {
+                $crate::layers::rnn::settings::sequence_padding(self.settings().time_loop)
+            }
+
             fn build(
                 &self,
                 inputs: &[$crate::layers::shape::Shape],

@@ -4,6 +4,7 @@ use crate::layers::activation::Activation;
 use crate::layers::initializer::{Initializer, Variable};
 use crate::layers::layer::{Mode, Placed, TimeLoop};
 use crate::layers::masks::MaskRule;
+use crate::layers::padding::PaddingRule;
 use crate::layers::shape::{Checked, Shape, check_rate, check_units, features, show};
 use crate::layers::strand::Strand;
 use crate::layers::table::Rows;
@@ -90,6 +91,16 @@ pub fn check_states(given: usize, needed: usize) -> Checked<()> {
 /// The mask goes on with the sequence only, and never with states.
 pub fn sequence_mask(time_loop: TimeLoop) -> MaskRule {
     if time_loop.return_sequences { MaskRule::PassesTo(1) } else { MaskRule::Drops }
+}
+
+/// Masked steps leave the state as it is. Going backwards, the outputs of steps come the other way round, and the mask does
+/// not.
+pub fn sequence_padding(time_loop: TimeLoop) -> PaddingRule {
+    let turned = time_loop.go_backwards && time_loop.return_sequences;
+    match time_loop.stateful || time_loop.return_state || turned {
+        true => PaddingRule::Matters,
+        false => PaddingRule::Skipped,
+    }
 }
 
 /// A recurrent layer's configuration, whichever the kind.

@@ -6,6 +6,7 @@ use crate::layers::join::{beside, flip};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed, TimeLoop, first_shape};
 use crate::layers::masks::MaskRule;
 use crate::layers::named::Named;
+use crate::layers::padding::PaddingRule;
 use crate::layers::pair::{Pair, divided};
 use crate::layers::shape::{Checked, Shape, show};
 use crate::layers::strand::Strand;
@@ -145,6 +146,14 @@ impl<L: Named> Config for BidirectionalConfig<L> {
                 MaskRule::PassesTo(if self.merge_mode.is_none() { 2 } else { 1 })
             }
             Some(_) | None => MaskRule::Drops,
+        }
+    }
+
+    fn padding_rule(&self) -> PaddingRule {
+        // What goes backwards is turned round again.
+        match self.backward_layer {
+            None => self.layer.config().padding_rule(),
+            Some(_) => PaddingRule::Matters,
         }
     }
 
