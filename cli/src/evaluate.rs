@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     reading.data
                 );
             }
-            if labelled.is_none() {
+            if labelled.is_none() && checkpoint.config.classes.len() != 2 {
                 model.check_binary_classifier().with_context(|| args.model.clone())?;
             }
             if model.is_stateful() {

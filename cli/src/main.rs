@@ -11,6 +11,7 @@ mod comparison;
 mod convert;
 mod dataset;
 mod device;
+mod ensemble;
 mod evaluate;
 mod flags;
 mod interrupt;
@@ -72,6 +73,7 @@ enum Command {
     Predict(predict::Args),
     Summary(summary::Args),
     Convert(convert::Args),
+    Ensemble(ensemble::Args),
     List(list::Args),
     Plot(plot::Args),
 }
@@ -125,6 +127,7 @@ impl Command {
             Self::Predict(args) => predict::run(&args, output),
             Self::Summary(args) => summary::run(&args, output),
             Self::Convert(args) => convert::run(&args.settings()?, output),
+            Self::Ensemble(args) => ensemble::run(&args, output),
             Self::List(args) => list::run(&args, output),
             Self::Plot(args) => plot::run(&args, output),
         }

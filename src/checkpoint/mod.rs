@@ -14,10 +14,12 @@
 
 mod card;
 mod config;
+mod ensemble;
 mod folder;
 mod head;
 
 pub use card::{card, recurrent_in_words};
+pub use ensemble::{Member, ensemble};
 pub use config::{Config, Recipe, Results, from_value};
 pub use folder::{
     CARD_FILE, CONFIG_FILE, Checkpoint, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, PNG_FILE, SVG_FILE,

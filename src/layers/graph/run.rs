@@ -46,6 +46,10 @@ impl<L: Named> Config for GraphConfig<L> {
         self.input_shapes().into_iter().next()
     }
 
+    fn vocabulary(&self) -> Option<usize> {
+        self.layers.iter().find_map(|layer| layer.config().vocabulary())
+    }
+
     fn output_activation(&self) -> Option<Activation> {
         // What a layer says of its activation is of its first output; of several outputs one may feed another.
         let is_plain = match self.output_layers.as_slice() {
