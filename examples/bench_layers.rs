@@ -65,9 +65,8 @@ impl Layer {
             self.model.call(&self.inputs, Mode::Inference)?;
             return Ok(());
         }
-        let outputs = self.model.call(&self.inputs, Mode::Training { seed: 0 })?;
-        let squares = outputs.first().ok_or("the layer gives nothing")?.values.tensor()?;
-        let gradients = backward(&squares.sum_all()?)?;
+        let (_, squares) = self.model.call_for_loss(&self.inputs, Mode::Training { seed: 0 })?;
+        let gradients = backward(&squares.ok_or("the layer gives nothing")?)?;
         match self.wanted.iter().all(|var| gradients.get(var).is_some()) {
             true => Ok(()),
             false => Err("a gradient is missing".into()),
@@ -92,8 +91,8 @@ impl Layer {
     }
 }
 
-/// The model of one layer. In training its output is squared by a `Multiply`, and added up over the steps, so that little is
-/// left to Candle, as in a model in which other layers follow.
+/// The model of one layer. In training the squares of its output are the loss, by Keras's `ActivityRegularization`: their sum
+/// divided by the batch.
 fn config(job: &Value) -> Result<ModelConfig> {
     let shapes = job["inputs"].as_array().ok_or("inputs are missing")?;
     let (mut layers, mut names) = (vec![], vec![]);
@@ -117,20 +116,11 @@ fn config(job: &Value) -> Result<ModelConfig> {
     if job["training"] == false {
         return Ok(bare);
     }
-    let shapes = bare.outputs()?;
-    let shape = shapes.first().map(|(_, shape, _)| shape.as_slice()).unwrap_or_default();
-    let count = shape.iter().skip(1).copied().product::<Option<usize>>().ok_or("an axis is open")?;
-    let features = (1..=64).rev().find(|features| count % features == 0).unwrap_or(1);
-    let mut add = |class: &str, name: &str, config: Value, from: &[&str]| {
-        let from: Vec<Value> = from.iter().map(|from| json!([from, 0, 0])).collect();
-        let mut config = config;
-        config["name"] = name.into();
-        layers.push(json!({ "class_name": class, "config": config, "inbound_nodes": [from] }));
-    };
-    add("Reshape", "rows", json!({ "target_shape": [count / features, features] }), &["layer"]);
-    add("Multiply", "squares", json!({}), &["rows", "rows"]);
-    add("GlobalAveragePooling1D", "sums", json!({}), &["squares"]);
-    model(&layers, "sums")
+    layers.push(json!({
+        "class_name": "ActivityRegularization", "config": { "name": "squares", "l2": 1.0 },
+        "inbound_nodes": [[["layer", 0, 0]]]
+    }));
+    model(&layers, "squares")
 }
 
 fn answer(job: &Value, kept: &mut Option<(String, Layer)>) -> Result<Value> {

@@ -542,6 +542,88 @@ fn within_a_sample() {
     }
 }
 
+/// Places put amid zeros, cut off, repeated; numbers scaled.
+#[test]
+fn places_that_move() {
+    for scale in [1, 30] {
+        let steps = random(&[2 * scale, 3 * scale, 5], 71);
+        let plane = random(&[2 * scale, 5, 6, 3], 72);
+        let space = random(&[2 * scale, 3, 5, 4, 2], 73);
+        for (axes, xs) in [(1, &steps), (2, &plane), (3, &space)] {
+            let each = |class: &str, config: Value| {
+                let class = format!("{class}{axes}D");
+                check_layer(&class, &config, std::slice::from_ref(xs), &[None], Mode::Inference);
+            };
+            let ends = |[before, after]: [usize; 2]| match axes {
+                1 => json!([before, after]),
+                _ => Value::from(vec![json!([before, after]); axes]),
+            };
+            each("ZeroPadding", json!({ "padding": ends([2, 1]) }));
+            each("ZeroPadding", json!({ "padding": ends([0, 3]) }));
+            each("Cropping", json!({ "cropping": ends([1, 1]) }));
+            each("Cropping", json!({ "cropping": ends([0, 2]) }));
+            let size = [json!(3), json!([2, 3]), json!([2, 3, 1])][axes - 1].clone();
+            each("UpSampling", json!({ "size": size }));
+        }
+        check_layer(
+            "Rescaling",
+            &json!({ "scale": 0.3, "offset": -1.5 }),
+            std::slice::from_ref(&steps),
+            &[None],
+            Mode::Inference,
+        );
+        check_layer(
+            "AlphaDropout",
+            &json!({ "rate": 0.25 }),
+            std::slice::from_ref(&steps),
+            &[None],
+            Mode::Training { seed: 7 },
+        );
+    }
+}
+
+/// One gradient for several: of a variable that is added to itself, of two ops, of both.
+#[test]
+fn gradients_that_are_alike() {
+    let x = random(&[40, 30, 33], 74);
+    let nodes: [Node<'_>; 5] = [
+        ("ReLU", "above", json!({}), &["x"]),
+        ("Add", "twice", json!({}), &["above", "above"]),
+        ("Add", "both", json!({}), &["above", "twice"]),
+        ("Average", "mean", json!({}), &["both", "x"]),
+        ("Add", "all", json!({}), &["x", "mean", "x"]),
+    ];
+    check_model("gradients that are alike", &x, &nodes, &[("all", 0), ("mean", 0)]);
+}
+
+/// The squares of what a layer gives, as a loss.
+#[test]
+fn squares() {
+    for shape in [[3, 7, 6], [90, 40, 36]] {
+        let xs = random(&shape, 75);
+        let config = ModelConfig::from_json(
+            &json!({
+                "name": "m", "input_layers": [["x", 0, 0]], "output_layers": [["squares", 0, 0]],
+                "layers": [
+                    { "class_name": "InputLayer", "config": { "name": "x", "batch_shape": open(&xs) } },
+                    { "class_name": "ReLU", "config": { "name": "above" }, "inbound_nodes": [[["x", 0, 0]]] },
+                    { "class_name": "ActivityRegularization", "config": { "name": "squares", "l2": 0.5 },
+                      "inbound_nodes": [[["above", 0, 0]]] },
+                ],
+            })
+            .to_string(),
+        )
+        .unwrap();
+        check("squares", std::slice::from_ref(&xs), &|xs| {
+            let vb = VarBuilder::from_tensors(HashMap::new(), xs[0].dtype(), &CPU);
+            let model = Model::new(&config, vb).map_err(candle_core::Error::wrap)?;
+            let (_, loss) =
+                model.call_for_loss(xs, Mode::Training { seed: 0 }).map_err(candle_core::Error::wrap)?;
+            loss.ok_or_else(|| candle_core::Error::msg("there is no loss"))
+        });
+    }
+}
+
 /// The rows of a table, and their gradients, over any number of threads.
 #[test]
 fn embedding() {

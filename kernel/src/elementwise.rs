@@ -2,6 +2,7 @@
 
 use crate::activation::{Activation, Elementwise, with_function};
 use crate::isa::{dispatch, outline};
+use crate::logarithm;
 use crate::math;
 use crate::vectorized::{SHARE, vectorized};
 use pulp::{Simd, WithSimd};
@@ -176,10 +177,20 @@ impl WithSimd for Softmax<'_> {
             let mut exponentials = vec![0.0f32; out.len()];
             exponentials.copy_from_slice(out);
             outline(simd, Exponentials(&mut exponentials));
-            for row in 0..x.len() / width {
-                let sum = libm::log(sum(&exponentials[row * width..][..width])) as f32;
-                for value in &mut out[row * width..][..width] {
-                    *value -= sum;
+            // Each sum is 1 at least, or NaN. Their logarithms are taken side by side.
+            let mut logarithms = vec![0.0f64; x.len() / width];
+            for row in 0..logarithms.len() {
+                logarithms[row] = sum(&exponentials[row * width..][..width]);
+            }
+            for row in 0..logarithms.len() {
+                let sum = logarithms[row];
+                logarithms[row] = if sum.is_nan() { sum } else { logarithm::logarithm(sum) };
+            }
+            for row in 0..logarithms.len() {
+                let sum = logarithms[row] as f32;
+                let out = &mut out[row * width..][..width];
+                for c in 0..width {
+                    out[c] -= sum;
                 }
             }
         } else {
@@ -342,6 +353,43 @@ fn row_product(x: &[f32], mask: &[f32], out: &mut [f32]) {
     let (x, mask) = (&x[..out.len()], &mask[..out.len()]);
     for c in 0..out.len() {
         out[c] = x[c] * mask[c];
+    }
+}
+
+/// `x` (batch, places, channels) plus `vector` (batch, channels), the same at every place.
+pub fn add_repeated(places: usize, channels: usize, x: &[f32], vector: &[f32], out: &mut [f32]) {
+    let size = places * channels;
+    if x.len() < 2 * SHARE || size == 0 {
+        return sum_of(channels, places, x, vector, out);
+    }
+    if size < SHARE {
+        let count = SHARE / size;
+        let given = x.par_chunks(count * size).zip(vector.par_chunks(count * channels));
+        let given = given.zip(out.par_chunks_mut(count * size));
+        return given.for_each(|((x, vector), out)| sum_of(channels, places, x, vector, out));
+    }
+    // Large samples, some places at a time.
+    let part = rows(channels) * channels;
+    for ((x, vector), out) in
+        x.chunks_exact(size).zip(vector.chunks_exact(channels)).zip(out.chunks_exact_mut(size))
+    {
+        let given = x.par_chunks(part).zip(out.par_chunks_mut(part));
+        given.for_each(|(x, out)| sum_of(channels, x.len() / channels, x, vector, out));
+    }
+}
+
+vectorized! {
+    fn sum_of<'a>(channels: usize, places: usize, x: &'a [f32], vector: &'a [f32], out: &'a mut [f32]) {
+        for sample in 0..vector.len() / channels.max(1) {
+            let vector = &vector[sample * channels..][..channels];
+            for place in 0..places {
+                let at = (sample * places + place) * channels;
+                let (x, out) = (&x[at..][..channels], &mut out[at..][..channels]);
+                for c in 0..channels {
+                    out[c] = x[c] + vector[c];
+                }
+            }
+        }
     }
 }
 

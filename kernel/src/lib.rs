@@ -31,6 +31,8 @@
 //! | `forward`, `backward` | the time loops |
 //! | `vectorized` | plain loops that the compiler makes vectors of |
 //! | `pooling`, `normalization`, `elementwise` | what stands around recurrent layers; on their own |
+//! | `squares`, `transposed`, `margins`, `repeats`, `copied` | the sum of squares; numbers that change their places |
+//! | `logarithm` | the logarithm in plain operations; on its own |
 //! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
 //! | `windows` | where the windows of a convolution lie, and what meets a step of its input |
 //! | `dense`, `dot`, `convolution`, `depthwise` | dense and convolutional layers, products of rows: forward, and their gradients |
@@ -61,6 +63,7 @@ mod cell;
 mod cells;
 mod conv_lstm;
 mod convolution;
+mod copied;
 mod dense;
 mod depthwise;
 mod dot;
@@ -75,7 +78,9 @@ mod gru;
 mod isa;
 mod lane_layout;
 mod layer;
+mod logarithm;
 mod lstm;
+mod margins;
 mod math;
 mod matmul;
 mod memory;
@@ -86,8 +91,11 @@ mod plan;
 pub mod pooling;
 mod product;
 mod projection;
+mod repeats;
 pub mod sample;
 mod simple_rnn;
+mod squares;
+mod transposed;
 mod vectorized;
 mod weights;
 mod windows;
@@ -99,6 +107,7 @@ pub use backward::backward;
 pub use cell::Kind;
 pub use conv_lstm::{ConvLstm, ConvLstmGradients, ConvLstmInput, ConvLstmSaved};
 pub use convolution::{Convolution, ConvolutionGradients};
+pub use copied::copy;
 pub use dense::{Dense, DenseGradients, column_sums};
 pub use depthwise::Depthwise;
 pub use dot::Dot;
@@ -106,6 +115,11 @@ pub use exponential::exp;
 pub use forward::forward;
 pub use isa::instruction_set;
 pub use layer::{Dropout, Gradients, Input, Layer, Rows};
+pub use logarithm::logarithm;
+pub use margins::Margins;
 pub use memory::{keep_memory, recompute_beyond, unwritten, zeros};
 pub use plan::Saved;
+pub use repeats::Repeats;
+pub use squares::{sum_of_squares, sum_of_squares_back};
+pub use transposed::transpose;
 pub use windows::Axis;

@@ -2,7 +2,9 @@
 //!
 //! Features lie along the last axis but one of (outer, features, inner); `inner` is 1 where they lie along the last.
 
+use crate::isa::dispatch;
 use crate::vectorized::{SHARE, vectorized};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Where the features of a tensor lie: (outer, features, inner).
@@ -209,12 +211,74 @@ fn product_row(x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64], products: &
 /// (x - mean) · scale + shift of each feature.
 pub fn scale(of: Features, x: &[f32], mean: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
     let row = of.row();
+    let part = |x: &[f32], out: &mut [f32]| {
+        // Of a few features that fill whole vectors, all that belongs to them stays in registers.
+        let done = match of.inner {
+            1 => dispatch(ScaleNarrow { features: of.features, x, of: [mean, scale, shift], out: &mut *out }),
+            _ => 0,
+        };
+        scale_rows(of, &x[done..], mean, scale, shift, &mut out[done..]);
+    };
     if x.len() < 2 * SHARE {
-        return scale_rows(of, x, mean, scale, shift, out);
+        return part(x, out);
     }
     let each = of.rows() * row;
-    let parts = x.par_chunks(each).zip(out.par_chunks_mut(each));
-    parts.for_each(|(x, out)| scale_rows(of, x, mean, scale, shift, out));
+    x.par_chunks(each).zip(out.par_chunks_mut(each)).for_each(|(x, out)| part(x, out));
+}
+
+/// Scales as many rows as it can, and gives how many numbers those are.
+struct ScaleNarrow<'a> {
+    features: usize,
+    x: &'a [f32],
+    of: [&'a [f32]; 3],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for ScaleNarrow<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
+        // Rows side by side until they fill a vector.
+        let mut width = self.features;
+        while width % S::F32_LANES != 0 && width < S::F32_LANES {
+            width *= 2;
+        }
+        if width % S::F32_LANES != 0 {
+            return 0;
+        }
+        match width / S::F32_LANES {
+            1 => self.rows::<S, 1>(simd),
+            2 => self.rows::<S, 2>(simd),
+            4 => self.rows::<S, 4>(simd),
+            _ => 0,
+        }
+    }
+}
+
+impl ScaleNarrow<'_> {
+    /// Rows that fill `V` vectors.
+    #[inline(always)]
+    fn rows<S: Simd, const V: usize>(self, simd: S) -> usize {
+        let Self { features, x, of, out } = self;
+        let mut values = [[simd.splat_f32s(0.0); V]; 3];
+        for which in 0..3 {
+            let lanes: &mut [f32] = pulp::bytemuck::cast_slice_mut(&mut values[which]);
+            for at in 0..lanes.len() {
+                lanes[at] = of[which][at % features];
+            }
+        }
+        let [mean, scale, shift] = values;
+        let tiles = pulp::as_arrays::<V, _>(S::as_simd_f32s(x).0).0;
+        let into = pulp::as_arrays_mut::<V, _>(S::as_mut_simd_f32s(out).0).0;
+        for t in 0..tiles.len() {
+            for v in 0..V {
+                let apart = simd.sub_f32s(tiles[t][v], mean[v]);
+                into[t][v] = simd.mul_add_f32s(apart, scale[v], shift[v]);
+            }
+        }
+        tiles.len() * V * S::F32_LANES
+    }
 }
 
 vectorized! {

@@ -95,6 +95,8 @@ macro_rules! blocks {
     };
 }
 
+pub(crate) use blocks;
+
 /// Whether `before` stays the largest when `x` comes; NaN is the largest of all.
 #[inline(always)]
 fn stays(before: f32, x: f32) -> bool {
@@ -114,11 +116,31 @@ vectorized! {
 
 #[inline(always)]
 fn max_block<const N: usize>(of: Places, first: usize, x: &[f32], out: &mut [f32]) {
-    let mut largest = [f32::NEG_INFINITY; N];
-    for place in 0..of.places {
-        larger(&x[place * of.channels + first..], &mut largest);
+    match N {
+        32 => max_of_parts::<N, 2>(of, first, x, out),
+        _ => max_of_parts::<N, 4>(of, first, x, out),
     }
-    out[first..first + N].copy_from_slice(&largest);
+}
+
+/// The places in so many parts side by side: nothing waits for a chain. The parts follow each other, so that the first of
+/// several largest is the same as in one.
+#[inline(always)]
+fn max_of_parts<const N: usize, const PARTS: usize>(of: Places, first: usize, x: &[f32], out: &mut [f32]) {
+    let mut largest = [[f32::NEG_INFINITY; N]; PARTS];
+    let each = of.places / PARTS;
+    for place in 0..each {
+        for part in 0..PARTS {
+            larger(&x[(part * each + place) * of.channels + first..], &mut largest[part]);
+        }
+    }
+    for place in PARTS * each..of.places {
+        larger(&x[place * of.channels + first..], &mut largest[PARTS - 1]);
+    }
+    let mut all = largest[0];
+    for part in 1..PARTS {
+        larger(&largest[part], &mut all);
+    }
+    out[first..first + N].copy_from_slice(&all);
 }
 
 /// The larger of each pair, in place of the second.
@@ -187,11 +209,25 @@ fn sum_along(x: &[f32]) -> f64 {
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
-/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count.
+/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count. Where a few channels
+/// make one vector only, four parts of the places are added up side by side.
 #[inline(always)]
 fn sum_block<const N: usize>(of: Places, first: usize, x: &[f32], mask: Option<&[u8]>, sums: &mut [f64]) {
     let mut sum = [0.0f64; N];
-    for place in 0..of.places {
+    let mut parts = [[0.0f64; N]; 4];
+    let each = if N < 32 && mask.is_none() { of.places / 4 } else { 0 };
+    for place in 0..each {
+        for part in 0..4 {
+            let x = &x[(part * each + place) * of.channels + first..][..N];
+            for c in 0..N {
+                parts[part][c] += f64::from(x[c]);
+            }
+        }
+    }
+    for c in 0..N {
+        sum[c] = (parts[0][c] + parts[1][c]) + (parts[2][c] + parts[3][c]);
+    }
+    for place in 4 * each..of.places {
         if counts(mask, place) {
             let x = &x[place * of.channels + first..][..N];
             for c in 0..N {
@@ -316,6 +352,17 @@ impl Windows {
         self.axes.iter().map(|axis| axis.length).product::<usize>() * self.channels
     }
 
+    /// Whether each place of the input is in one window.
+    #[inline(always)]
+    fn tile(&self) -> bool {
+        let mut tile = true;
+        for axis in 0..3 {
+            let Axis { length, count, size, stride, before } = self.axes[axis];
+            tile &= size == stride && before == 0 && length == count * size;
+        }
+        tile
+    }
+
     /// Numbers of a sample of the output.
     pub fn size_out(&self) -> usize {
         self.axes.iter().map(|axis| axis.count).product::<usize>() * self.channels
@@ -408,13 +455,20 @@ vectorized! {
         for sample in 0..out.len() / size_out.max(1) {
             let x = &x[sample * size..][..size];
             let d_x = &mut d_x[sample * size..][..size];
-            d_x.fill(0.0);
             let out = &out[sample * size_out..][..size_out];
             let d_out = &d_out[sample * size_out..][..size_out];
-            positions!(of, at, ranges => {
-                let given = [&out[at..][..channels], &d_out[at..][..channels]];
-                blocks!(channels, first => give_window(of, &ranges, first, x, given, d_x));
-            });
+            if of.tile() {
+                positions!(of, at, ranges => {
+                    let given = [&out[at..][..channels], &d_out[at..][..channels]];
+                    blocks!(channels, first => give_window(of, &ranges, first, x, given, false, d_x));
+                });
+            } else {
+                d_x.fill(0.0);
+                positions!(of, at, ranges => {
+                    let given = [&out[at..][..channels], &d_out[at..][..channels]];
+                    blocks!(channels, first => give_window(of, &ranges, first, x, given, true, d_x));
+                });
+            }
         }
     }
 }
@@ -429,7 +483,7 @@ fn max_window<const N: usize>(of: &Windows, ranges: &Ranges, first: usize, x: &[
     out[first..first + N].copy_from_slice(&largest);
 }
 
-/// Gives a gradient to the first place that holds the largest.
+/// Gives a gradient to the first place that holds the largest: with `adds`, beside what the places have already.
 #[inline(always)]
 fn give_window<const N: usize>(
     of: &Windows,
@@ -437,6 +491,7 @@ fn give_window<const N: usize>(
     first: usize,
     x: &[f32],
     [out, d_out]: [&[f32]; 2],
+    adds: bool,
     d_x: &mut [f32],
 ) {
     let (mut largest, mut left) = ([0.0f32; N], [0.0f32; N]);
@@ -447,7 +502,7 @@ fn give_window<const N: usize>(
         for c in 0..N {
             let is_largest = (x[c] == largest[c]) | x[c].is_nan();
             let (give, keep) = if is_largest { (left[c], 0.0) } else { (0.0, left[c]) };
-            d_x[c] += give;
+            d_x[c] = if adds { d_x[c] } else { 0.0 } + give;
             left[c] = keep;
         }
     });
@@ -474,6 +529,7 @@ fn spread_window<const N: usize>(
     ranges: &Ranges,
     first: usize,
     d_out: &[f32],
+    adds: bool,
     d_x: &mut [f32],
 ) {
     let mut share = [0.0f32; N];
@@ -484,7 +540,7 @@ fn spread_window<const N: usize>(
     places!(of, ranges, at => {
         let d_x = &mut d_x[at + first..][..N];
         for c in 0..N {
-            d_x[c] += share[c];
+            d_x[c] = if adds { d_x[c] } else { 0.0 } + share[c];
         }
     });
 }
@@ -520,11 +576,18 @@ vectorized! {
         for sample in 0..d_out.len() / size_out.max(1) {
             let d_x = &mut d_x[sample * size..][..size];
             let d_out = &d_out[sample * size_out..][..size_out];
-            d_x.fill(0.0);
-            positions!(of, at, ranges => {
-                let d_out = &d_out[at..][..channels];
-                blocks!(channels, first => spread_window(of, &ranges, first, d_out, d_x));
-            });
+            if of.tile() {
+                positions!(of, at, ranges => {
+                    let d_out = &d_out[at..][..channels];
+                    blocks!(channels, first => spread_window(of, &ranges, first, d_out, false, d_x));
+                });
+            } else {
+                d_x.fill(0.0);
+                positions!(of, at, ranges => {
+                    let d_out = &d_out[at..][..channels];
+                    blocks!(channels, first => spread_window(of, &ranges, first, d_out, true, d_x));
+                });
+            }
         }
     }
 }

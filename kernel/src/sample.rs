@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::exponential::exp;
+use crate::pooling::blocks;
 use crate::vectorized::{SHARE, samples, vectorized};
 use rayon::prelude::*;
 
@@ -116,31 +117,60 @@ impl Groups {
 vectorized! {
     fn sums_of<'a>(x: &'a [f32], sums: &'a mut [f64], squares: &'a mut [f64]) {
         let channels = sums.len();
-        let squares = &mut squares[..channels];
-        for place in 0..x.len() / channels {
-            let x = &x[place * channels..][..channels];
-            for c in 0..channels {
-                let value = f64::from(x[c]);
-                sums[c] += value;
-                squares[c] = value.mul_add(value, squares[c]);
-            }
+        blocks!(channels, first => sum_block(channels, first, x, sums, squares));
+    }
+}
+
+#[inline(always)]
+fn sum_block<const N: usize>(
+    channels: usize,
+    first: usize,
+    x: &[f32],
+    sums: &mut [f64],
+    squares: &mut [f64],
+) {
+    let (mut sum, mut square) = ([0.0f64; N], [0.0f64; N]);
+    for place in 0..x.len() / channels {
+        let x = &x[place * channels + first..][..N];
+        for c in 0..N {
+            let value = f64::from(x[c]);
+            sum[c] += value;
+            square[c] = value.mul_add(value, square[c]);
         }
     }
+    sums[first..first + N].copy_from_slice(&sum);
+    squares[first..first + N].copy_from_slice(&square);
 }
 
 vectorized! {
     fn products_of<'a>(mean: &'a [f32], x: &'a [f32], d: &'a [f32], sums: &'a mut [f64], products: &'a mut [f64]) {
         let channels = mean.len();
-        let (sums, products) = (&mut sums[..channels], &mut products[..channels]);
-        for place in 0..x.len() / channels {
-            let (x, d) = (&x[place * channels..][..channels], &d[place * channels..][..channels]);
-            for c in 0..channels {
-                let value = f64::from(d[c]);
-                sums[c] += value;
-                products[c] = value.mul_add(f64::from(x[c] - mean[c]), products[c]);
-            }
+        blocks!(channels, first => product_block(mean, first, x, d, sums, products));
+    }
+}
+
+#[inline(always)]
+fn product_block<const N: usize>(
+    means: &[f32],
+    first: usize,
+    x: &[f32],
+    d: &[f32],
+    sums: &mut [f64],
+    products: &mut [f64],
+) {
+    let (mut mean, mut sum, mut product) = ([0.0f32; N], [0.0f64; N], [0.0f64; N]);
+    mean.copy_from_slice(&means[first..first + N]);
+    for place in 0..x.len() / means.len() {
+        let at = place * means.len() + first;
+        let (x, d) = (&x[at..][..N], &d[at..][..N]);
+        for c in 0..N {
+            let value = f64::from(d[c]);
+            sum[c] += value;
+            product[c] = value.mul_add(f64::from(x[c] - mean[c]), product[c]);
         }
     }
+    sums[first..first + N].copy_from_slice(&sum);
+    products[first..first + N].copy_from_slice(&product);
 }
 
 vectorized! {
@@ -196,6 +226,8 @@ pub fn unit_rows_back(width: usize, x: &[f32], d: &mut [f32]) {
     }
 }
 
+/// Rows whose roots are taken side by side.
+const ROWS: usize = 64;
 /// The square of the shortest length that is brought to 1.
 const SHORTEST: f64 = 1e-24;
 
@@ -220,14 +252,28 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 vectorized! {
     fn unit<'a>(width: usize, x: &'a [f32], out: &'a mut [f32]) {
-        for row in 0..x.len() / width {
-            let (x, out) = (&x[row * width..][..width], &mut out[row * width..][..width]);
-            let square = dot(x, x);
-            let scale = (1.0 / (if square > SHORTEST { square } else { SHORTEST }).sqrt()) as f32;
-            // What is not a number is none in any of the row.
-            let scale = if square.is_nan() { f32::NAN } else { scale };
-            for c in 0..width {
-                out[c] = x[c] * scale;
+        let rows = x.len() / width;
+        let mut squares = [0.0f64; ROWS];
+        let mut scales = [0.0f32; ROWS];
+        for first in 0..rows.div_ceil(ROWS) {
+            let first = first * ROWS;
+            let count = if rows - first < ROWS { rows - first } else { ROWS };
+            for row in 0..count {
+                let x = &x[(first + row) * width..][..width];
+                squares[row] = dot(x, x);
+            }
+            for row in 0..ROWS {
+                let square = squares[row];
+                let scale = (1.0 / (if square > SHORTEST { square } else { SHORTEST }).sqrt()) as f32;
+                // What is not a number is none in any of the row.
+                scales[row] = if square.is_nan() { f32::NAN } else { scale };
+            }
+            for row in 0..count {
+                let at = (first + row) * width;
+                let (x, out, scale) = (&x[at..][..width], &mut out[at..][..width], scales[row]);
+                for c in 0..width {
+                    out[c] = x[c] * scale;
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor, bail};
-use candle_recurrent_kernel::unwritten;
+use candle_recurrent_kernel::{copy, unwritten};
 use rayon::prelude::*;
 
 /// Numbers that one thread copies at a time.
@@ -48,22 +48,6 @@ pub fn all_beside(inputs: &[Strand]) -> Result<Strand> {
             let (left, right) = inputs.split_at(inputs.len() / 2);
             beside(&all_beside(left)?, &all_beside(right)?, false)
         }
-    }
-}
-
-/// Copies a row, which is short as a rule: shorter than a call of the system's function pays for.
-#[inline(always)]
-fn copy(from: &[f32], into: &mut [f32]) {
-    if from.len() >= 256 {
-        return into.copy_from_slice(from);
-    }
-    let (wholes, rest) = from.as_chunks::<16>();
-    let (into_wholes, into_rest) = into.as_chunks_mut::<16>();
-    for (into, from) in into_wholes.iter_mut().zip(wholes) {
-        *into = *from;
-    }
-    for (into, from) in into_rest.iter_mut().zip(rest) {
-        *into = *from;
     }
 }
 

@@ -34,7 +34,7 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     let pass = Running::start(Pass { nodes, gradients: HashMap::new() });
     let mut gradients = loss.backward()?;
     for (variable, gradient) in pass.gradients().into_values() {
-        let gradient = Tensor::from_vec(gradient, variable.shape(), &Device::Cpu)?;
+        let gradient = gradient.tensor(&variable)?;
         let gradient = match gradients.remove(&variable) {
             Some(sum) => (sum + gradient)?,
             None => gradient,
@@ -54,7 +54,45 @@ struct Pass {
     /// The nodes of the graph: a thread that waits may take up work of another pass, or of none, which goes its own way.
     nodes: HashSet<TensorId>,
     /// The variables and their gradients so far.
-    gradients: HashMap<TensorId, (Tensor, Vec<f32>)>,
+    gradients: HashMap<TensorId, (Tensor, Leaf)>,
+}
+
+/// The gradient of a variable.
+pub(super) enum Leaf {
+    /// Its own.
+    Floats(Vec<f32>),
+    /// That of others too.
+    Shared(Tensor),
+}
+
+impl From<Vec<f32>> for Leaf {
+    fn from(floats: Vec<f32>) -> Self {
+        Self::Floats(floats)
+    }
+}
+
+impl From<Tensor> for Leaf {
+    fn from(tensor: Tensor) -> Self {
+        Self::Shared(tensor)
+    }
+}
+
+impl Leaf {
+    /// The numbers, to be changed.
+    fn floats(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Floats(floats) => Ok(floats),
+            Self::Shared(tensor) => tensor.flatten_all()?.to_vec1(),
+        }
+    }
+
+    /// As the gradient of this variable.
+    fn tensor(self, variable: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Floats(floats) => Tensor::from_vec(floats, variable.shape(), &Device::Cpu),
+            Self::Shared(tensor) => tensor.reshape(variable.shape()),
+        }
+    }
 }
 
 /// The time in which a pass runs; then the one around it goes on.
@@ -68,7 +106,7 @@ impl Running {
     }
 
     /// What it has given.
-    fn gradients(self) -> HashMap<TensorId, (Tensor, Vec<f32>)> {
+    fn gradients(self) -> HashMap<TensorId, (Tensor, Leaf)> {
         PASS.take().map_or_else(HashMap::new, |pass| pass.gradients)
     }
 }
@@ -79,20 +117,22 @@ impl Drop for Running {
     }
 }
 
-/// Takes the gradient of a variable that the op `node` gives, or gives it back: if `tensor` is none, or the op is not of the
-/// graph that [`backward`] goes through on this thread.
-pub(super) fn take(node: &Tensor, tensor: &Tensor, gradient: Vec<f32>) -> Option<Vec<f32>> {
+/// Takes the gradient of a variable that the op `node` gives, or gives it to Candle: if `tensor` is none, or the op is not of
+/// the graph that [`backward`] goes through on this thread.
+pub(super) fn take(node: &Tensor, tensor: &Tensor, gradient: Leaf) -> Result<Option<Tensor>> {
     PASS.with_borrow_mut(|pass| match pass {
         Some(pass) if tensor.is_variable() && pass.nodes.contains(&node.id()) => {
             match pass.gradients.entry(tensor.id()) {
                 Entry::Vacant(entry) => _ = entry.insert((tensor.clone(), gradient)),
                 Entry::Occupied(mut entry) => {
                     let (_, sum) = entry.get_mut();
-                    sum.iter_mut().zip(gradient).for_each(|(sum, value)| *sum += value);
+                    let mut floats = std::mem::replace(sum, Leaf::Floats(vec![])).floats()?;
+                    floats.iter_mut().zip(gradient.floats()?).for_each(|(sum, value)| *sum += value);
+                    *sum = Leaf::Floats(floats);
                 }
             }
-            None
+            Ok(None)
         }
-        _ => Some(gradient),
+        _ => gradient.tensor(tensor).map(Some),
     })
 }

@@ -1,6 +1,7 @@
 //! What a pass adds to the loss, beside the loss of the outputs.
 
 use super::regularizer::Regularizer;
+use super::strand::Strand;
 use candle_core::{Result, Tensor};
 use std::sync::{Mutex, PoisonError};
 
@@ -29,12 +30,12 @@ impl Losses {
 /// What `outputs` add to the loss: each its penalty divided by the number of samples.
 pub(in crate::layers) fn add_activity(
     regularizer: Regularizer,
-    outputs: &[Tensor],
+    outputs: &[Strand],
     losses: &Losses,
 ) -> Result<()> {
     for output in outputs {
-        let penalty = regularizer.penalty(output)?;
-        losses.add((penalty / output.dim(0)?.max(1) as f64)?);
+        let penalty = regularizer.penalty_of(output)?;
+        losses.add((penalty / output.tensor().dim(0)?.max(1) as f64)?);
     }
     Ok(())
 }

@@ -73,6 +73,7 @@ mod regularizer;
 mod rnn;
 mod rules;
 mod shape;
+mod squares;
 mod strand;
 mod table;
 mod texts;

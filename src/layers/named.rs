@@ -71,12 +71,14 @@ impl Layer for Ruled {
         if let (Some(regularizer), Some(losses)) = (self.regularizer, pass.losses) {
             // Rows of a table are read once, for the squares of their gradients are of all that uses them.
             for output in &mut outputs {
-                output.values = Values::Tensor(output.values.tensor()?);
+                if let Values::Rows(rows) = &output.values {
+                    output.values = Values::Strand(rows.strand()?);
+                }
             }
-            let mut values = outputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+            let mut values = outputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
             if let (true, Some(activation), Some(first)) = (pass.logits, self.activation, values.first_mut())
             {
-                *first = activation.forward(first)?;
+                *first = activation.over(first)?;
             }
             add_activity(regularizer, &values, losses)?;
         }

@@ -1,10 +1,11 @@
 //! Two tensors of one shape, element by element.
 
-use super::strand::{Back, Strand, fused};
+use super::strand::{Back, Strand, fused, fused_alike};
 use candle_core::{Result, Tensor};
 use candle_recurrent_kernel::pooling::{Places, global_sum};
 use candle_recurrent_kernel::{column_sums, elementwise, unwritten};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// What becomes of each two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +43,23 @@ impl Pair {
             Self::Larger => each(a, b, out, |a, b| if first_wins(a, b, true) { a } else { b }),
             Self::Smaller => each(a, b, out, |a, b| if first_wins(a, b, false) { a } else { b }),
         };
-        let backward = move |Back { x: [a, b], mut d, wanted, .. }: Back<'_, 2>| {
-            if !wanted[1] && matches!(self, Self::Sum | Self::Product) {
-                if self == Self::Product {
-                    in_place(b, &mut d, |b, d| d * b);
+        if matches!(self, Self::Sum | Self::Mean) {
+            let backward = move |mut d: Vec<f32>| {
+                if self == Self::Mean {
+                    halve(&mut d);
                 }
+                d
+            };
+            return fused_alike("pair", [a, b], a.tensor().shape(), forward, backward);
+        }
+        let backward = move |Back { x: [a, b], mut d, wanted, .. }: Back<'_, 2>| {
+            if !wanted[1] && self == Self::Product {
+                in_place(b, &mut d, |b, d| d * b);
                 return [d, vec![]];
             }
             let mut other = unwritten(d.len());
             match self {
-                Self::Sum => each(&d, &d, &mut other, |d, _| d),
-                Self::Mean => both(a, b, &mut d, &mut other, |_, _, d| (d / 2.0, d / 2.0)),
+                Self::Sum | Self::Mean => {}
                 Self::Difference => each(&d, &d, &mut other, |d, _| -d),
                 Self::Product => both(a, b, &mut d, &mut other, |a, b, d| (d * b, d * a)),
                 Self::Larger => both(a, b, &mut d, &mut other, |a, b, d| to_winner(a, b, d, true)),
@@ -103,6 +110,10 @@ fn each(a: &[f32], b: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32 + Syn
     a.par_chunks(SHARE).zip(b.par_chunks(SHARE)).zip(out.par_chunks_mut(SHARE)).for_each(part);
 }
 
+fn halve(d: &mut [f32]) {
+    d.par_chunks_mut(SHARE).for_each(|d| d.iter_mut().for_each(|d| *d /= 2.0));
+}
+
 fn in_place(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
     let part = |(x, out): (&[f32], &mut [f32])| {
         for (&x, out) in x.iter().zip(out) {
@@ -110,6 +121,20 @@ fn in_place(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32 + Sync) {
         }
     };
     x.par_chunks(SHARE).zip(out.par_chunks_mut(SHARE)).for_each(part);
+}
+
+/// `xs` times the factor of each element, plus the first number, or the second where the factor is 0.
+pub fn times_plus(xs: &Strand, factors: Vec<f32>, [other, of_zero]: [f32; 2]) -> Result<Strand> {
+    let factors = Arc::new(factors);
+    let of_forward = factors.clone();
+    let forward = |[x]: [&[f32]; 1], out: &mut [f32]| {
+        each(x, &of_forward, out, |x, factor| x * factor + if factor == 0.0 { of_zero } else { other });
+    };
+    let back = move |Back { mut d, .. }: Back<'_, 1>| {
+        in_place(&factors, &mut d, |factor, d| d * factor);
+        [d]
+    };
+    fused("times-plus", [xs], xs.tensor().shape(), forward, back)
 }
 
 /// A function of each element, and its slope there.
@@ -163,24 +188,43 @@ pub fn with_slopes(xs: &Strand, slopes: &Tensor) -> Result<Strand> {
     fused("slopes", [xs, &slopes.clone().into()], xs.tensor().shape(), forward, back)
 }
 
-/// `xs` as often as its axes of 1 ask for to be of these sizes: none where they do not lie side by side.
-pub fn widened(xs: &Strand, dims: &[usize]) -> Result<Option<Strand>> {
+/// How often, and how many of the numbers of `xs` come again side by side where its axes of 1 are as long as these; none
+/// where they lie apart.
+fn repeats(xs: &Strand, dims: &[usize]) -> Option<Places> {
     let given = xs.tensor().dims();
-    if given == dims {
-        return Ok(Some(xs.clone()));
+    if given.len() != dims.len() || !xs.fuses() {
+        return None;
     }
     let differs = |axis: &usize| given[*axis] != dims[*axis];
-    if given.len() != dims.len() || !xs.fuses() {
-        return Ok(None);
-    }
-    let (Some(first), Some(last)) = ((0..dims.len()).find(differs), (0..dims.len()).rfind(differs)) else {
-        return Ok(None);
-    };
-    if given[first..=last].iter().any(|&axis| axis != 1) {
-        return Ok(None);
-    }
+    let (first, last) = ((0..dims.len()).find(differs)?, (0..dims.len()).rfind(differs)?);
     let of =
         Places { places: dims[first..=last].iter().product(), channels: dims[last + 1..].iter().product() };
+    given[first..=last].iter().all(|&axis| axis == 1).then_some(of)
+}
+
+/// `xs` plus `vector` as often as its axes of 1 ask for: none where they do not lie side by side.
+pub fn plus_repeated(xs: &Strand, vector: &Strand) -> Result<Option<Strand>> {
+    let dims = xs.tensor().dims();
+    let Some(of) = repeats(vector, dims).filter(|_| xs.fuses()) else { return Ok(None) };
+    let back = move |Back { x: [_, vector], d, wanted, .. }: Back<'_, 2>| {
+        let mut d_vector = unwritten(if wanted[1] { vector.len() } else { 0 });
+        if wanted[1] {
+            global_sum(of, &d, &mut d_vector);
+        }
+        [d, d_vector]
+    };
+    let forward = |[x, vector]: [&[f32]; 2], out: &mut [f32]| {
+        elementwise::add_repeated(of.places, of.channels, x, vector, out);
+    };
+    fused("plus", [xs, vector], dims.to_vec(), forward, back).map(Some)
+}
+
+/// `xs` as often as its axes of 1 ask for to be of these sizes: none where they do not lie side by side.
+pub fn widened(xs: &Strand, dims: &[usize]) -> Result<Option<Strand>> {
+    if xs.tensor().dims() == dims {
+        return Ok(Some(xs.clone()));
+    }
+    let Some(of) = repeats(xs, dims) else { return Ok(None) };
     let (channels, size) = (of.channels, of.places * of.channels);
     let count = (SHARE / size.max(1)).max(1);
     let forward = |[x]: [&[f32]; 1], out: &mut [f32]| {
@@ -221,6 +265,11 @@ pub fn times_numbers(xs: &Strand, numbers: &Strand) -> Result<Option<Strand>> {
     let forward =
         |[x, numbers]: [&[f32]; 2], out: &mut [f32]| elementwise::multiply_rows(width, x, numbers, out);
     fused("rows", [xs, numbers], dims.to_vec(), forward, back).map(Some)
+}
+
+/// `xs` times a number, plus another.
+pub fn rescaled(xs: &Strand, scale: f32, offset: f32) -> Result<Strand> {
+    mapped(xs, move |x| x * scale + offset, move |_| scale)
 }
 
 /// `xs` divided by a number.

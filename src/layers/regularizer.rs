@@ -1,6 +1,8 @@
 //! Keras's regularisers (`keras/src/regularizers/regularizers.py`): what a tensor adds to the loss.
 
 use super::shape::Checked;
+use super::squares::sum_of_squares;
+use super::strand::Strand;
 use candle_core::{Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 
@@ -75,9 +77,14 @@ impl Regularizer {
     /// # Errors
     /// An OrthogonalRegularizer of anything but a matrix.
     pub fn penalty(&self, xs: &Tensor) -> Result<Tensor> {
+        self.penalty_of(&xs.clone().into())
+    }
+
+    pub(in crate::layers) fn penalty_of(&self, strand: &Strand) -> Result<Tensor> {
+        let xs = strand.tensor();
         // With TensorFlow's slope at 0, which is 0.
         let absolute = |l1: f64| (xs * xs.sign()?.detach())?.sum_all()? * l1;
-        let squares = |l2: f64| xs.sqr()?.sum_all()? * l2;
+        let squares = |l2: f64| sum_of_squares(strand)?.tensor() * l2;
         match *self {
             Self::L1 { l1 } => absolute(l1),
             Self::L2 { l2 } => squares(l2),

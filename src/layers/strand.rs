@@ -10,7 +10,9 @@
 
 use super::cpu::{suits_kernels, with_floats};
 use super::leaves;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
+};
 use candle_recurrent_kernel::unwritten;
 use rayon::prelude::*;
 use std::fmt;
@@ -92,19 +94,35 @@ impl Gradient {
     fn add(&self, values: Vec<f32>) {
         let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *sum {
-            Some(sum) => {
-                let add = |(sum, values): (&mut [f32], &[f32])| {
-                    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-                };
-                sum.par_chunks_mut(ADDED).zip(values.par_chunks(ADDED)).for_each(add);
-            }
+            Some(sum) => add_to(sum, &values),
             None => *sum = Some(values),
+        }
+    }
+
+    /// The same for values that others need too.
+    fn add_copy(&self, values: &[f32]) {
+        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *sum {
+            Some(sum) => add_to(sum, values),
+            None => {
+                let mut copied = unwritten(values.len());
+                let copy = |(into, from): (&mut [f32], &[f32])| into.copy_from_slice(from);
+                copied.par_chunks_mut(ADDED).zip(values.par_chunks(ADDED)).for_each(copy);
+                *sum = Some(copied);
+            }
         }
     }
 
     fn take(&self) -> Option<Vec<f32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+fn add_to(sum: &mut [f32], values: &[f32]) {
+    let add = |(sum, values): (&mut [f32], &[f32])| {
+        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    };
+    sum.par_chunks_mut(ADDED).zip(values.par_chunks(ADDED)).for_each(add);
 }
 
 /// Numbers that one thread adds at a time.
@@ -152,7 +170,28 @@ pub fn fused<const N: usize>(
     op(name, inputs, out, shape, backward)
 }
 
-/// The same where the output is there already.
+/// An op whose inputs have one and the same gradient: what `backward` makes of that of the output.
+pub fn fused_alike<const N: usize>(
+    name: &'static str,
+    inputs: [&Strand; N],
+    shape: impl Into<Shape>,
+    forward: impl FnOnce([&[f32]; N], &mut [f32]),
+    backward: impl Fn(Vec<f32>) -> Vec<f32> + Send + Sync + 'static,
+) -> Result<Strand> {
+    let shape = shape.into();
+    let mut out = unwritten(shape.elem_count());
+    with_floats(inputs.map(Strand::tensor), |x| forward(x, &mut out))?;
+    let backward = move |back: Back<'_, N>| {
+        let mut gradients = [const { vec![] }; N];
+        if let Some(first) = gradients.first_mut() {
+            *first = backward(back.d);
+        }
+        gradients
+    };
+    hung(name, inputs, out, shape, backward, true)
+}
+
+/// The same as [`fused`] where the output is there already.
 pub fn op<const N: usize>(
     name: &'static str,
     inputs: [&Strand; N],
@@ -160,7 +199,18 @@ pub fn op<const N: usize>(
     shape: impl Into<Shape>,
     backward: impl Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync + 'static,
 ) -> Result<Strand> {
-    let shape = shape.into();
+    hung(name, inputs, out, shape.into(), backward, false)
+}
+
+/// An op in Candle's graph.
+fn hung<const N: usize>(
+    name: &'static str,
+    inputs: [&Strand; N],
+    out: Vec<f32>,
+    shape: Shape,
+    backward: impl Fn(Back<'_, N>) -> [Vec<f32>; N] + Send + Sync + 'static,
+    alike: bool,
+) -> Result<Strand> {
     if !inputs.iter().any(|input| input.tracks()) {
         return Ok(Tensor::from_vec(out, shape, &Device::Cpu)?.into());
     }
@@ -174,6 +224,7 @@ pub fn op<const N: usize>(
         shape: shape.clone(),
         gradient: gradient.clone(),
         backward,
+        alike,
     };
     let knot = match carriers.as_slice() {
         [a] => a.apply_op1(op)?,
@@ -213,6 +264,8 @@ struct Op<const N: usize, B> {
     shape: Shape,
     gradient: Gradient,
     backward: B,
+    /// Whether the first of the gradients is that of all inputs.
+    alike: bool,
 }
 
 impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N]> Op<N, B> {
@@ -226,19 +279,51 @@ impl<const N: usize, B: Fn(Back<'_, N>) -> [Vec<f32>; N]> Op<N, B> {
         let gradients =
             with_floats([output], |[y]| with_floats(values, |x| (self.backward)(Back { x, y, d, wanted })))??;
         let mut given = [const { None }; N];
+        if self.alike {
+            if let Some(gradient) = gradients.into_iter().next() {
+                self.share(knot, gradient, &mut given)?;
+            }
+            return Ok(given.into_iter());
+        }
         for ((given, gradient), input) in given.iter_mut().zip(gradients).zip(inputs) {
             *given = match &input.way {
                 Way::Nowhere => None,
-                Way::Tensor(tensor) => leaves::take(knot, tensor, gradient)
-                    .map(|gradient| Tensor::from_vec(gradient, tensor.shape(), &Device::Cpu))
-                    .transpose()?,
+                Way::Tensor(tensor) => leaves::take(knot, tensor, gradient.into())?,
                 Way::Knot(waiting) => {
                     waiting.add(gradient);
-                    Some(Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu)?)
+                    Some(Tensor::zeros(1, DType::F32, &Device::Cpu)?)
                 }
             };
         }
         Ok(given.into_iter())
+    }
+
+    /// Gives all inputs the same gradient, with no more copies than it takes: tensors can share one.
+    fn share(&self, knot: &Tensor, gradient: Vec<f32>, given: &mut [Option<Tensor>; N]) -> Result<()> {
+        let ways = self.inputs.each_ref().map(|input| &input.way);
+        let last = match ways.iter().any(|way| matches!(way, Way::Tensor(_))) {
+            true => None,
+            false => ways.iter().rposition(|way| matches!(way, Way::Knot(_))),
+        };
+        for (at, (given, way)) in given.iter_mut().zip(ways).enumerate() {
+            if let Way::Knot(waiting) = way {
+                if last != Some(at) {
+                    waiting.add_copy(&gradient);
+                }
+                *given = Some(Tensor::zeros(1, DType::F32, &Device::Cpu)?);
+            }
+        }
+        if let Some(Way::Knot(waiting)) = last.map(|at| ways[at]) {
+            waiting.add(gradient);
+            return Ok(());
+        }
+        let gradient = Tensor::from_vec(gradient, self.shape.clone(), &Device::Cpu)?;
+        for (given, way) in given.iter_mut().zip(ways) {
+            if let Way::Tensor(tensor) = way {
+                *given = leaves::take(knot, tensor, gradient.clone().into())?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -156,15 +156,19 @@ impl Model {
         self.first(xs, Pass { mode, logits: true, ..Pass::default() })
     }
 
-    /// Runs the model as training needs it: the outputs in order, up to the activations that their layers end in (see
+    /// Runs the model as training needs it, on tensors or on inputs with masks: the outputs in order, up to the activations that their layers end in (see
     /// [`end_activations`](Self::end_activations)), and what is added to the loss.
     ///
     /// # Errors
     /// As [`forward_all`](Self::forward_all).
-    pub fn call_for_loss(&self, xs: &[Tensor], mode: Mode) -> Result<(Vec<Flow>, Option<Tensor>)> {
+    pub fn call_for_loss<X: Clone + Into<Flow>>(
+        &self,
+        xs: &[X],
+        mode: Mode,
+    ) -> Result<(Vec<Flow>, Option<Tensor>)> {
         let losses = Losses::default();
         let pass = Pass { mode, logits: true, losses: Some(&losses), ..Pass::default() };
-        let inputs: Vec<Flow> = xs.iter().cloned().map(Flow::from).collect();
+        let inputs: Vec<Flow> = xs.iter().cloned().map(X::into).collect();
         let outputs = self.graph.run_all(&self.flows(&inputs)?, pass)?;
         for (variable, regularizer) in &self.regularized {
             losses.add(regularizer.penalty(variable)?);

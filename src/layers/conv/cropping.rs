@@ -1,11 +1,13 @@
 //! Keras's `Cropping1D` to `Cropping3D` (`keras/src/layers/reshaping/`), channels last.
 
-use super::ends::{Ends, check_ends, check_rank, read_ends, reshaped, write_ends};
+use super::ends::{Ends, check_ends, check_rank, margins, read_ends, reshaped, write_ends};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::unwritten;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -19,14 +21,29 @@ pub struct CroppingConfig<const N: usize> {
 }
 
 impl<const N: usize> CroppingConfig<N> {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        check_rank::<N>(xs)?;
-        let mut ys = xs.clone();
-        for (axis, &[before, after]) in self.cropping.iter().enumerate() {
-            let length = ys.dim(axis + 1)?;
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        let values = xs.tensor();
+        check_rank::<N>(values)?;
+        let mut shape = values.dims().to_vec();
+        for (length, [before, after]) in shape.iter_mut().skip(1).zip(&self.cropping) {
             let Some(left) = length.checked_sub(before + after).filter(|&left| left > 0) else {
                 bail!("cropping {before} and {after} leaves nothing of {length} steps")
             };
+            *length = left;
+        }
+        let of = margins::<N>(&shape, values.dims(), &self.cropping).filter(|_| xs.fuses());
+        let Some(of) = of else { return self.by_tensors(values, &shape).map(Strand::from) };
+        let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
+            let mut d_x = unwritten(x.len());
+            of.put(&d, &mut d_x);
+            [d_x]
+        };
+        fused("cropping", [xs], shape, |[x], out| of.take(x, out), back)
+    }
+
+    fn by_tensors(&self, xs: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        let mut ys = xs.clone();
+        for (axis, (&[before, _], &left)) in self.cropping.iter().zip(&shape[1..]).enumerate() {
             ys = ys.narrow(axis + 1, before, left)?;
         }
         ys.contiguous()
@@ -57,5 +74,5 @@ impl<const N: usize> Config for CroppingConfig<N> {
 
 plain_layer! {
     /// Cuts off the ends of axes: (batch, …, channels) with the axes between made shorter.
-    Cropping<const N: usize>, CroppingConfig<N>, floats
+    Cropping<const N: usize>, CroppingConfig<N>, strand
 }

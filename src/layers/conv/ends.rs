@@ -2,6 +2,7 @@
 
 use crate::layers::shape::{Checked, Shape, axes_needed, show};
 use candle_core::{Result, Tensor, bail};
+use candle_recurrent_kernel::Margins;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What to add or to cut before and after, along each axis.
@@ -85,6 +86,18 @@ pub fn reshaped<const N: usize>(
         }
     }
     Ok(shape)
+}
+
+/// The box of `inner` places within one of `outer` places, of shapes (batch, …, channels), where the kernels can take it:
+/// `before` says how many steps come before it.
+pub fn margins<const N: usize>(inner: &[usize], outer: &[usize], ends: &Ends) -> Option<Margins> {
+    let mut margins = Margins { inner: [1; 3], outer: [1; 3], before: [0; 3], channels: *inner.last()? };
+    for (axis, [before, _]) in ends.iter().enumerate() {
+        let at = (3 + axis).checked_sub(N)?;
+        (margins.inner[at], margins.outer[at]) = (*inner.get(axis + 1)?, *outer.get(axis + 1)?);
+        margins.before[at] = *before;
+    }
+    Some(margins)
 }
 
 /// Refuses an input of another number of axes.

@@ -5,8 +5,10 @@ use super::window::Sizes;
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_numbers, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result as CandleResult, Tensor};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::{Repeats, unwritten};
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -49,9 +51,28 @@ fn write_size<const N: usize, S: Serializer>(size: &Sizes<N>, serializer: S) -> 
 }
 
 impl<const N: usize> UpSamplingConfig<N> {
-    fn forward(&self, xs: &Tensor) -> CandleResult<Tensor> {
-        check_rank::<N>(xs)?;
-        check_numbers(&[xs.dims(), &self.size.0].concat())?;
+    fn forward(&self, xs: &Strand) -> CandleResult<Strand> {
+        let values = xs.tensor();
+        check_rank::<N>(values)?;
+        check_numbers(&[values.dims(), &self.size.0].concat())?;
+        if self.interpolation != Interpolation::Nearest || !xs.fuses() || N > 3 {
+            return self.by_tensors(values).map(Strand::from);
+        }
+        let mut shape = values.dims().to_vec();
+        let mut of = Repeats { lengths: [1; 3], times: [1; 3], channels: values.dim(N + 1)? };
+        for (axis, &times) in self.size.0.iter().enumerate() {
+            (of.lengths[3 - N + axis], of.times[3 - N + axis]) = (shape[axis + 1], times);
+            shape[axis + 1] *= times;
+        }
+        let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
+            let mut d_x = unwritten(x.len());
+            of.sum(&d, &mut d_x);
+            [d_x]
+        };
+        fused("up-sampling", [xs], shape, |[x], out| of.repeat(x, out), back)
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> CandleResult<Tensor> {
         let mut ys = xs.contiguous()?;
         for (axis, &times) in self.size.0.iter().enumerate() {
             ys = match self.interpolation {
@@ -124,5 +145,5 @@ impl<const N: usize> Config for UpSamplingConfig<N> {
 
 plain_layer! {
     /// Repeats each step, or goes evenly from one to the next: (batch, …, channels) with the axes between made longer.
-    UpSampling<const N: usize>, UpSamplingConfig<N>, floats
+    UpSampling<const N: usize>, UpSamplingConfig<N>, strand
 }

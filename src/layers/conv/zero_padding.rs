@@ -1,11 +1,13 @@
 //! Keras's `ZeroPadding1D` to `ZeroPadding3D` (`keras/src/layers/reshaping/`), channels last.
 
-use super::ends::{Ends, check_ends, check_rank, read_ends, reshaped, write_ends};
+use super::ends::{Ends, check_ends, check_rank, margins, read_ends, reshaped, write_ends};
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
 use crate::layers::shape::{Checked, Shape, check_numbers, single};
+use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use candle_recurrent_kernel::unwritten;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -19,11 +21,24 @@ pub struct ZeroPaddingConfig<const N: usize> {
 }
 
 impl<const N: usize> ZeroPaddingConfig<N> {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        check_rank::<N>(xs)?;
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        let values = xs.tensor();
+        check_rank::<N>(values)?;
         let ends = self.padding.iter().map(|[before, after]| before + after).chain([0]);
-        let padded = xs.dims().iter().zip(std::iter::once(0).chain(ends)).map(|(axis, ends)| axis + ends);
-        check_numbers(&padded.collect::<Vec<_>>())?;
+        let padded = values.dims().iter().zip(std::iter::once(0).chain(ends)).map(|(axis, ends)| axis + ends);
+        let shape: Vec<usize> = padded.collect();
+        check_numbers(&shape)?;
+        let of = margins::<N>(values.dims(), &shape, &self.padding).filter(|_| xs.fuses());
+        let Some(of) = of else { return self.by_tensors(values).map(Strand::from) };
+        let back = move |Back { x: [x], d, .. }: Back<'_, 1>| {
+            let mut d_x = unwritten(x.len());
+            of.take(&d, &mut d_x);
+            [d_x]
+        };
+        fused("padding", [xs], shape, |[x], out| of.put(x, out), back)
+    }
+
+    fn by_tensors(&self, xs: &Tensor) -> Result<Tensor> {
         let mut ys = xs.clone();
         for (axis, &[before, after]) in self.padding.iter().enumerate() {
             ys = ys.pad_with_zeros(axis + 1, before, after)?;
@@ -56,5 +71,5 @@ impl<const N: usize> Config for ZeroPaddingConfig<N> {
 
 plain_layer! {
     /// Adds zeros at the ends of axes: (batch, …, channels) with the axes between made longer.
-    ZeroPadding<const N: usize>, ZeroPaddingConfig<N>, floats
+    ZeroPadding<const N: usize>, ZeroPaddingConfig<N>, strand
 }

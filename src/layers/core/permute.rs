@@ -6,8 +6,7 @@ use crate::layers::shape::{Checked, Shape, axes_needed, single};
 use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_recurrent_kernel::unwritten;
-use rayon::prelude::*;
+use candle_recurrent_kernel::{transpose, unwritten};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -45,33 +44,6 @@ impl PermuteConfig {
         let order: Vec<usize> = std::iter::once(0).chain(self.dims.iter().copied()).collect();
         xs.permute(order)?.contiguous()
     }
-}
-
-/// Numbers that one thread moves at a time.
-const SHARE: usize = 1 << 15;
-/// Rows and columns that are moved at a time: what a cache line holds.
-const BLOCK: usize = 16;
-
-/// Each (rows, columns) the other way round.
-fn transpose(rows: usize, columns: usize, x: &[f32], out: &mut [f32]) {
-    let size = rows * columns;
-    let count = (SHARE / size).max(1) * size;
-    let part = |(x, out): (&[f32], &mut [f32])| {
-        for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
-            for first_row in (0..rows).step_by(BLOCK) {
-                let last_row = (first_row + BLOCK).min(rows);
-                for first in (0..columns).step_by(BLOCK) {
-                    for column in first..(first + BLOCK).min(columns) {
-                        let out = &mut out[column * rows..][first_row..last_row];
-                        for (row, out) in (first_row..last_row).zip(out) {
-                            *out = x[row * columns + column];
-                        }
-                    }
-                }
-            }
-        }
-    };
-    x.par_chunks(count).zip(out.par_chunks_mut(count)).for_each(part);
 }
 
 impl Config for PermuteConfig {

@@ -7,7 +7,7 @@ use crate::layers::strand::{Back, Strand, fused};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_recurrent_kernel::pooling::{self, Places};
-use candle_recurrent_kernel::unwritten;
+use candle_recurrent_kernel::{Repeats, unwritten};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -31,15 +31,12 @@ impl RepeatVectorConfig {
             return self.by_tensors(xs.tensor()).map(Strand::from);
         }
         let of = Places { places: self.n, channels: features };
+        let repeats = Repeats { lengths: [1; 3], times: [1, 1, self.n], channels: features };
         fused(
             "repeat",
             [xs],
             (batch, self.n, features),
-            |[x], out| {
-                for (x, out) in x.chunks_exact(features).zip(out.chunks_exact_mut(of.places * features)) {
-                    out.chunks_exact_mut(features).for_each(|out| out.copy_from_slice(x));
-                }
-            },
+            |[x], out| repeats.repeat(x, out),
             move |Back { x: [x], d, .. }: Back<'_, 1>| {
                 let mut d_x = unwritten(x.len());
                 pooling::global_sum(of, &d, &mut d_x);

@@ -2,8 +2,10 @@
 
 use crate::layers::layer::{Config, Layer, Placed, first_shape, plain_layer};
 use crate::layers::masks::MaskRule;
+use crate::layers::pair::rescaled;
 use crate::layers::shape::{Checked, Shape, single};
-use candle_core::{Result, Tensor};
+use crate::layers::strand::Strand;
+use candle_core::Result;
 use candle_nn::VarBuilder;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -20,8 +22,11 @@ pub struct RescalingConfig {
 }
 
 impl RescalingConfig {
-    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-        xs.affine(self.scale, self.offset)
+    fn forward(&self, xs: &Strand) -> Result<Strand> {
+        match xs.fuses() {
+            true => rescaled(xs, self.scale as f32, self.offset as f32),
+            false => xs.tensor().affine(self.scale, self.offset).map(Strand::from),
+        }
     }
 }
 
@@ -45,5 +50,5 @@ impl Config for RescalingConfig {
 
 plain_layer! {
     /// x · scale + offset. Any shape in, the same shape out.
-    Rescaling, RescalingConfig, floats
+    Rescaling, RescalingConfig, strand
 }

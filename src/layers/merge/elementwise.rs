@@ -4,7 +4,7 @@
 use crate::layers::flow::Flow;
 use crate::layers::layer::{Config, Layer, Pass, Placed};
 use crate::layers::masks::{MaskJoin, MaskRule};
-use crate::layers::pair::{Pair, divided, times_numbers, widened};
+use crate::layers::pair::{Pair, divided, plus_repeated, times_numbers, widened};
 use crate::layers::shape::{Checked, Shape, check_numbers, show};
 use crate::layers::strand::Strand;
 use candle_core::{Result, Tensor, bail};
@@ -135,6 +135,13 @@ impl Merge {
             for (xs, numbers) in [(a, b), (b, a)] {
                 if let Some(product) = times_numbers(xs, numbers)? {
                     return Ok(product);
+                }
+            }
+        }
+        if let (Self::Add, [a, b]) = (self, values.as_slice()) {
+            for (xs, vector) in [(a, b), (b, a)] {
+                if let Some(sum) = plus_repeated(xs, vector)? {
+                    return Ok(sum);
                 }
             }
         }

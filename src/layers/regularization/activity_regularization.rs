@@ -59,9 +59,11 @@ impl Layer for ActivityRegularization {
         if let Some(losses) = pass.losses {
             // Rows of a table are read once, for the squares of their gradients are of all that uses them.
             for output in &mut outputs {
-                output.values = Values::Tensor(output.values.tensor()?);
+                if let Values::Rows(rows) = &output.values {
+                    output.values = Values::Strand(rows.strand()?);
+                }
             }
-            let values = outputs.iter().map(Flow::floats).collect::<Result<Vec<_>>>()?;
+            let values = outputs.iter().map(Flow::strand).collect::<Result<Vec<_>>>()?;
             add_activity(self.config.regularizer(), &values, losses)?;
         }
         Ok(outputs)

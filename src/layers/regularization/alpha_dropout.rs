@@ -5,7 +5,9 @@ use crate::layers::activation::{SELU_ALPHA, SELU_SCALE};
 use crate::layers::flow::{Flow, first};
 use crate::layers::layer::{Config, Layer, Mode, Pass, Passes, Placed};
 use crate::layers::masks::MaskRule;
+use crate::layers::pair::times_plus;
 use crate::layers::shape::{Checked, Shape, check_rate, single};
+use crate::layers::strand::Strand;
 use crate::random::Stream;
 use candle_core::{Result, Tensor, bail};
 use candle_nn::{ModuleT, VarBuilder};
@@ -76,6 +78,10 @@ impl AlphaDropout {
     /// # Errors
     /// In training with a rate of 1, where nothing would be left to scale; where `noise_shape` does not fit.
     pub fn forward(&self, xs: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.over(&xs.clone().into(), mode)?.tensor().clone())
+    }
+
+    fn over(&self, xs: &Strand, mode: Mode) -> Result<Strand> {
         let Mode::Training { seed } = mode else { return Ok(xs.clone()) };
         let rate = self.config.rate;
         if rate == 0.0 {
@@ -87,14 +93,20 @@ impl AlphaDropout {
         let lowest = -SELU_ALPHA * SELU_SCALE;
         let scale = 1.0 / ((1.0 - rate) * (1.0 + rate * lowest * lowest)).sqrt();
         let shift = -scale * lowest * rate;
-        let shape = drawn_shape(&self.name, xs, self.config.noise_shape.as_ref())?;
+        let values = xs.tensor();
+        let shape = drawn_shape(&self.name, values, self.config.noise_shape.as_ref())?;
         let mut stream = Stream::named(seed, &self.name);
-        let draw = |_| if stream.uniform() < rate { 0.0 } else { 1.0 };
-        let kept: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
-        let kept = Tensor::from_vec(kept, shape, xs.device())?.to_dtype(xs.dtype())?;
+        let count = shape.iter().product();
         // kept · (scale x + shift) where it is kept, scale · lowest + shift elsewhere.
+        if xs.fuses() && shape == values.dims() {
+            let factors = stream.choices(rate, [scale as f32, 0.0], count);
+            let dropped = (scale * lowest + shift) as f32;
+            return times_plus(xs, factors, [dropped + (-scale * lowest) as f32, dropped]);
+        }
+        let kept = stream.choices(rate, [1.0, 0.0], count);
+        let kept = Tensor::from_vec(kept, shape, values.device())?.to_dtype(values.dtype())?;
         let dropped = kept.affine(-scale * lowest, scale * lowest + shift)?;
-        xs.broadcast_mul(&(kept * scale)?)?.broadcast_add(&dropped)
+        values.broadcast_mul(&(kept * scale)?)?.broadcast_add(&dropped).map(Strand::from)
     }
 }
 
@@ -107,6 +119,6 @@ impl ModuleT for AlphaDropout {
 
 impl Layer for AlphaDropout {
     fn run(&self, inputs: &[Flow], pass: Pass) -> Result<Vec<Flow>> {
-        Ok(vec![self.forward(&first(inputs)?.floats()?, pass.mode)?.into()])
+        Ok(vec![self.over(&first(inputs)?.strand()?, pass.mode)?.into()])
     }
 }
