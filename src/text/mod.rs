@@ -1,11 +1,16 @@
-//! From text to token ids, as Keras's IMDB data set does it: cleaning, vocabulary, `tokenizer.json`, padding.
+//! From text to token ids: words as in Keras's IMDB data set, characters, or pieces of words; `tokenizer.json`, padding.
 
+mod byte_pairs;
 mod keras;
+mod kind;
+mod normal;
 mod padding;
+mod pieces;
 mod tokenizer;
 mod vocabulary;
 
 pub use keras::Encoded;
+pub use kind::TokenizerKind;
 pub use padding::{Padding, Side, pad_sequences, pad_sequences_with};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::Vocabulary;

@@ -7,6 +7,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::keras::{Encoded, KerasTokenizer, is_tokenizer};
+use super::kind::TokenizerKind;
+use super::pieces::{Fitted, Pieces};
 use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, words};
 use crate::formats::file::check_regular;
 use crate::formats::read_text;
@@ -18,9 +20,10 @@ const SPECIAL: [&str; 4] = ["[PAD]", "[START]", "[UNK]", "[UNUSED]"];
 
 /// Text to token ids and back, read from and written to a `tokenizer.json`.
 ///
-/// A tokenizer made here is that of Keras's IMDB: 0 pads, 1 starts every text, 2 stands for words outside the vocabulary, 3 is free,
-/// and the word of rank r (1 for the most frequent) has id r + 3. Hugging Face files with another pipeline work as well; the
-/// `tokenizers` crate runs them. So does Keras's own `Tokenizer` ([`Tokenizer::from_keras`]), whose ids are the ranks.
+/// A tokenizer of words is that of Keras's IMDB: 0 pads, 1 starts every text, 2 stands for words outside the vocabulary, 3 is free,
+/// and the word of rank r (1 for the most frequent) has id r + 3. [`Tokenizer::fit`] makes others, of characters or of pieces
+/// of words. Hugging Face files with another pipeline work as well; the `tokenizers` crate runs them. So does Keras's own
+/// `Tokenizer` ([`Tokenizer::from_keras`]), whose ids are the ranks.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     ids: HashMap<String, u32>,
@@ -35,6 +38,8 @@ enum Rule {
     Imdb,
     /// As Keras's `Tokenizer` does.
     Keras(Box<KerasTokenizer>),
+    /// By characters or pieces of words.
+    Pieces(Box<Pieces>),
     /// By a pipeline of Hugging Face's, with the id of unknown pieces.
     Pipeline(Box<tokenizers::Tokenizer>, Option<u32>),
 }
@@ -75,6 +80,46 @@ impl Tokenizer {
     /// As [`Tokenizer::from_words`].
     pub fn from_texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, vocab_size: usize) -> Result<Self> {
         Vocabulary::from_texts(texts).tokenizer(vocab_size)
+    }
+
+    /// Fits a tokenizer of this kind to texts: the words, characters or pieces of words that come twice or more (all
+    /// where none does), with ids below `vocab_size`, or as many as is usual ([`TokenizerKind::most`]). Characters and pieces
+    /// of words are those of the text in Unicode's NFKC and lower case, each run of white space one space; in pieces of words
+    /// it is a mark before the word. The same texts give the same tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a `vocab_size` that leaves no id for them; [`Error::Data`] where the texts hold none.
+    pub fn fit(
+        kind: TokenizerKind,
+        texts: &[impl AsRef<str> + Sync],
+        vocab_size: Option<usize>,
+    ) -> Result<Self> {
+        if kind != TokenizerKind::Word {
+            return Ok(Self::of_pieces(Pieces::fit(kind, texts, vocab_size)?));
+        }
+        let words = Vocabulary::from_texts(texts);
+        if words.is_empty() {
+            return Err(Error::Data("the texts have no words".into()));
+        }
+        let special = kind.special();
+        // Where all words had ids, nothing would be learnt of unknown ones.
+        let known = if words.repeated() > 0 { words.repeated() } else { words.len() };
+        let all = words.len().saturating_add(special);
+        words.tokenizer(vocab_size.unwrap_or((known + special).min(kind.most())).min(all))
+    }
+
+    fn of_pieces(Fitted { words, pieces }: Fitted) -> Self {
+        let ids = words.iter().cloned().zip(0..).collect();
+        Self { ids, words, rule: Rule::Pieces(Box::new(pieces)) }
+    }
+
+    /// The kind of a tokenizer that is made here; none of another file's.
+    pub fn kind(&self) -> Option<TokenizerKind> {
+        match &self.rule {
+            Rule::Imdb => Some(TokenizerKind::Word),
+            Rule::Pieces(pieces) => Some(pieces.kind()),
+            Rule::Keras(_) | Rule::Pipeline(..) => None,
+        }
     }
 
     /// Takes the words from Keras's `imdb_word_index.json`.
@@ -162,6 +207,9 @@ impl Tokenizer {
         if let Some(keras) = Self::parse_keras(&json) {
             return Ok(keras);
         }
+        if let Some(fitted) = Pieces::parse(&json) {
+            return Ok(Self::of_pieces(fitted));
+        }
         let pipeline = panics::contain(|| tokenizers::Tokenizer::from_bytes(bytes))
             .ok_or_else(|| wrong(&"its parser gave up"))?
             .map_err(|error| wrong(&error))?;
@@ -233,6 +281,7 @@ impl Tokenizer {
                 .to_string(true)
                 .map_err(|error| Error::argument("tokenizer", &error).with_source(error)),
             Rule::Keras(keras) => keras.to_json().map_err(|error| Error::argument("tokenizer", error)),
+            Rule::Pieces(pieces) => Ok(format!("{:#}", pieces.json(&self.words))),
             Rule::Imdb => Ok(format!("{:#}", self.keras_json())),
         }
     }
@@ -275,6 +324,7 @@ impl Tokenizer {
     fn encode_words(&self, text: &str, known: impl Fn(&str) -> bool) -> Result<Encoded> {
         match &self.rule {
             Rule::Keras(keras) => Ok(keras.encode(text)),
+            Rule::Pieces(pieces) => Ok(pieces.encode(text)),
             Rule::Pipeline(pipeline, unknown) => {
                 let encoding = panics::contain(|| pipeline.encode_fast(text, true))
                     .ok_or_else(|| Error::argument("tokenizer", "its pipeline cannot take this text"))?
@@ -304,7 +354,7 @@ impl Tokenizer {
     pub fn left_out(&self) -> usize {
         match &self.rule {
             Rule::Keras(keras) => keras.left_out(),
-            Rule::Imdb | Rule::Pipeline(..) => 0,
+            Rule::Imdb | Rule::Pieces(_) | Rule::Pipeline(..) => 0,
         }
     }
 
