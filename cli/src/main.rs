@@ -7,6 +7,7 @@
 mod answers;
 mod arrays;
 mod classify;
+mod command;
 mod comparison;
 mod convert;
 mod dataset;

@@ -8,7 +8,7 @@ use candle_recurrent::checkpoint::{Checkpoint, Config};
 use candle_recurrent::data::{
     Examples, LabelledSource, Sentences, SplitOptions, Targets, Task, labelled_examples,
 };
-use candle_recurrent::text::Tokenizer;
+use candle_recurrent::text::{Tokenizer, TokenizerKind};
 use candle_recurrent::train::Shuffle;
 use std::path::PathBuf;
 
@@ -21,7 +21,8 @@ pub(super) struct OwnTexts {
     /// A file of texts and labels to test on at the end
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
-    /// What the labels are: classification (classes) or regression (numbers) [default: by the labels]
+    /// What the labels are: classification (a class a row), multi-label (any number of classes a row: lists, or texts with
+    /// separators, see --label-separator) or regression (numbers) [default: by the labels, classification or regression]
     #[arg(long, value_name = "TASK")]
     task: Option<Task>,
     /// Read padding as the zoo's models do, step by step like words. Without this it is masked where the model's layers heed a mask,
@@ -55,6 +56,23 @@ impl OwnTexts {
         config.recipe.group_by_length = skips && config.recipe.shuffle != Shuffle::Never;
     }
 
+    /// The options that were given, with their values; of files without their folders.
+    pub(super) fn given(&self) -> Vec<(&'static str, String)> {
+        let file = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let task = self.task.map(|task| match task {
+            Task::Classification => "classification",
+            Task::MultiLabel => "multi-label",
+            Task::Regression => "regression",
+        });
+        let options = [
+            ("--validation", self.validation.as_ref().map(file)),
+            ("--test", self.test.as_ref().map(file)),
+            ("--task", task.map(String::from)),
+            ("--no-masking", self.no_masking.then(String::new)),
+        ];
+        options.into_iter().filter_map(|(option, value)| Some((option, value?))).collect()
+    }
+
     /// Reads the files and splits the rows.
     pub(super) fn read(
         &self,
@@ -63,16 +81,22 @@ impl OwnTexts {
         validation_split: f64,
         seed: u32,
     ) -> anyhow::Result<Sentences> {
-        let other = |option: &str, path: &Option<PathBuf>| {
-            let read = |path: &PathBuf| {
-                if !path.exists() {
-                    anyhow::bail!("{option} {}: there is no such file", path.display());
-                }
-                Ok(LabelledSource { path: path.clone(), ..source.clone() }.read()?)
-            };
-            path.as_ref().map(read).transpose()
+        let multi_label = self.task == Some(Task::MultiLabel);
+        if let (Some(_), false) = (&source.label_separator, multi_label) {
+            anyhow::bail!("--label-separator: goes with --task multi-label");
+        }
+        let source = &LabelledSource { multi_label, ..source.clone() };
+        let [train, own_validation, own_test] = source.folders().unwrap_or_default();
+        let source = &train.unwrap_or_else(|| source.clone());
+        let other = |option: &str, path: &Option<PathBuf>, own: Option<LabelledSource>| {
+            let Some(path) = path else { return Ok(own.map(|own| own.read()).transpose()?) };
+            if !path.exists() {
+                anyhow::bail!("{option} {}: there is no such file", path.display());
+            }
+            Ok(Some(LabelledSource { path: path.clone(), ..source.clone() }.read()?))
         };
-        let (validation, test) = (other("--validation", &self.validation)?, other("--test", &self.test)?);
+        let validation = other("--validation", &self.validation, own_validation)?;
+        let test = other("--test", &self.test, own_test)?;
         (reading.status())(&format!("reading {}", source.path.display()));
         let options = SplitOptions { task: self.task, validation_split, seed };
         let sentences = Sentences::new(source.read()?, validation, test, &options)?;
@@ -92,6 +116,8 @@ pub(super) struct TextShape<'a> {
     pub(super) max_len: Option<usize>,
     /// A vocabulary that is given.
     pub(super) tokenizer: Option<&'a Tokenizer>,
+    /// The kind of vocabulary that is asked for.
+    pub(super) kind: Option<TokenizerKind>,
     /// Whether the model brings weights, which fit one vocabulary only.
     pub(super) has_weights: bool,
 }
@@ -103,13 +129,18 @@ pub(super) fn fit(
     shape: &TextShape,
     quiet: bool,
 ) -> anyhow::Result<Parts> {
-    let tokenizer = match shape.tokenizer {
-        Some(tokenizer) => tokenizer.clone(),
-        None => {
+    let tokenizer = match (shape.tokenizer, shape.kind) {
+        (Some(_), Some(_)) => anyhow::bail!(
+            "--tokenizer: the weights that training starts from have their own vocabulary beside them; leave it out"
+        ),
+        (Some(tokenizer), None) => tokenizer.clone(),
+        (None, kind) => {
             let own = shape.has_weights.then_some(config.recipe.vocab_size);
-            sentences.tokenizer(shape.vocab_size.or(own))?
+            let kind = kind.or(config.recipe.tokenizer).unwrap_or_default();
+            sentences.tokenizer(kind, shape.vocab_size.or(own))?
         }
     };
+    config.recipe.tokenizer = tokenizer.kind();
     let vocab_size = match shape.has_weights {
         true => config.recipe.vocab_size.max(tokenizer.vocab_size()),
         false => shape.vocab_size.unwrap_or(0).max(tokenizer.vocab_size()),
@@ -142,7 +173,9 @@ pub(super) fn test(
         anyhow::bail!("{model}: has no vocabulary, so it cannot read text; give one with --tokenizer");
     };
     let config = &checkpoint.config;
-    let rows = source.read()?;
+    let source = LabelledSource { multi_label: config.multi_label, ..source.clone() };
+    let [train, _, test] = source.folders().unwrap_or_default();
+    let rows = test.or(train).unwrap_or(source).read()?;
     let targets = match config.targets() {
         Some(targets) => targets,
         None => {

@@ -45,13 +45,26 @@ impl<'a> Prediction<'a> {
         Some((name(best.0), best.1))
     }
 
+    /// Of a model of any number of classes: those above one half, each with its probability.
+    fn labels(&self) -> Option<Vec<(&'a str, f32)>> {
+        let classes = self.targets.labels()?.iter().map(String::as_str);
+        let above = |(_, value): &(&str, &f32)| **value > 0.5;
+        Some(classes.zip(self.values).filter(above).map(|(class, value)| (class, *value)).collect())
+    }
+
     /// Adds a line, as people read it.
     pub(super) fn line(&self, out: &mut String) {
         if let Some((label, number)) = self.said() {
             // Writing to a text does not fail.
-            let _ = match label {
-                Some(label) => write!(out, "{}  {number:.4}  ", visible(label)),
-                None => write!(out, "{number:.4}  "),
+            let _ = match (self.labels(), label) {
+                (Some(labels), _) if labels.is_empty() => write!(out, "-  "),
+                (Some(labels), _) => {
+                    let labels =
+                        labels.into_iter().map(|(label, value)| format!("{} {value:.4}", visible(label)));
+                    write!(out, "{}  ", labels.collect::<Vec<_>>().join(", "))
+                }
+                (None, Some(label)) => write!(out, "{}  {number:.4}  ", visible(label)),
+                (None, None) => write!(out, "{number:.4}  "),
             };
             match self.text.contains(['\n', '\r']) {
                 false => out.push_str(&visible(self.text)),
@@ -86,7 +99,19 @@ impl Serialize for Prediction<'_> {
             value: Option<f32>,
             unknown: Option<f32>,
         }
+        #[derive(Serialize)]
+        struct Labels<'a> {
+            text: &'a str,
+            labels: Option<Vec<&'a str>>,
+            probabilities: Option<Each<'a>>,
+            unknown: Option<f32>,
+        }
         let (text, unknown, said) = (self.text, self.unknown, self.said());
+        if let (Some(labels), Some(classes)) = (self.labels(), self.targets.labels()) {
+            let labels = said.map(|_| labels.into_iter().map(|(label, _)| label).collect());
+            let probabilities = said.map(|_| Each { classes, values: self.values });
+            return Labels { text, labels, probabilities, unknown }.serialize(serializer);
+        }
         let number = said.map(|(_, number)| number);
         match self.targets.classes() {
             None => Number { text, value: number, unknown }.serialize(serializer),

@@ -8,14 +8,15 @@ use super::tokenizer::Encoding;
 use super::values;
 use candle_core::Device;
 use candle_recurrent::data::{ArraySource, LabelledSource, Source};
+use candle_recurrent::formats::Encoding as TextEncoding;
 use std::path::PathBuf;
 
 /// The options that are the same for both.
 #[derive(clap::Args)]
 pub(super) struct Reading {
     /// Reviews: builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
-    /// folder, or a folder of the Hub's Parquet files. Or your own texts with labels: a .csv, .tsv, .jsonl or .parquet, a
-    /// file of fastText's lines, or a folder with a sub-folder of .txt files a class. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
+    /// folder, or a folder of the Hub's Parquet files. Or your own texts with labels: a .csv, .tsv, .jsonl, .json or
+    /// .parquet, a file of fastText's lines, or a folder with a sub-folder of .txt files a class. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
     /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight (sample_weight0, …) where they
     /// are there
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
@@ -27,6 +28,14 @@ pub(super) struct Reading {
     /// The column of the labels [default: the one named label, class, target, sentiment or the like]
     #[arg(long, value_name = "NAME")]
     label_column: Option<String>,
+    /// What stands between several labels of a row (see train's --task multi-label) [default: found out: a bar, a semicolon, a
+    /// comma or spaces]
+    #[arg(long, value_name = "TEXT")]
+    label_separator: Option<String>,
+    /// The encoding of your own texts: utf-8, cp949, shift_jis, gb18030, latin1, … [default: found out, where it is UTF-8,
+    /// UTF-16 or CP949]
+    #[arg(long = "encoding", value_name = "NAME")]
+    text_encoding: Option<TextEncoding>,
     /// A .npy or .csv of the input, in place of --data; goes with --y
     #[arg(long, value_name = "FILE", requires = "y", conflicts_with = "data", value_parser = arrays::path)]
     x: Option<PathBuf>,
@@ -96,13 +105,29 @@ impl Reading {
     /// The file or folder of texts with labels, where that is what --data names.
     pub(super) fn labelled(&self) -> anyhow::Result<Option<LabelledSource>> {
         let (text_column, label_column) = (self.text_column.clone(), self.label_column.clone());
+        let label_separator = self.label_separator.clone();
+        if let Some("") = label_separator.as_deref() {
+            anyhow::bail!("--label-separator: is empty");
+        }
         if let (Source::Path(path), None) = (&self.data, &self.x)
             && LabelledSource::holds(path)
         {
-            return Ok(Some(LabelledSource { path: path.clone(), text_column, label_column }));
+            return Ok(Some(LabelledSource {
+                path: path.clone(),
+                text_column,
+                label_column,
+                label_separator,
+                encoding: self.text_encoding,
+                multi_label: false,
+            }));
         }
-        let given = [(text_column, "--text-column"), (label_column, "--label-column")];
-        match given.into_iter().find(|(column, _)| column.is_some()) {
+        let given = [
+            (text_column.is_some(), "--text-column"),
+            (label_column.is_some(), "--label-column"),
+            (label_separator.is_some(), "--label-separator"),
+            (self.text_encoding.is_some(), "--encoding"),
+        ];
+        match given.into_iter().find(|(given, _)| *given) {
             Some((_, option)) => anyhow::bail!("{option}: goes with --data FILE, a file of texts and labels"),
             None => Ok(None),
         }

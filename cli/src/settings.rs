@@ -8,8 +8,9 @@ use super::values;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::Config;
-use candle_recurrent::data::{self, ArraySource, LabelledSource, Sentences};
+use candle_recurrent::data::{self, ArraySource, LabelledSource, Sentences, Targets};
 use candle_recurrent::model::ModelConfig;
+use candle_recurrent::text::TokenizerKind;
 use candle_recurrent::train::{LearningRate, Shuffle};
 use candle_recurrent::zoo;
 use clap::CommandFactory;
@@ -48,7 +49,7 @@ pub(super) struct Args {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// Token ids are below this: 4 fixed ones and the most frequent words [default: the recipe's, 500 in the zoo; of your
-    /// own texts, the words that come twice or more, 20000 at most]
+    /// own texts, what comes twice or more, 20000 words, 5000 characters or 8000 pieces of words at most (see --tokenizer)]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::vocab_size)]
     pub(super) vocab_size: Option<usize>,
     /// Token ids in a review: longer ones lose their beginning (see --truncating), shorter ones are padded in front (see
@@ -160,7 +161,7 @@ impl Settings {
         } else {
             self.shape_texts(model, config, has_weights)?;
         }
-        config.results = None;
+        (config.results, config.command) = (None, None);
         config.check()?;
         check_size(&config.model).with_context(|| model.to_string())?;
         Ok(start)
@@ -175,6 +176,9 @@ impl Settings {
         }
         if self.labelled.is_none() {
             config.model.check_binary_classifier().with_context(|| model.to_string())?;
+            if config.recipe.tokenizer.is_some_and(|kind| kind != TokenizerKind::Word) {
+                anyhow::bail!("{model}: its recipe's tokenizer is for texts of your own: --data FILE");
+            }
         }
         let (args, recipe) = (&self.args, &config.recipe);
         let vocab_size = args.vocab_size.unwrap_or(recipe.vocab_size);
@@ -203,11 +207,15 @@ impl Settings {
         if has_weights && config.model != before {
             anyhow::bail!(
                 "{name}: its weights end in another layer than the labels take ({}); give its config.json, to begin anew",
-                match sentences.targets.classes() {
-                    Some(classes) => format!("{} classes", classes.len()),
-                    None => "numbers".into(),
+                match &sentences.targets {
+                    Targets::Classes(classes) => format!("{} classes", classes.len()),
+                    Targets::Labels(classes) => format!("{} labels, any number of them a row", classes.len()),
+                    Targets::Numbers => "numbers".into(),
                 }
             );
+        }
+        if let (Some((mean, deviation)), false) = (sentences.scale(), has_weights) {
+            config.scale_numbers(mean, deviation);
         }
         self.args.recipe.apply_objective(&mut config.recipe);
         Ok(())

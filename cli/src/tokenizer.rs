@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use candle_recurrent::checkpoint::Recipe;
 use candle_recurrent::data;
 use candle_recurrent::formats::read_text;
-use candle_recurrent::text::{Side, Tokenizer, Vocabulary};
+use candle_recurrent::text::{Side, Tokenizer, TokenizerKind, Vocabulary};
 use candle_recurrent::zoo;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -17,8 +17,9 @@ use std::path::Path;
 pub(super) struct Encoding {
     /// What turns text into ids, in place of the model's own vocabulary: imdb (Keras's words of IMDB), imdb:FILE (a word
     /// index such as imdb_word_index.json), keras:FILE (Keras's own Tokenizer: its to_json(), its pickle or its
-    /// word_index), or a tokenizer.json
-    #[arg(long, value_name = "FILE|imdb")]
+    /// word_index), or a tokenizer.json. Of your own texts train makes one: of words (word, the default), characters (char) or
+    /// pieces of words by byte-pair encoding (bpe)
+    #[arg(long, value_name = "KIND|FILE")]
     pub(super) tokenizer: Option<String>,
     /// Where zeros are put to short texts, as pad_sequences' padding: pre or post [default: the model's, pre]
     #[arg(long, value_name = "SIDE")]
@@ -43,6 +44,11 @@ impl Encoding {
     pub(super) fn set(&self, recipe: &mut Recipe) {
         recipe.padding = self.padding.unwrap_or(recipe.padding);
         recipe.truncating = self.truncating.unwrap_or(recipe.truncating);
+    }
+
+    /// The kind of tokenizer that is to be fitted to texts, where it is a kind that `--tokenizer` names.
+    pub(super) fn kind(&self) -> Option<TokenizerKind> {
+        self.tokenizer.as_deref().and_then(|named| named.parse().ok())
     }
 
     /// The vocabulary that `--tokenizer` names, for a model that reads ids below `vocab_size`.
@@ -84,6 +90,12 @@ fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tokenizer> {
     if argument == "imdb" {
         return imdb(vocab_size);
     }
+    if argument.parse::<TokenizerKind>().is_ok() {
+        bail!(
+            "--tokenizer {argument}: is fitted to texts by train --data FILE, a file of texts and labels; elsewhere give a \
+             tokenizer.json (./{argument} is a file of that name)"
+        );
+    }
     let (kind, file) = match argument.split_once(':') {
         Some((kind @ ("imdb" | "keras"), file)) => (kind, file),
         _ => ("", argument),
@@ -91,7 +103,8 @@ fn tokenizer(argument: &str, vocab_size: usize) -> anyhow::Result<Tokenizer> {
     let path = Path::new(file);
     if !path.exists() {
         bail!(
-            "--tokenizer {argument}: there is no such file; give imdb, imdb:FILE, keras:FILE or a tokenizer.json"
+            "--tokenizer {argument}: there is no such file; give imdb, imdb:FILE, keras:FILE, a tokenizer.json, or where your \
+             own texts are trained on word, char or bpe"
         );
     }
     let named = match kind {

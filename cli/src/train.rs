@@ -9,7 +9,7 @@ use super::recorder::Recorder;
 use super::report::Report;
 use super::run_folder::Claim;
 use super::settings::{Args, Settings, check_size};
-use super::{Outcome, Output, interrupt, run_folder};
+use super::{Outcome, Output, command, interrupt, run_folder};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
@@ -61,13 +61,18 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
             Some(sentences) => {
                 let has_weights = init.is_some() || own.is_some();
                 let most = if has_weights { config.recipe.vocab_size } else { 1 << 20 };
-                let named = reading.encoding.tokenizer(args.vocab_size.unwrap_or(most))?;
+                let kind = reading.encoding.kind();
+                let named = match kind {
+                    Some(_) => None,
+                    None => reading.encoding.tokenizer(args.vocab_size.unwrap_or(most))?,
+                };
                 let beside = init.as_ref().and_then(|init| init.tokenizer.as_ref());
                 let tokenizer = named.as_ref().or(beside);
                 let (vocab_size, max_len) = (args.vocab_size, args.max_len);
-                let shape = TextShape { vocab_size, max_len, tokenizer, has_weights };
+                let shape = TextShape { vocab_size, max_len, tokenizer, kind, has_weights };
                 let parts = own_texts::fit(sentences, config, &shape, reading.quiet)?;
                 args.own_texts.mask_padding(config, has_weights);
+                config.command = settings.labelled.as_ref().map(|source| command::of(args, source));
                 config.check()?;
                 check_size(&config.model).with_context(|| name.clone())?;
                 Some(parts)

@@ -108,6 +108,18 @@ fn prepare(folder: &Path) {
     }
     fs::write(folder.join("reviews.csv"), table).unwrap();
     fs::write(folder.join("more.jsonl"), lines).unwrap();
+    let tags = "a lovely film,good\na lovely film that is late,\"good, late\"\na late film,late\na film,\n".repeat(10);
+    fs::write(folder.join("tags.csv"), format!("text,labels\n{tags}")).unwrap();
+    let ratings = "1\t정말 재밌어요\t1\n2\t너무 지루하네요\t0\n".repeat(20);
+    for name in ["ratings_train.txt", "ratings_test.txt"] {
+        fs::write(folder.join(name), format!("id\tdocument\tlabel\n{ratings}")).unwrap();
+    }
+    fs::create_dir(folder.join("examples")).unwrap();
+    for example in fs::read_dir(Path::new(ROOT).join("examples")).unwrap().flatten() {
+        if example.path().extension().is_some_and(|suffix| suffix == "json") {
+            fs::copy(example.path(), folder.join("examples").join(example.file_name())).unwrap();
+        }
+    }
     let forecaster = r#"{"model": {"name": "forecaster", "layers": [
         {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 8, 3]}},
         {"class_name": "LSTM", "config": {"name": "lstm", "units": 4}},

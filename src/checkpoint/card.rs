@@ -1,9 +1,8 @@
 //! The model card: `README.md` with the front matter that the Hugging Face Hub reads.
 
-use super::{Config, Results};
+use super::{Config, Results, own_card};
 use crate::Result;
 use crate::model::{Class, ModelConfig};
-use crate::text::{Padding, Side};
 use std::fmt::Write;
 
 /// The card of a model: what it is, its figures where it is trained, its layers, and how to use it. The front matter
@@ -18,7 +17,11 @@ pub fn card(config: &Config) -> Result<String> {
     let out = &mut text;
     // Writing to a String cannot fail.
     let _ = writeln!(out, "\n# {}\n", model.name);
-    let kind = if reads_text(config) { "text classifier" } else { "model" };
+    let kind = match own_card::is_own(config) {
+        true => own_card::kind(config),
+        false if reads_text(config) => "text classifier",
+        false => "model",
+    };
     let _ = writeln!(
         out,
         "A {kind} ({}) of {} parameters, in Keras's layers and names, made and run by \
@@ -33,6 +36,14 @@ pub fn card(config: &Config) -> Result<String> {
             let _ = writeln!(out, "| {name} | {value} |");
         }
         out.push('\n');
+    }
+    if own_card::is_own(config) {
+        own_card::write_use(config, out);
+        let _ = writeln!(out, "## Layers\n\n```text\n{summary}```\n");
+        let _ = writeln!(out, "## Recipe\n");
+        own_card::write_recipe(config, out);
+        write_training(config, out);
+        return Ok(text);
     }
     let _ = writeln!(out, "## Use\n\n```sh");
     let (what, data) = match reads_text(config) {
@@ -55,26 +66,23 @@ pub fn card(config: &Config) -> Result<String> {
             "The {} most frequent words (ids below {}), reviews {} to {} ids; ",
             recipe.vocab_size.saturating_sub(4),
             recipe.vocab_size,
-            padding_in_words(recipe.padding()),
+            own_card::padding_in_words(recipe.padding()),
             recipe.max_len,
         );
     }
+    write_training(config, out);
+    Ok(text)
+}
+
+/// How a model was trained, in a sentence that something stands before.
+fn write_training(config: &Config, out: &mut String) {
+    let recipe = &config.recipe;
     let (optimizer, batch_size, epochs) = (recipe.optimizer.in_words(), recipe.batch_size, recipe.epochs);
     let _ = write!(out, "{optimizer}, batches of {batch_size}, at most {epochs} epochs");
     if let Some(patience) = recipe.patience() {
         let _ = write!(out, ", stopped after {patience} without a better validation loss");
     }
     let _ = writeln!(out, "; the weights are those of the best epoch.");
-    Ok(text)
-}
-
-/// How reviews come to one length.
-fn padding_in_words(Padding { padding, truncating }: Padding) -> String {
-    let place = |side| if side == Side::Pre { "in front" } else { "at the end" };
-    match padding == truncating {
-        true => format!("cut or padded {}", place(padding)),
-        false => format!("cut {} or padded {}", place(truncating), place(padding)),
-    }
 }
 
 /// The classes that learn sequences, with what sets them apart: `LSTM(8, dropout 0.3)`.
@@ -187,9 +195,10 @@ fn bare(name: &str) -> &str {
     name.strip_prefix("val_").or_else(|| name.strip_prefix("test_")).unwrap_or(name)
 }
 
-/// Whether the model is one of texts: it reads ids and ends in one probability.
+/// Whether the model is one of texts: it reads ids and ends in one probability, or was trained on people's own texts.
 fn reads_text(config: &Config) -> bool {
-    config.model.vocab_size().is_some() && config.model.check_binary_classifier().is_ok()
+    let is_classifier = config.model.check_binary_classifier().is_ok() || own_card::is_own(config);
+    config.model.vocab_size().is_some() && is_classifier
 }
 
 /// A text as YAML: JSON's strings are YAML's too.

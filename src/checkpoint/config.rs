@@ -4,7 +4,7 @@ use crate::data::{self, Array};
 use crate::formats::read_text;
 use crate::json;
 use crate::model::ModelConfig;
-use crate::text::{Padding, Side};
+use crate::text::{Padding, Side, TokenizerKind};
 use crate::train::{
     Callback, CallbackConfig, Compile, EarlyStopping, Figures, FitConfig, Head, Loss, ModelCheckpoint,
     Objective, OptimizerConfig, RmsProp, Shuffle, heads,
@@ -26,6 +26,12 @@ pub struct Config {
     /// What the classes are called: two of one sigmoid, else one a unit; none where nobody named them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Whether a row may be of any number of the classes, each of which then has a unit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub multi_label: bool,
+    /// Of a model of people's own texts, the command that it was trained by, without the folders of files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// The figures of the checkpoint beside this file; none for a model that is not trained yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
@@ -39,6 +45,9 @@ pub struct Recipe {
     pub vocab_size: usize,
     /// Token ids in a review; 100, or what the model's InputLayer says.
     pub max_len: usize,
+    /// What people's own texts are split into: `word`, `char` or `bpe`; nothing where a file says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerKind>,
     /// Where zeros are put to short reviews: `pre` or `post`.
     #[serde(skip_serializing_if = "Side::is_default")]
     pub padding: Side,
@@ -137,6 +146,7 @@ impl Default for Recipe {
         Self {
             vocab_size: 500,
             max_len: 100,
+            tokenizer: None,
             padding: Side::Pre,
             truncating: Side::Pre,
             validation_split: 0.2,
@@ -182,13 +192,18 @@ struct RawConfig {
     #[serde(default)]
     classes: Vec<String>,
     #[serde(default)]
+    multi_label: bool,
+    #[serde(default)]
+    command: Option<String>,
+    #[serde(default)]
     results: Option<Results>,
 }
 
 impl TryFrom<RawConfig> for Config {
     type Error = Error;
 
-    fn try_from(RawConfig { model, mut recipe, classes, results }: RawConfig) -> Result<Self> {
+    fn try_from(raw: RawConfig) -> Result<Self> {
+        let RawConfig { model, mut recipe, classes, multi_label, command, results } = raw;
         for (field, value) in [("vocab_size", model.vocab_size()), ("max_len", model.max_len())] {
             if let (Some(value), false) = (value, recipe.contains_key(field)) {
                 recipe.insert(field.into(), value.into());
@@ -207,7 +222,7 @@ impl TryFrom<RawConfig> for Config {
             recipe.insert("callbacks".into(), serde_json::to_value(callbacks(patience)).unwrap_or_default());
         }
         let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
-        let config = Self { model, recipe, classes, results };
+        let config = Self { model, recipe, classes, multi_label, command, results };
         config.check()?;
         Ok(config)
     }
@@ -231,7 +246,7 @@ impl Config {
             max_len: model.max_len().unwrap_or(recipe.max_len),
             ..recipe
         };
-        Self { model, recipe, classes: vec![], results: None }
+        Self { model, recipe, classes: vec![], multi_label: false, command: None, results: None }
     }
 
     /// From JSON; `origin` stands for the file in messages.

@@ -17,6 +17,7 @@ mod config;
 mod ensemble;
 mod folder;
 mod head;
+mod own_card;
 
 pub use card::{card, recurrent_in_words};
 pub use ensemble::{Member, ensemble};

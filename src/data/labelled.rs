@@ -1,6 +1,7 @@
 //! Texts with their labels from people's own files: which column is which, and rows that cannot be used.
 
-use crate::formats::{TextTable, npz};
+use super::label_lists;
+use crate::formats::{Encoding, How, TextTable, npz};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,12 @@ pub struct LabelledSource {
     pub text_column: Option<String>,
     /// The column of the labels, likewise.
     pub label_column: Option<String>,
+    /// Whether a row may have several labels, or none.
+    pub multi_label: bool,
+    /// What stands between several labels; found out where it is not said.
+    pub label_separator: Option<String>,
+    /// The encoding of the files; found out where it is not said.
+    pub encoding: Option<Encoding>,
 }
 
 /// Texts with their labels as they stand in a file.
@@ -27,8 +34,11 @@ pub struct Labelled {
     pub texts: Vec<String>,
     /// Their labels, as numbers of [`names`](Self::names).
     pub labels: Vec<usize>,
-    /// The labels that there are, in the order in which they come.
+    /// The labels that there are, in the order in which they come; where a row may have several, all of a row's as they
+    /// stand in the file.
     pub names: Vec<String>,
+    /// What stands between several labels of a row, where rows may have several.
+    pub separator: Option<String>,
     /// Where each row stands: its line, its number or its file, in words by [`place`](Self::place).
     rows: Vec<usize>,
     /// How rows are named, and the names of those of a folder.
@@ -105,7 +115,7 @@ impl LabelledSource {
         if path.is_dir() {
             let has = |name: &str| path.join(name).exists();
             return !["imdb.npz", "train/pos", "aclImdb/train/pos"].iter().any(|name| has(name))
-                && has_classes(path);
+                && (has_classes(path) || has_classes(&path.join("train")));
         }
         const ARRAYS: [&str; 4] = ["npz", "npy", "safetensors", "pt"];
         let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
@@ -119,7 +129,8 @@ impl LabelledSource {
     /// [`Error::File`] and [`Error::Cell`] where the file cannot be read or understood, [`Error::Argument`] for a column that
     /// is not there, [`Error::Data`] where no row can be used.
     pub fn read(&self) -> Result<Labelled> {
-        let table = TextTable::open(&self.path, is_name)?;
+        let how = How { is_name, lists: self.multi_label, encoding: self.encoding };
+        let table = TextTable::open(&self.path, how)?;
         let (text, label) = self.columns(&table)?;
         let name =
             self.path.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
@@ -141,7 +152,7 @@ impl LabelledSource {
         let mut skip =
             |row: usize, what: String| rows.skipped.push(Skipped { place: table.place(row), what });
         table.for_each([text, label], &mut |row, fields| {
-            let (text, label) = match fields.and_then(|[text, label]| usable(text, label)) {
+            let (text, label) = match fields.and_then(|[text, label]| usable(text, label, self.multi_label)) {
                 Ok(pair) => pair,
                 Err(what) => return skip(row, what),
             };
@@ -163,7 +174,26 @@ impl LabelledSource {
             rows.kind = Kind::Places(places);
         }
         rows.check(&self.path)?;
+        if self.multi_label {
+            let given = self.label_separator.clone();
+            rows.separator = given.or_else(|| label_lists::find_separator(&rows.names));
+            let what = label_lists::in_words(rows.separator.as_deref());
+            rows.found.push_str(&format!("; {what}"));
+        }
         Ok(rows)
+    }
+
+    /// The training, validation and test folders of a folder that has them, each with a sub-folder a class: `train`,
+    /// `validation` (`valid`, `val`, `dev`) and `test`.
+    pub fn folders(&self) -> Option<[Option<Self>; 3]> {
+        let folder = |names: &[&str]| {
+            let paths = names.iter().map(|name| self.path.join(name));
+            let path = paths.into_iter().find(|path| has_classes(path))?;
+            Some(Self { path, ..self.clone() })
+        };
+        let train = folder(&["train"])?;
+        let parts = [Some(train), folder(&["validation", "valid", "val", "dev"]), folder(&["test"])];
+        (!has_classes(&self.path)).then_some(parts)
     }
 
     /// The columns of texts and labels.
@@ -234,16 +264,18 @@ fn has_classes(path: &Path) -> bool {
 fn usable<'a>(
     text: Option<&'a str>,
     label: Option<&'a str>,
+    multi_label: bool,
 ) -> std::result::Result<(&'a str, &'a str), String> {
     let label = label.map_or("", str::trim);
     let text = text.unwrap_or("");
     let what = match text {
+        _ if text.trim().is_empty() && multi_label => "has no text",
         _ if label.is_empty() && text.trim().is_empty() => "has neither text nor label",
-        _ if label.is_empty() => "has no label",
+        _ if label.is_empty() && !multi_label => "has no label",
         _ if text.trim().is_empty() => "has no text",
         _ if text.contains('\0') || label.contains('\0') => "holds a NUL character",
         _ if text.len() > LONGEST => "has a text of more than 16 MiB",
-        _ if label.len() > 1000 => "has a label of more than 1000 bytes",
+        _ if label.len() > 1000 && !multi_label => "has a label of more than 1000 bytes",
         _ => return Ok((text, label)),
     };
     Err(what.into())

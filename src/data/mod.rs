@@ -10,6 +10,7 @@ mod examples;
 mod grammar;
 mod imdb;
 mod inputs;
+mod label_lists;
 mod labelled;
 #[cfg(feature = "parquet")]
 mod parquet;

@@ -5,16 +5,23 @@ use super::labelled::Labelled;
 use super::source::MAX_LEN;
 use super::targets::{Targets, Task};
 use super::{Array, Examples, RandomState};
-use crate::text::{Padding, Tokenizer, Vocabulary};
+use crate::text::{Padding, Tokenizer, TokenizerKind};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// Texts with their targets.
+/// Texts with their targets, of each text as many numbers.
 #[derive(Clone, Debug, Default)]
 struct Part {
     texts: Vec<String>,
     targets: Vec<f32>,
+}
+
+impl Part {
+    /// The numbers of a text's target.
+    fn width(&self) -> usize {
+        (self.targets.len() / self.texts.len().max(1)).max(1)
+    }
 }
 
 /// Labelled texts, split into parts.
@@ -30,12 +37,6 @@ pub struct Sentences {
     /// What is to be said of the rows, a line each.
     pub notes: Vec<String>,
 }
-
-/// The most words of a vocabulary whose size is not said.
-const MOST_WORDS: usize = 20_000;
-
-/// The ids of a vocabulary that are no words.
-const FIXED: usize = 4;
 
 /// How labelled texts are split.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,11 +77,13 @@ impl Sentences {
             }
         };
         let (given, test) = (other(validation)?, other(test)?);
-        if let Some(classes) = targets.classes() {
-            notes.push(classes_in_words(&train, classes));
-            notes.extend(seen_once(&train));
-        } else {
-            notes.push(numbers_in_words(&values));
+        match &targets {
+            Targets::Classes(classes) => {
+                notes.push(classes_in_words(&train, classes));
+                notes.extend(seen_once(&train));
+            }
+            Targets::Labels(classes) => notes.extend(labels_in_words(&train, classes, &values)),
+            Targets::Numbers => notes.push(numbers_in_words(&values)),
         }
         let name = train.name.clone();
         let all = Part { texts: train.texts, targets: values };
@@ -91,20 +94,31 @@ impl Sentences {
         Ok(Self { name, targets, train, validation, test, notes })
     }
 
-    /// The vocabulary of the training part: the words that come twice or more, 20,000 at most, or those with ids below
-    /// `vocab_size`.
+    /// Of numbers, how far from 0 those of the training part are: their mean and their standard deviation (1 where they do
+    /// not differ).
+    pub fn scale(&self) -> Option<(f64, f64)> {
+        let numbers = &self.train.targets;
+        if self.targets != Targets::Numbers || numbers.is_empty() {
+            return None;
+        }
+        let count = numbers.len() as f64;
+        let mean = numbers.iter().map(|&it| f64::from(it)).sum::<f64>() / count;
+        let square = numbers.iter().map(|&it| (f64::from(it) - mean).powi(2)).sum::<f64>() / count;
+        let deviation = square.sqrt();
+        Some((mean, if deviation > 0.0 { deviation } else { 1.0 }))
+    }
+
+    /// A tokenizer of this kind, fitted to the training part alone.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a `vocab_size` below 4; [`Error::Data`] where there is no word at all.
-    pub fn tokenizer(&self, vocab_size: Option<usize>) -> Result<Tokenizer> {
-        let words = Vocabulary::from_texts(&self.train.texts);
-        if words.is_empty() {
-            return Err(Error::Data(format!("{}: the training texts have no words", self.name)));
-        }
-        // Where all words had ids, nothing would be learnt of unknown ones.
-        let known = if words.repeated() > 0 { words.repeated() } else { words.len() };
-        let most = words.len().saturating_add(FIXED);
-        words.tokenizer(vocab_size.unwrap_or(known.min(MOST_WORDS) + FIXED).min(most))
+    /// As [`Tokenizer::fit`].
+    pub fn tokenizer(&self, kind: TokenizerKind, vocab_size: Option<usize>) -> Result<Tokenizer> {
+        Tokenizer::fit(kind, &self.train.texts, vocab_size).map_err(|error| match error {
+            Error::Data(_) => {
+                Error::Data(format!("{}: the training texts have no {}", self.name, kind.units()))
+            }
+            other => other,
+        })
     }
 
     /// The length that 95 of 100 training texts keep to, in ids.
@@ -146,11 +160,7 @@ impl Sentences {
         };
         let validation = part(&self.validation, "validation")?;
         let test = part(&self.test, "test")?;
-        notes.push(format!(
-            "vocabulary: {} words; unknown words: {}",
-            tokenizer.vocab_size().saturating_sub(FIXED),
-            unknown.join(", ")
-        ));
+        notes.push(vocabulary_in_words(tokenizer, &unknown.join(", ")));
         notes.extend(self.duplicates());
         Ok(Prepared { train, validation, test, notes })
     }
@@ -225,10 +235,10 @@ impl Part {
         let count = u32::try_from(self.texts.len())
             .map_err(|_| Error::Data(format!("{} rows are more than can be shuffled", self.texts.len())))?;
         let order = RandomState::new(options.seed).permutation(count);
-        // Numbers are one class.
+        // Numbers are one class, and so are rows of several.
         let class = |row: u32| match targets {
             Targets::Classes(_) => self.targets[row as usize] as usize,
-            Targets::Numbers => 0,
+            Targets::Labels(_) | Targets::Numbers => 0,
         };
         let mut by_class = HashMap::<usize, Vec<u32>>::new();
         order.into_iter().for_each(|row| by_class.entry(class(row)).or_default().push(row));
@@ -247,10 +257,11 @@ impl Part {
             return Err(Error::argument("validation_split", what));
         }
         let (mut train, mut validation) = (Self::default(), Self::default());
-        for ((text, target), held) in self.texts.into_iter().zip(self.targets).zip(held) {
+        let width = self.width();
+        for ((text, target), held) in self.texts.into_iter().zip(self.targets.chunks(width)).zip(held) {
             let part = if held { &mut validation } else { &mut train };
             part.texts.push(text);
-            part.targets.push(target);
+            part.targets.extend(target);
         }
         Ok((train, validation))
     }
@@ -272,7 +283,7 @@ impl EncodedPart {
         lengths
     }
 
-    /// The share of unknown words in percent.
+    /// The share of unknown words, characters or pieces in percent.
     fn unknown(&self) -> f64 {
         100.0 * self.unknown as f64 / self.words.max(1) as f64
     }
@@ -281,7 +292,8 @@ impl EncodedPart {
         check_table(self.rows.len(), max_len)?;
         let ids = crate::text::pad_sequences_with(&self.rows, max_len, padding);
         let ids = Array::ids(ids, &[self.rows.len(), max_len])?;
-        Examples::new(vec![ids], vec![Array::floats(targets, &[targets.len(), 1])?])
+        let width = (targets.len() / self.rows.len().max(1)).max(1);
+        Examples::new(vec![ids], vec![Array::floats(targets, &[self.rows.len(), width])?])
     }
 }
 
@@ -314,6 +326,22 @@ fn describe(rows: &Labelled) -> Vec<String> {
     lines
 }
 
+/// `vocabulary: 5000 characters; unknown characters: 0.1 % in the training part`.
+fn vocabulary_in_words(tokenizer: &Tokenizer, unknown: &str) -> String {
+    match tokenizer.kind() {
+        Some(kind) => {
+            let (count, units) = (tokenizer.vocab_size().saturating_sub(kind.special()), kind.units());
+            let what = if kind == TokenizerKind::Bpe {
+                "pieces that are unknown characters".into()
+            } else {
+                format!("unknown {units}")
+            };
+            format!("vocabulary: {count} {units}; {what}: {unknown}")
+        }
+        None => format!("vocabulary: {} ids; unknown: {unknown}", tokenizer.vocab_size()),
+    }
+}
+
 /// `classes: bad (120), good (130)`.
 fn classes_in_words(rows: &Labelled, classes: &[String]) -> String {
     const SHOWN: usize = 20;
@@ -338,6 +366,33 @@ fn seen_once(rows: &Labelled) -> Vec<String> {
         format!("warning: {}, {place}: the label {name:?} is in this row alone; is it a slip?", rows.name)
     };
     single.take(10).map(line).collect()
+}
+
+/// `3 labels: a (40), b (30), c (10); 1.60 a row, 2 rows without any`, and the labels that one row has.
+fn labels_in_words(rows: &Labelled, classes: &[String], targets: &[f32]) -> Vec<String> {
+    const SHOWN: usize = 20;
+    let mut counts = vec![0_usize; classes.len()];
+    let (mut all, mut without) = (0, 0);
+    for row in targets.chunks(classes.len().max(1)) {
+        let own = row.iter().zip(&mut counts).filter(|(target, _)| **target > 0.5);
+        let own = own.map(|(_, count)| *count += 1).count();
+        all += own;
+        without += usize::from(own == 0);
+    }
+    let shown: Vec<String> =
+        classes.iter().zip(&counts).take(SHOWN).map(|(class, count)| format!("{class} ({count})")).collect();
+    let more = if classes.len() > SHOWN { ", …" } else { "" };
+    let mean = all as f64 / rows.len().max(1) as f64;
+    let shown = shown.join(", ");
+    let mut lines =
+        vec![format!("{} labels: {shown}{more}; {mean:.2} a row, {without} rows without any", classes.len())];
+    let single = classes.iter().zip(&counts).enumerate().filter(|(_, (_, count))| **count == 1);
+    lines.extend(single.take(10).map(|(at, (class, _))| {
+        let row = targets.chunks(classes.len().max(1)).position(|row| row[at] > 0.5).unwrap_or(0);
+        let place = rows.place(row);
+        format!("warning: {}, {place}: the label {class:?} is in this row alone; is it a slip?", rows.name)
+    }));
+    lines
 }
 
 fn numbers_in_words(values: &[f32]) -> String {

@@ -1,7 +1,9 @@
-//! What labels are to a model: classes, or numbers.
+//! What labels are to a model: classes, of which a text has one or several, or numbers.
 
+use super::label_lists;
 use super::labelled::Labelled;
 use crate::{Error, Result};
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 
 /// What is to be learnt of labels.
@@ -9,6 +11,8 @@ use std::str::FromStr;
 pub enum Task {
     /// Which class a text is of.
     Classification,
+    /// Which classes a text is of: any number of them.
+    MultiLabel,
     /// A number.
     Regression,
 }
@@ -19,8 +23,9 @@ impl FromStr for Task {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
             "classification" => Ok(Self::Classification),
+            "multi-label" => Ok(Self::MultiLabel),
             "regression" => Ok(Self::Regression),
-            _ => Err("give classification or regression".into()),
+            _ => Err("give classification, multi-label or regression".into()),
         }
     }
 }
@@ -30,6 +35,8 @@ impl FromStr for Task {
 pub enum Targets {
     /// These classes, two or more: of two the probability of the second, of more that of each.
     Classes(Vec<String>),
+    /// Any number of these classes: the probability of each by itself.
+    Labels(Vec<String>),
     /// Numbers.
     Numbers,
 }
@@ -45,6 +52,9 @@ impl Targets {
     /// [`Error::Data`] where there is but one label, or they are no numbers where such are asked for; [`Error::Argument`]
     /// where whole numbers may be either.
     pub fn of(rows: &Labelled, task: Option<Task>) -> Result<Self> {
+        if task == Some(Task::MultiLabel) {
+            return Self::labels_of(rows);
+        }
         let numbers: Vec<Option<f64>> = rows.names.iter().map(|name| number(name)).collect();
         if let [only] = rows.names.as_slice() {
             let what = format!("{}: every row has the label {only:?}; expected two or more", rows.name);
@@ -69,20 +79,20 @@ impl Targets {
             }
             return Ok(Self::Numbers);
         }
-        let mut classes: Vec<(Option<f64>, String)> =
-            numbers.into_iter().zip(rows.names.iter().cloned()).collect();
-        let by_number = all.is_some();
-        classes.sort_by(|(number, name), (other, other_name)| match (number, other) {
-            (Some(number), Some(other)) if by_number => {
-                number.total_cmp(other).then_with(|| name.cmp(other_name))
-            }
-            _ => name.cmp(other_name),
-        });
-        if classes.len() > 1 << 16 {
-            let what = format!("{}: has {} labels, more than there can be classes", rows.name, classes.len());
-            return Err(Error::Data(what));
+        Ok(Self::Classes(in_order(rows, rows.names.clone())?))
+    }
+
+    /// All labels of rows that may have several.
+    fn labels_of(rows: &Labelled) -> Result<Self> {
+        let separator = rows.separator.as_deref();
+        let all: BTreeSet<String> =
+            rows.names.iter().flat_map(|name| label_lists::split(name, separator, |_| false)).collect();
+        if all.len() < 2 {
+            let found =
+                all.first().map_or_else(|| "no label".into(), |only| format!("the label {only:?} alone"));
+            return Err(Error::Data(format!("{}: has {found}; expected two or more", rows.name)));
         }
-        Ok(Self::Classes(classes.into_iter().map(|(_, name)| name).collect()))
+        Ok(Self::Labels(in_order(rows, all.into_iter().collect())?))
     }
 
     /// What a model without names of its own says: 0 or 1, in the words that files have for that.
@@ -93,30 +103,83 @@ impl Targets {
         Self::Classes(pair.unwrap_or(["negative", "positive"]).map(String::from).to_vec())
     }
 
-    /// The target of each row. Rows whose label is none of the classes, or no number, are left out and told.
+    /// The targets of each row, [`width`](Self::width) of them. Rows whose label is none of the classes, or no number, are left
+    /// out and told.
     pub fn take(&self, rows: &mut Labelled) -> Vec<f32> {
+        let separator = rows.separator.clone();
+        let names = self.classes().or(self.labels()).unwrap_or_default();
+        let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
         let target = |name: &str| match self {
-            Self::Classes(classes) => classes.iter().position(|class| class == name).map(|at| at as f32),
-            Self::Numbers => number(name).map(|number| number as f32).filter(|number| number.is_finite()),
-        };
-        rows.keep(|name| match (target(name), self) {
-            (Some(_), _) => None,
-            (None, Self::Classes(_)) => {
-                Some(format!("has the label {name:?}, which is no class of the model"))
+            Self::Classes(_) => match places.get(name) {
+                Some(&at) => Ok(vec![at as f32]),
+                None => Err(format!("has the label {name:?}, which is no class of the model")),
+            },
+            Self::Labels(classes) => {
+                let mut target = vec![0.0; classes.len()];
+                for label in label_lists::split(name, separator.as_deref(), |text| places.contains_key(text))
+                {
+                    match places.get(label.as_str()) {
+                        Some(&at) => target[at] = 1.0,
+                        None => {
+                            return Err(format!("has the label {label:?}, which is no class of the model"));
+                        }
+                    }
+                }
+                Ok(target)
             }
-            (None, Self::Numbers) => Some(format!("has the label {name:?}, which is no number")),
-        });
-        let targets: Vec<f32> = rows.names.iter().map(|name| target(name).unwrap_or_default()).collect();
-        rows.labels.iter().map(|&label| targets[label]).collect()
+            Self::Numbers => {
+                match number(name).map(|number| number as f32).filter(|number| number.is_finite()) {
+                    Some(number) => Ok(vec![number]),
+                    None => Err(format!("has the label {name:?}, which is no number")),
+                }
+            }
+        };
+        rows.keep(|name| target(name).err());
+        let targets: Vec<Vec<f32>> = rows.names.iter().map(|name| target(name).unwrap_or_default()).collect();
+        rows.labels.iter().flat_map(|&label| targets[label].iter().copied()).collect()
     }
 
-    /// The names of the classes; none where it is numbers.
+    /// The numbers that make the target of a row: one a class where there may be several classes, else one.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Labels(classes) => classes.len(),
+            Self::Classes(_) | Self::Numbers => 1,
+        }
+    }
+
+    /// The names of the classes of which a text has one; none where it is something else.
     pub fn classes(&self) -> Option<&[String]> {
         match self {
             Self::Classes(classes) => Some(classes),
-            Self::Numbers => None,
+            Self::Labels(_) | Self::Numbers => None,
         }
     }
+
+    /// The names of the classes of which a text has any number.
+    pub fn labels(&self) -> Option<&[String]> {
+        match self {
+            Self::Labels(classes) => Some(classes),
+            Self::Classes(_) | Self::Numbers => None,
+        }
+    }
+}
+
+/// Labels in the order of their numbers, or of the alphabet.
+fn in_order(rows: &Labelled, labels: Vec<String>) -> Result<Vec<String>> {
+    if labels.len() > 1 << 16 {
+        let what = format!("{}: has {} labels, more than there can be classes", rows.name, labels.len());
+        return Err(Error::Data(what));
+    }
+    let mut labels: Vec<(Option<f64>, String)> =
+        labels.into_iter().map(|label| (number(&label), label)).collect();
+    let by_number = labels.iter().all(|(number, _)| number.is_some());
+    labels.sort_by(|(number, name), (other, other_name)| match (number, other) {
+        (Some(number), Some(other)) if by_number => {
+            number.total_cmp(other).then_with(|| name.cmp(other_name))
+        }
+        _ => name.cmp(other_name),
+    });
+    Ok(labels.into_iter().map(|(_, label)| label).collect())
 }
 
 fn number(text: &str) -> Option<f64> {

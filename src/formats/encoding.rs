@@ -1,14 +1,49 @@
 //! The encodings that files of text come in, found out from their bytes.
 
-use encoding_rs::{EUC_KR, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{EUC_KR, UTF_8, UTF_16BE, UTF_16LE};
+use std::str::FromStr;
 
-/// A file's text and the name of its encoding: UTF-8 or UTF-16 by the mark at the beginning, UTF-16 without a mark by its
+/// An encoding of text, by one of the names that the web has for it: `cp949`, `shift_jis`, `latin1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoding(&'static encoding_rs::Encoding);
+
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl FromStr for Encoding {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = match text.to_ascii_lowercase().as_str() {
+            // Python's names.
+            "cp949" | "uhc" => Some(EUC_KR),
+            other => encoding_rs::Encoding::for_label(other.as_bytes())
+                .or_else(|| encoding_rs::Encoding::for_label(other.replace('_', "-").as_bytes())),
+        };
+        let found = known.map(Self);
+        found.ok_or_else(|| {
+            "give the name of an encoding, such as utf-8, cp949, shift_jis, gb18030 or latin1".into()
+        })
+    }
+}
+
+/// A file's text and the name of its encoding. It is the one that is named, or found out: UTF-8 or UTF-16 by the mark at the beginning, UTF-16 without a mark by its
 /// zeros, UTF-8, CP949 (which holds EUC-KR).
 ///
 /// # Errors
 /// In words: what is none of these, with the line.
-pub(super) fn decode(bytes: Vec<u8>) -> Result<(String, &'static str), String> {
-    if let Some((encoding, mark)) = Encoding::for_bom(&bytes) {
+pub(super) fn decode(bytes: Vec<u8>, named: Option<Encoding>) -> Result<(String, &'static str), String> {
+    if let Some(Encoding(encoding)) = named {
+        let mark =
+            encoding_rs::Encoding::for_bom(&bytes).filter(|(of, _)| *of == encoding).map_or(0, |it| it.1);
+        let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[mark..]);
+        let text = text.ok_or_else(|| format!("is not {} throughout", encoding.name()))?;
+        return Ok((text.into_owned(), encoding.name()));
+    }
+    if let Some((encoding, mark)) = encoding_rs::Encoding::for_bom(&bytes) {
         let name = name(encoding);
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[mark..]);
         let wrong = || match encoding == UTF_8 {
@@ -35,7 +70,7 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<(String, &'static str), String> {
     }
 }
 
-fn name(encoding: &'static Encoding) -> &'static str {
+fn name(encoding: &'static encoding_rs::Encoding) -> &'static str {
     match encoding {
         it if it == UTF_16LE || it == UTF_16BE => "UTF-16",
         _ => "UTF-8",
@@ -43,7 +78,7 @@ fn name(encoding: &'static Encoding) -> &'static str {
 }
 
 /// UTF-16, where every tenth character or more is of ASCII: its zeros stand on one side of the pairs only.
-fn without_mark(bytes: &[u8]) -> Option<&'static Encoding> {
+fn without_mark(bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     let sample = &bytes[..bytes.len().min(1 << 16)];
     let zeros = |side: usize| sample.chunks_exact(2).filter(|pair| pair[side] == 0).count();
     let least = sample.len().div_ceil(20).max(1);
@@ -96,8 +131,26 @@ mod tests {
             (utf16(true), "UTF-16"),
             (EUC_KR.encode(text).0.into_owned(), "CP949"),
         ] {
-            assert_eq!(decode(bytes), Ok((text.to_string(), expected)));
+            assert_eq!(decode(bytes, None), Ok((text.to_string(), expected)));
         }
+    }
+
+    #[test]
+    fn a_named_encoding_is_taken() {
+        let named = |name: &str| name.parse::<Encoding>().ok();
+        for (name, bytes, text) in [
+            ("latin1", &b"it\xe9"[..], "ité"),
+            ("Shift_JIS", b"\x89f\x89\xe6", "映画"),
+            ("CP949", b"\xbf\xb5\xc8\xad", "영화"),
+            ("utf-8", b"\xef\xbb\xbfa", "a"),
+            ("utf_16_le", b"\xff\xfea\0", "a"),
+        ] {
+            assert!(named(name).is_some(), "{name}");
+            assert_eq!(decode(bytes.to_vec(), named(name)).map(|it| it.0), Ok(text.to_string()), "{name}");
+        }
+        assert!(named("utf-9").is_none());
+        let wrong = decode(b"\xff".to_vec(), named("utf8"));
+        assert_eq!(wrong, Err("is not UTF-8 throughout".into()));
     }
 
     #[test]
@@ -106,7 +159,7 @@ mod tests {
             b"text,label\nit\x92s good,1\n".to_vec(),
             "a,b\n".bytes().chain(*b"\xec\x9e\xac,\xff\xff\n").collect(),
         ] {
-            let what = decode(bytes).expect_err("refused");
+            let what = decode(bytes, None).expect_err("refused");
             assert!(what.starts_with("line 2 is not UTF-8"), "{what}");
         }
     }

@@ -27,10 +27,11 @@ mod writer;
 pub use arrays::{
     ArrayFile, Arrays, InputArray, begin, open, read, read_mixed, read_suffixes, write, write_suffixes,
 };
+pub use encoding::Encoding;
 pub use file::read_text;
 pub use format::ArrayHead;
 pub use stored::StoredArray;
 pub(crate) use stored::{Kind, Number};
-pub use text_table::TextTable;
+pub use text_table::{How, TextTable};
 pub use texts::StoredTexts;
 pub use writer::ArrayWriter;

@@ -7,6 +7,8 @@ use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArrayType, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescPtr;
+use serde_json::Value;
 use std::fs::File;
 use std::path::Path;
 
@@ -23,11 +25,18 @@ pub(crate) fn unreadable(path: &Path, error: ParquetError) -> Error {
     Error::file(path, what).with_source(error)
 }
 
-/// The names of the columns, those in lists with their index left out: (index, name).
-pub(crate) fn columns(reader: &impl FileReader) -> Vec<(usize, String)> {
+/// The names of the columns, where `lists` says so with those of plain lists: (index, name).
+pub(crate) fn columns(reader: &impl FileReader, lists: bool) -> Vec<(usize, String)> {
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let flat = schema.columns().iter().enumerate().filter(|(_, column)| column.max_rep_level() == 0);
-    flat.map(|(index, column)| (index, column.path().string())).collect()
+    let columns = schema.columns().iter().enumerate();
+    let name =
+        |(index, column): (usize, &ColumnDescPtr)| match (column.max_rep_level(), column.path().parts()) {
+            (0, _) => Some((index, column.path().string())),
+            // `labels.list.element` is the column `labels`.
+            (1, [name, ..]) if lists => Some((index, name.clone())),
+            _ => None,
+        };
+    columns.filter_map(name).collect()
 }
 
 /// All values of a column of a row group; none where a row has no value.
@@ -100,31 +109,73 @@ fn field(cell: &Cell) -> std::result::Result<Option<&str>, String> {
 }
 
 fn texts(path: &Path, group: &dyn RowGroupReader, index: usize) -> Result<Vec<Cell>> {
-    fn shown<T: DataType>(path: &Path, group: &dyn RowGroupReader, index: usize) -> Result<Vec<Cell>>
-    where
-        T::T: std::fmt::Display,
-    {
-        let values = values::<T>(path, group, index)?;
-        Ok(values.into_iter().map(|value| value.map(|value| Ok(value.to_string()))).collect())
-    }
     use parquet::data_type::{BoolType, DoubleType, FloatType, Int32Type, Int64Type};
     let reader = group.get_column_reader(index).map_err(|error| unreadable(path, error))?;
     match reader {
-        ColumnReader::Int64ColumnReader(_) => shown::<Int64Type>(path, group, index),
-        ColumnReader::Int32ColumnReader(_) => shown::<Int32Type>(path, group, index),
-        ColumnReader::DoubleColumnReader(_) => shown::<DoubleType>(path, group, index),
-        ColumnReader::FloatColumnReader(_) => shown::<FloatType>(path, group, index),
-        ColumnReader::BoolColumnReader(_) => shown::<BoolType>(path, group, index),
-        ColumnReader::ByteArrayColumnReader(_) => {
-            let values = values::<ByteArrayType>(path, group, index)?;
-            let text = |value: parquet::data_type::ByteArray| {
-                value.as_utf8().map(String::from).map_err(|_| "is not UTF-8 text".to_string())
-            };
-            Ok(values.into_iter().map(|value| value.map(text)).collect())
-        }
+        ColumnReader::Int64ColumnReader(_) => cells::<Int64Type>(path, group, index, shown),
+        ColumnReader::Int32ColumnReader(_) => cells::<Int32Type>(path, group, index, shown),
+        ColumnReader::DoubleColumnReader(_) => cells::<DoubleType>(path, group, index, shown),
+        ColumnReader::FloatColumnReader(_) => cells::<FloatType>(path, group, index, shown),
+        ColumnReader::BoolColumnReader(_) => cells::<BoolType>(path, group, index, shown),
+        ColumnReader::ByteArrayColumnReader(_) => cells::<ByteArrayType>(path, group, index, |value| {
+            value.as_utf8().map(String::from).map_err(|_| "is not UTF-8 text".to_string())
+        }),
         _ => {
             let column = group.metadata().column(index).column_path().string();
             Err(Error::file(path, format!("column {column} holds neither texts nor numbers")))
+        }
+    }
+}
+
+/// A number as text.
+fn shown(value: impl std::fmt::Display) -> std::result::Result<String, String> {
+    Ok(value.to_string())
+}
+
+/// The values of a column as text, each by `show`; lists as JSON.
+fn cells<T: DataType>(
+    path: &Path,
+    group: &dyn RowGroupReader,
+    index: usize,
+    show: impl Fn(T::T) -> std::result::Result<String, String>,
+) -> Result<Vec<Cell>> {
+    let list = |items: Vec<T::T>| {
+        let items = items.into_iter().map(&show).collect::<std::result::Result<Vec<_>, _>>();
+        Some(items.map(|items| Value::from(items).to_string()))
+    };
+    match group.metadata().column(index).column_descr_ptr().max_rep_level() {
+        0 => Ok(values::<T>(path, group, index)?.into_iter().map(|value| value.map(&show)).collect()),
+        _ => Ok(lists::<T>(path, group, index)?.into_iter().map(list).collect()),
+    }
+}
+
+/// The lists of a column of lists; a row without a list has an empty one.
+fn lists<T: DataType>(path: &Path, group: &dyn RowGroupReader, index: usize) -> Result<Vec<Vec<T::T>>> {
+    let damaged = |error: ParquetError| {
+        Error::file(path, format!("damaged ({error}); download or copy it again")).with_source(error)
+    };
+    let whole = group.metadata().column(index).column_descr_ptr().max_def_level();
+    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(index).map_err(damaged)?);
+    let (mut values, mut defined, mut repeated) = (vec![], vec![], vec![]);
+    let mut found: Vec<Vec<T::T>> = vec![];
+    loop {
+        values.clear();
+        defined.clear();
+        repeated.clear();
+        let (records, ..) = reader
+            .read_records(4096, Some(&mut defined), Some(&mut repeated), &mut values)
+            .map_err(damaged)?;
+        if records == 0 {
+            return Ok(found);
+        }
+        let mut values = values.drain(..);
+        for (defined, repeated) in defined.iter().zip(&repeated) {
+            if *repeated == 0 {
+                found.push(vec![]);
+            }
+            if let (true, Some(list)) = (*defined == whole, found.last_mut()) {
+                list.extend(values.next());
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Tables of texts, a file or folder each: CSV and its kin, JSON a line, fastText's lines, Parquet, a folder a class.
+//! Tables of texts, a file or folder each: CSV and its kin, JSON a line or as a list, fastText's lines, Parquet, a folder a
+//! class.
 
 use super::delimited::{Dialect, OnRow, has_names};
-use super::encoding::decode;
+use super::encoding::{Encoding, decode};
 use super::file::check_regular;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
@@ -17,6 +18,18 @@ pub struct TextTable {
     /// The first rows.
     sample: Vec<Vec<String>>,
     found: String,
+    how: How,
+}
+
+/// How a table is to be read.
+#[derive(Clone, Copy)]
+pub struct How {
+    /// Knows names that columns often have.
+    pub is_name: fn(&str) -> bool,
+    /// Whether the second of the columns that are asked for may hold lists, which are then given as JSON.
+    pub lists: bool,
+    /// The encoding of the file's text; found out where there is none.
+    pub encoding: Option<Encoding>,
 }
 
 enum Form {
@@ -25,6 +38,8 @@ enum Form {
         dialect: Dialect,
     },
     JsonLines(String),
+    /// A list of objects.
+    JsonList(Vec<Map<String, Value>>),
     FastText(String),
     /// The files, each with its class.
     Folder(Vec<(String, PathBuf)>),
@@ -40,11 +55,11 @@ const SAMPLE: usize = 100;
 const LABEL: &str = "__label__";
 
 impl TextTable {
-    /// Opens a file or a folder and finds out what it is. `is_name` knows names that columns often have.
+    /// Opens a file or a folder and finds out what it is.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Cell`] where it cannot be read, is empty, is no text, or has a quote that never closes.
-    pub fn open(path: &Path, is_name: fn(&str) -> bool) -> Result<Self> {
+    pub fn open(path: &Path, how: How) -> Result<Self> {
         let table = |form, columns: Vec<String>, found: &str| Self {
             path: path.into(),
             form,
@@ -52,6 +67,7 @@ impl TextTable {
             has_names: true,
             sample: vec![],
             found: found.into(),
+            how,
         };
         let fixed = || vec!["label".to_string(), "text".to_string()];
         if path.is_dir() {
@@ -67,14 +83,14 @@ impl TextTable {
         if bytes.starts_with(b"PAR1") {
             #[cfg(feature = "parquet")]
             {
-                let columns = super::parquet::columns(&super::parquet::open(path)?);
+                let columns = super::parquet::columns(&super::parquet::open(path)?, how.lists);
                 let (places, names): (Vec<usize>, Vec<String>) = columns.into_iter().unzip();
                 return Ok(table(Form::Parquet(places), names, "Parquet"));
             }
             #[cfg(not(feature = "parquet"))]
             return Err(Error::file(path, "this build cannot read Parquet files (feature `parquet`)"));
         }
-        let (text, encoding) = decode(bytes).map_err(|what| Error::file(path, what))?;
+        let (text, encoding) = decode(bytes, how.encoding).map_err(|what| Error::file(path, what))?;
         let Some(first) = text.lines().find(|line| !line.trim().is_empty()) else {
             return Err(Error::file(path, "is empty; expected rows of a text and a label"));
         };
@@ -84,19 +100,23 @@ impl TextTable {
             return Ok(table(Form::FastText(text), fixed(), &found));
         }
         if first.starts_with('{') {
-            let names = text.lines().take(SAMPLE).filter_map(|line| serde_json::from_str(line).ok());
-            let mut columns: Vec<String> = vec![];
-            for object in names.collect::<Vec<Map<String, Value>>>() {
-                let new: Vec<String> = object.keys().filter(|key| !columns.contains(key)).cloned().collect();
-                columns.extend(new);
-            }
+            let objects = text.lines().take(SAMPLE).filter_map(|line| serde_json::from_str(line).ok());
+            let columns = keys(&objects.collect::<Vec<_>>());
             let found = format!("JSON lines, {encoding}");
             return Ok(table(Form::JsonLines(text), columns, &found));
         }
-        Self::delimited(path, text, encoding, is_name)
+        if first.strip_prefix('[').is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('{')) {
+            let items: Vec<Map<String, Value>> = serde_json::from_str(&text)
+                .map_err(|error| Error::file(path, format!("is no JSON list of objects: {error}")))?;
+            let columns = keys(&items[..items.len().min(SAMPLE)]);
+            let found = format!("a JSON list, {encoding}");
+            return Ok(table(Form::JsonList(items), columns, &found));
+        }
+        Self::delimited(path, text, encoding, how)
     }
 
-    fn delimited(path: &Path, text: String, encoding: &str, is_name: fn(&str) -> bool) -> Result<Self> {
+    fn delimited(path: &Path, text: String, encoding: &str, how: How) -> Result<Self> {
+        let is_name = how.is_name;
         let dialect = Dialect::find(&text, is_name).map_err(|(line, what)| Error::Cell {
             path: path.into(),
             line,
@@ -125,6 +145,7 @@ impl TextTable {
             has_names,
             sample,
             found,
+            how,
         })
     }
 
@@ -158,6 +179,7 @@ impl TextTable {
                 Some((_, path)) => path.strip_prefix(&self.path).unwrap_or(path).display().to_string(),
                 None => format!("file {row}"),
             },
+            Form::JsonList(_) => format!("item {row}"),
             #[cfg(feature = "parquet")]
             Form::Parquet(_) => format!("row {row}"),
         }
@@ -191,17 +213,7 @@ impl TextTable {
             Form::JsonLines(text) => {
                 for (line, row) in lines(text) {
                     match serde_json::from_str::<Map<String, Value>>(row) {
-                        Ok(object) => {
-                            let cells = columns.map(|column| cell(object.get(&self.columns[column])));
-                            let [a, b] = &cells;
-                            on(
-                                line,
-                                match (a, b) {
-                                    (Err(what), _) | (_, Err(what)) => Err(what.to_string()),
-                                    (Ok(a), Ok(b)) => Ok([a.as_deref(), b.as_deref()]),
-                                },
-                            );
-                        }
+                        Ok(object) => self.object(&object, columns, line, on),
                         Err(error) => on(line, Err(format!("is no JSON object: {error}"))),
                     }
                 }
@@ -209,13 +221,26 @@ impl TextTable {
             }
             Form::FastText(text) => {
                 for (line, row) in lines(text) {
-                    on(line, fasttext(row).map(|cells| columns.map(|column| cells[column])));
+                    match fasttext(row, self.how.lists) {
+                        Ok((label, text)) => {
+                            let cells = [label.as_deref(), Some(text)];
+                            on(line, Ok(columns.map(|column| cells[column])));
+                        }
+                        Err(what) => on(line, Err(what)),
+                    }
+                }
+                Ok(())
+            }
+            Form::JsonList(items) => {
+                for (item, object) in (1..).zip(items) {
+                    self.object(object, columns, item, on);
                 }
                 Ok(())
             }
             Form::Folder(files) => {
                 for (row, (class, path)) in (1..).zip(files) {
-                    let text = std::fs::read(path).map_err(|error| error.to_string()).and_then(decode);
+                    let text = std::fs::read(path).map_err(|error| error.to_string());
+                    let text = text.and_then(|bytes| decode(bytes, self.how.encoding));
                     on(
                         row,
                         match &text {
@@ -232,6 +257,29 @@ impl TextTable {
             }
         }
     }
+
+    /// Hands on two fields of an object.
+    fn object(&self, object: &Map<String, Value>, columns: [usize; 2], row: usize, on: OnRow) {
+        let field = |at: usize| cell(object.get(&self.columns[columns[at]]), self.how.lists && at == 1);
+        let cells = [field(0), field(1)];
+        on(
+            row,
+            match &cells {
+                [Err(what), _] | [_, Err(what)] => Err(what.to_string()),
+                [Ok(a), Ok(b)] => Ok([a.as_deref(), b.as_deref()]),
+            },
+        );
+    }
+}
+
+/// The keys that objects have, in the order in which they come.
+fn keys(objects: &[Map<String, Value>]) -> Vec<String> {
+    let mut keys: Vec<String> = vec![];
+    for object in objects {
+        let new: Vec<String> = object.keys().filter(|key| !keys.contains(key)).cloned().collect();
+        keys.extend(new);
+    }
+    keys
 }
 
 /// `2 fields`, `1 field`.
@@ -244,26 +292,31 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
 }
 
-/// A value of JSON as text.
-fn cell(value: Option<&Value>) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
+/// A value of JSON as text; a list, where it may be one, as JSON.
+fn cell(value: Option<&Value>, lists: bool) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.into())),
+        Some(list @ Value::Array(_)) if lists => Ok(Some(list.to_string().into())),
         Some(Value::Array(_)) => Err("holds a list, expected a text or a number"),
         Some(Value::Object(_)) => Err("holds an object, expected a text or a number"),
         Some(other) => Ok(Some(other.to_string().into())),
     }
 }
 
-/// The label and the text of a line of fastText's.
-fn fasttext(line: &str) -> std::result::Result<[Option<&str>; 2], String> {
-    let line = line.trim();
-    let Some(rest) = line.strip_prefix(LABEL) else { return Ok([None, Some(line)]) };
-    let (label, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let labels = 1 + text.split_whitespace().take_while(|word| word.starts_with(LABEL)).count();
-    match labels {
-        1 => Ok([Some(label), Some(text)]),
-        labels => Err(format!("has {labels} labels, expected one")),
+/// The label and the text of a line of fastText's; the labels, where there may be several, as a list of JSON.
+fn fasttext(line: &str, lists: bool) -> std::result::Result<(Option<Cow<'_, str>>, &str), String> {
+    let (mut labels, mut rest) = (vec![], line.trim());
+    while let Some(after) = rest.trim_start().strip_prefix(LABEL) {
+        let (label, text) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
+        labels.push(label);
+        rest = text;
+    }
+    match labels.as_slice() {
+        labels if lists => Ok((Some(Value::from(labels.to_vec()).to_string().into()), rest)),
+        [] => Ok((None, rest)),
+        [label] => Ok((Some((*label).into()), rest)),
+        labels => Err(format!("has {} labels, expected one", labels.len())),
     }
 }
 
