@@ -78,7 +78,8 @@
 //! | [`zoo`] | nine models trained on IMDB, built in |
 //! | [`formats`] | files of arrays: `.npz`, `.npy`, `.safetensors`, tables of numbers |
 //! | [`data`], [`text`] | reviews as token ids; cleaning, vocabulary, padding |
-//! | `plot`, `hub` | loss curves; the Hugging Face Hub (each with the feature of its name) |
+//! | `plot` | loss curves (feature `plot`) |
+//! | `hub`, `sharing` | the Hugging Face Hub: files from and to it; its models and data sets (feature `hub`) |
 //!
 //! # Features
 //!
@@ -86,7 +87,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `hub` | data sets from the Hugging Face Hub; brings `parquet` |
+//! | `hub` | models and data sets from and to the Hugging Face Hub; brings `parquet` |
 //! | `parquet` | reviews in Parquet files |
 //! | `plot` | pictures of loss curves |
 //! | `cuda`, `cudnn`, `metal`, `accelerate`, `mkl` | Candle's backends of those names |
@@ -112,6 +113,8 @@ mod panics;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod random;
+#[cfg(feature = "hub")]
+pub mod sharing;
 pub mod text;
 pub mod train;
 pub mod zoo;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The library's rooms, from the ground up: a room may use those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "error",
     "json",
     "panics",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 15] = [
     "checkpoint",
     "keras",
     "zoo",
+    "sharing",
 ];
 
 /// A crate's files by their module paths: `layers::rnn::lstm`; the root's is empty.

@@ -11,6 +11,7 @@ use candle_recurrent::checkpoint::{
     Config, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
 };
 use candle_recurrent::keras::{self, Layout, Training};
+use candle_recurrent::sharing::Needed;
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::{History, heads};
 use clap::CommandFactory;
@@ -33,7 +34,8 @@ Examples:
   candle-recurrent convert model.pt my-model --config config.json
   candle-recurrent convert tagger.h5 tagger.keras --until bidirectional")]
 pub(super) struct Args {
-    /// A .keras, .h5, .weights.h5, .safetensors or PyTorch file (.pt), a model folder, or a name of the zoo (see `list`)
+    /// A .keras, .h5, .weights.h5, .safetensors or PyTorch file (.pt), a model folder, a name of the zoo (see `list`), or
+    /// hf://OWNER/NAME
     #[arg(value_name = "IN")]
     input: String,
     /// NAME.keras, NAME.weights.h5, NAME.safetensors, or a folder
@@ -175,7 +177,7 @@ impl Source {
         until: Option<&str>,
     ) -> anyhow::Result<Self> {
         let device = Device::Cpu;
-        let mut source = match ModelSource::find(argument, config, lambdas)? {
+        let mut source = match ModelSource::find_for(Needed::Everything, argument, config, lambdas)? {
             ModelSource::Zoo(entry) => {
                 let config = entry.config()?;
                 Self {

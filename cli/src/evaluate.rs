@@ -5,6 +5,7 @@ use super::reading::Reading;
 use super::{Outcome, Output, dataset, own_texts, values, words};
 use anyhow::Context;
 use candle_recurrent::data::{self, Examples};
+use candle_recurrent::sharing::Wanted;
 use candle_recurrent::train::{self, Evaluation, heads};
 use serde_json::Value;
 
@@ -24,8 +25,8 @@ Examples:
   candle-recurrent evaluate forecaster.keras --data test.npz --metrics mae,rmse
   candle-recurrent evaluate best-lstm-model.h5 --data imdb.npz")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), or of PyTorch's
-    /// (.pt) with --config
+    /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), of PyTorch's (.pt) with
+    /// --config, or one of these on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/FILE]
     model: String,
     /// Rows in a batch of Keras's: where masks or weights say how much a row counts, the loss is a mean of batches
     #[arg(long, default_value_t = 32, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
@@ -50,8 +51,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if checkpoint.config.model.reads_text() {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }
+    reading.fetch(Wanted::Test)?;
     let arrays = reading.arrays()?;
-    let labelled = if arrays.is_none() { reading.labelled()? } else { None };
+    let labelled = if arrays.is_none() { reading.labelled_test()? } else { None };
     let model = &checkpoint.config.model;
     let (examples, name, rows): (Examples, String, &str) = match &arrays {
         Some(source) => {
@@ -91,7 +93,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
                     (examples, reading.data.to_string(), "texts")
                 }
                 None => {
-                    let test = data::load_test(&reading.data, &options, tokenizer, &mut reading.status())?;
+                    let test =
+                        data::load_test(&reading.reviews()?, &options, tokenizer, &mut reading.status())?;
                     (Examples::from(&test), reading.data.to_string(), "test reviews")
                 }
             }

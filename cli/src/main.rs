@@ -15,6 +15,7 @@ mod device;
 mod ensemble;
 mod evaluate;
 mod flags;
+mod hub;
 mod interrupt;
 mod lambdas;
 mod lines;
@@ -28,6 +29,7 @@ mod predict_arrays;
 mod predict_texts;
 mod prediction;
 mod progress;
+mod push;
 mod reading;
 mod recipe;
 mod recorder;
@@ -56,7 +58,9 @@ Examples:
   candle-recurrent evaluate runs/lstm --data imdb
   candle-recurrent convert best-lstm-model.h5 best-lstm-model.keras
   candle-recurrent predict best-lstm-model.h5 --input x.npz --output y.npz
-  candle-recurrent plot runs/lstm runs/gru --out comparison.png";
+  candle-recurrent plot runs/lstm runs/gru --out comparison.png
+  candle-recurrent predict hf://OWNER/NAME \"a great film\"
+  candle-recurrent push runs/lstm OWNER/NAME";
 
 /// Recurrent text classifiers, Keras's way, without Python: train them, keep the best checkpoint, look at the loss
 /// curves, evaluate, and classify text
@@ -77,6 +81,7 @@ enum Command {
     Ensemble(ensemble::Args),
     List(list::Args),
     Plot(plot::Args),
+    Push(push::Args),
 }
 
 /// How a command ended that did not fail.
@@ -131,6 +136,7 @@ impl Command {
             Self::Ensemble(args) => ensemble::run(&args, output),
             Self::List(args) => list::run(&args, output),
             Self::Plot(args) => plot::run(&args, output),
+            Self::Push(args) => push::run(&args, output),
         }
     }
 }

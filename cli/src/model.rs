@@ -1,5 +1,6 @@
-//! The argument MODEL: a name of the zoo, a model folder, a `config.json`, or a file of Keras's.
+//! The argument MODEL: a name of the zoo, a model folder, a `config.json`, a file of Keras's, or one of these on the Hub.
 
+use super::hub;
 use super::lambdas::Lambdas;
 use super::output::message;
 use super::tokenizer::is_vocabulary;
@@ -9,6 +10,7 @@ use candle_recurrent::formats::read_text;
 use candle_recurrent::keras::{self, Kind, Loaded};
 use candle_recurrent::layers::OperationConfig;
 use candle_recurrent::model::{Model, ModelConfig, Weights};
+use candle_recurrent::sharing::Needed;
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::{History, heads};
 use candle_recurrent::zoo;
@@ -33,8 +35,20 @@ impl ModelSource {
     /// A name of the zoo goes before a folder of that name: `./lstm` is always the folder. `config` is where the
     /// architecture of a file of weights stands.
     pub(super) fn find(argument: &str, config: Option<&Path>, lambdas: &Lambdas) -> anyhow::Result<Self> {
+        Self::find_for(Needed::Model, argument, config, lambdas)
+    }
+
+    /// The same where other files than those are needed that make a model: it matters for one on the Hub, of which no others
+    /// are fetched.
+    pub(super) fn find_for(
+        needed: Needed,
+        argument: &str,
+        config: Option<&Path>,
+        lambdas: &Lambdas,
+    ) -> anyhow::Result<Self> {
         let lambdas = lambdas.by_name()?;
-        let source = Self::look(argument, config, &lambdas)?;
+        let from_hub = hub::model(argument, needed)?;
+        let source = Self::look(argument, from_hub.as_deref(), config, &lambdas)?;
         if let (Some(name), false) = (lambdas.keys().next(), matches!(source, Self::Keras { .. })) {
             anyhow::bail!("--lambda {name}: {argument} is no file of Keras's, and holds no Lambda");
         }
@@ -44,15 +58,17 @@ impl ModelSource {
         Ok(source)
     }
 
+    /// `here` is where that lies which was fetched.
     fn look(
         argument: &str,
+        here: Option<&Path>,
         config: Option<&Path>,
         lambdas: &BTreeMap<String, OperationConfig>,
     ) -> anyhow::Result<Self> {
         if let Some(entry) = zoo::entries().iter().find(|entry| entry.name == argument) {
             return Ok(Self::Zoo(entry));
         }
-        let path = Path::new(argument);
+        let path = here.unwrap_or(Path::new(argument));
         let keras = || Self::Keras {
             path: path.into(),
             config: config.map(Path::to_path_buf),
@@ -283,6 +299,8 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn find(path: &Path) -> anyhow::Result<Self> {
         use candle_recurrent::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
+        let from_hub = path.to_str().map(|path| hub::model(path, Needed::Model)).transpose()?.flatten();
+        let path = from_hub.as_deref().unwrap_or(path);
         let weights = if path.is_dir() { path.join(WEIGHTS_FILE) } else { path.to_path_buf() };
         if !weights.is_file() {
             anyhow::bail!(

@@ -1,6 +1,7 @@
 //! `train` on people's own labelled texts: the rows are split, and models fitted to them.
 
 use super::dataset::Parts;
+use super::hub;
 use super::output::message;
 use super::reading::Reading;
 use anyhow::Context;
@@ -8,17 +9,21 @@ use candle_recurrent::checkpoint::{Checkpoint, Config};
 use candle_recurrent::data::{
     Examples, LabelledSource, Sentences, SplitOptions, Targets, Task, labelled_examples,
 };
+use candle_recurrent::sharing::{DataFiles, Wanted};
 use candle_recurrent::text::{Tokenizer, TokenizerKind};
 use candle_recurrent::train::Shuffle;
 use std::path::PathBuf;
 
+/// Takes a part of a data set of the Hub.
+type OfPart = fn(&DataFiles) -> &[PathBuf];
+
 /// The options of such a training.
 #[derive(clap::Args)]
 pub(super) struct OwnTexts {
-    /// A file of texts and labels to validate on, in place of a part of --data
+    /// A file of texts and labels to validate on, in place of a part of --data; or hf://datasets/OWNER/NAME
     #[arg(long, value_name = "FILE")]
     validation: Option<PathBuf>,
-    /// A file of texts and labels to test on at the end
+    /// A file of texts and labels to test on at the end; or hf://datasets/OWNER/NAME
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
     /// What the labels are: classification (a class a row), multi-label (any number of classes a row: lists, or texts with
@@ -88,15 +93,22 @@ impl OwnTexts {
         let source = &LabelledSource { multi_label, ..source.clone() };
         let [train, own_validation, own_test] = source.folders().unwrap_or_default();
         let source = &train.unwrap_or_else(|| source.clone());
-        let other = |option: &str, path: &Option<PathBuf>, own: Option<LabelledSource>| {
-            let Some(path) = path else { return Ok(own.map(|own| own.read()).transpose()?) };
-            if !path.exists() {
-                anyhow::bail!("{option} {}: there is no such file", path.display());
-            }
-            Ok(Some(LabelledSource { path: path.clone(), ..source.clone() }.read()?))
+        let other = |option: &str, path: &Option<PathBuf>, own: Option<LabelledSource>, part: OfPart| {
+            let files = match path {
+                None if own.is_some() => return Ok(own.map(|own| own.read()).transpose()?),
+                // The part of --data, where that has parts.
+                None => reading.from_hub()?.map(|files| part(files).to_vec()).unwrap_or_default(),
+                Some(path) => match hub::data(path, Wanted::All, reading.quiet)? {
+                    Some(files) if part(&files).is_empty() => files.train,
+                    Some(files) => part(&files).to_vec(),
+                    None if path.exists() => vec![path.clone()],
+                    None => anyhow::bail!("{option} {}: there is no such file", path.display()),
+                },
+            };
+            Ok(source.of_files(&files, None).map(|source| source.read()).transpose()?)
         };
-        let validation = other("--validation", &self.validation, own_validation)?;
-        let test = other("--test", &self.test, own_test)?;
+        let validation = other("--validation", &self.validation, own_validation, |files| &files.validation)?;
+        let test = other("--test", &self.test, own_test, |files| &files.test)?;
         (reading.status())(&format!("reading {}", source.path.display()));
         let options = SplitOptions { task: self.task, validation_split, seed };
         let sentences = Sentences::new(source.read()?, validation, test, &options)?;

@@ -4,6 +4,7 @@ use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::{Outcome, Output, values};
 use candle_recurrent::plot;
+use candle_recurrent::sharing::Needed;
 use candle_recurrent::train::History;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ Examples:
   candle-recurrent plot lstm gru --out zoo.png
   candle-recurrent plot old/history.csv --out old.svg")]
 pub(super) struct Args {
-    /// Run folders, history.csv files, or names of the zoo
+    /// Run folders, history.csv files, names of the zoo, or hf://OWNER/NAME
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<String>,
     /// Where the picture goes: a name that ends in .svg or .png
@@ -58,7 +59,7 @@ fn history(argument: &str) -> anyhow::Result<History> {
     if path.is_file() && path.extension().is_some_and(|extension| extension == "csv") {
         return Ok(History::load(path)?);
     }
-    ModelSource::find(argument, None, &Lambdas::default())?.history()
+    ModelSource::find_for(Needed::History, argument, None, &Lambdas::default())?.history()
 }
 
 /// The last part of a path that says something: `runs/lstm/history.csv` is `lstm`.

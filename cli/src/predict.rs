@@ -26,12 +26,13 @@ Examples:
   candle-recurrent predict lstm \"I expected to hate it, but it is lovely\"
   candle-recurrent predict runs/gru --json \"not good at all\" \"a great film\"
   candle-recurrent predict lstm < reviews.txt
+  candle-recurrent predict hf://OWNER/NAME \"a great film\"
   candle-recurrent predict best-lstm-model.h5 --tokenizer imdb \"a great film\"
   candle-recurrent predict forecast.keras --input x.npz --output y.npz
   candle-recurrent predict tagger.h5 --input x.npz --until bidirectional")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), or of PyTorch's
-    /// (.pt) with --config
+    /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), of PyTorch's (.pt) with
+    /// --config, or one of these on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/FILE]
     model: String,
     /// The texts; without any, the lines of standard input, of up to 16 MiB each
     text: Vec<String>,

@@ -2,6 +2,7 @@
 
 use super::arrays;
 use super::device::{DeviceName, set_threads, status};
+use super::hub;
 use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::tokenizer::Encoding;
@@ -9,7 +10,9 @@ use super::values;
 use candle_core::Device;
 use candle_recurrent::data::{ArraySource, LabelledSource, Source};
 use candle_recurrent::formats::Encoding as TextEncoding;
-use std::path::PathBuf;
+use candle_recurrent::sharing::{DataFiles, Needed, Wanted};
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
 
 /// The options that are the same for both.
 #[derive(clap::Args)]
@@ -18,7 +21,7 @@ pub(super) struct Reading {
     /// folder, or a folder of the Hub's Parquet files. Or your own texts with labels: a .csv, .tsv, .jsonl, .json or
     /// .parquet, a file of fastText's lines, or a folder with a sub-folder of .txt files a class. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
     /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight (sample_weight0, …) where they
-    /// are there
+    /// are there. Or one of these files, or labelled texts, on the Hub: hf://datasets/OWNER/NAME[@REVISION][/FILE]
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]
     pub(super) data: Source,
     /// Of your own texts, the column of the texts: its name, or its number from 1 [default: the one named text, document,
@@ -58,6 +61,9 @@ pub(super) struct Reading {
     /// No progress and no messages on the way
     #[arg(long, short)]
     pub(super) quiet: bool,
+    /// What --data names on the Hub, once it was asked for.
+    #[arg(skip)]
+    from_hub: OnceCell<DataFiles>,
 }
 
 impl Reading {
@@ -68,7 +74,38 @@ impl Reading {
 
     /// Finds the model.
     pub(super) fn model(&self, argument: &str) -> anyhow::Result<ModelSource> {
-        ModelSource::find(argument, self.config.as_deref(), &self.lambdas)
+        self.model_for(Needed::Model, argument)
+    }
+
+    /// The same, with these files of it.
+    pub(super) fn model_for(&self, needed: Needed, argument: &str) -> anyhow::Result<ModelSource> {
+        ModelSource::find_for(needed, argument, self.config.as_deref(), &self.lambdas)
+    }
+
+    /// The files that --data names on the Hub, if it does.
+    pub(super) fn from_hub(&self) -> anyhow::Result<Option<&DataFiles>> {
+        self.fetch(Wanted::All)
+    }
+
+    /// Fetches what --data names on the Hub; what is wanted counts where it is not here yet.
+    pub(super) fn fetch(&self, wanted: Wanted) -> anyhow::Result<Option<&DataFiles>> {
+        match (&self.data, self.from_hub.get()) {
+            (_, Some(files)) => Ok(Some(files)),
+            (Source::Path(path), None) => {
+                let files = hub::data(path, wanted, self.quiet)?;
+                Ok(files.map(|files| self.from_hub.get_or_init(|| files)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The file or folder that --data names: of the Hub's the first, in the cache.
+    fn data_path(&self) -> anyhow::Result<Option<&Path>> {
+        Ok(match (&self.data, self.from_hub()?) {
+            (_, Some(files)) => files.train.first().map(PathBuf::as_path),
+            (Source::Path(path), None) => Some(path),
+            _ => None,
+        })
     }
 
     /// Makes the threads, once everything else is checked.
@@ -86,7 +123,8 @@ impl Reading {
             }
             return Ok(Some(ArraySource::Pair { x: x.clone(), y: y.clone() }));
         }
-        if let Source::Path(path) = &self.data
+        let path = self.data_path()?;
+        if let Some(path) = path
             && path
                 .extension()
                 .is_some_and(|suffix| ["npz", "safetensors", "npy"].iter().any(|known| suffix == *known))
@@ -94,43 +132,68 @@ impl Reading {
         {
             anyhow::bail!("--data {}: there is no such file", path.display());
         }
-        Ok(match &self.data {
-            Source::Path(path) if path.is_file() && ArraySource::holds(path) => {
-                Some(ArraySource::File(path.clone()))
-            }
-            _ => None,
-        })
+        Ok(path
+            .filter(|path| path.is_file() && ArraySource::holds(path))
+            .map(|path| ArraySource::File(path.into())))
     }
 
     /// The file or folder of texts with labels, where that is what --data names.
     pub(super) fn labelled(&self) -> anyhow::Result<Option<LabelledSource>> {
-        let (text_column, label_column) = (self.text_column.clone(), self.label_column.clone());
-        let label_separator = self.label_separator.clone();
-        if let Some("") = label_separator.as_deref() {
+        if let Some("") = self.label_separator.as_deref() {
             anyhow::bail!("--label-separator: is empty");
+        }
+        if let Some(files) = self.from_hub()?
+            && files.train.first().is_none_or(|path| LabelledSource::holds(path))
+        {
+            if files.train.is_empty() {
+                anyhow::bail!("--data {}: has no part to train on", self.data);
+            }
+            return Ok(self.labelled_files(&files.train));
         }
         if let (Source::Path(path), None) = (&self.data, &self.x)
             && LabelledSource::holds(path)
         {
-            return Ok(Some(LabelledSource {
-                path: path.clone(),
-                text_column,
-                label_column,
-                label_separator,
-                encoding: self.text_encoding,
-                multi_label: false,
-            }));
+            return Ok(self.labelled_files(std::slice::from_ref(path)));
         }
         let given = [
-            (text_column.is_some(), "--text-column"),
-            (label_column.is_some(), "--label-column"),
-            (label_separator.is_some(), "--label-separator"),
+            (self.text_column.is_some(), "--text-column"),
+            (self.label_column.is_some(), "--label-column"),
+            (self.label_separator.is_some(), "--label-separator"),
             (self.text_encoding.is_some(), "--encoding"),
         ];
         match given.into_iter().find(|(given, _)| *given) {
             Some((_, option)) => anyhow::bail!("{option}: goes with --data FILE, a file of texts and labels"),
             None => Ok(None),
         }
+    }
+
+    /// The texts to measure a model on: of several parts on the Hub those for the test, else those for the validation.
+    pub(super) fn labelled_test(&self) -> anyhow::Result<Option<LabelledSource>> {
+        match self.from_hub()? {
+            Some(files) if files.train.first().is_none_or(|path| LabelledSource::holds(path)) => {
+                let parts = [&files.test, &files.validation, &files.train];
+                Ok(parts.into_iter().find_map(|part| self.labelled_files(part)))
+            }
+            _ => self.labelled(),
+        }
+    }
+
+    /// Files that are read as one, with the columns that the options name; none of no files.
+    fn labelled_files(&self, files: &[PathBuf]) -> Option<LabelledSource> {
+        let columns = LabelledSource {
+            text_column: self.text_column.clone(),
+            label_column: self.label_column.clone(),
+            label_separator: self.label_separator.clone(),
+            encoding: self.text_encoding,
+            ..LabelledSource::default()
+        };
+        let name = self.from_hub.get().map(|_| self.data.to_string());
+        columns.of_files(files, name)
+    }
+
+    /// The reviews to read.
+    pub(super) fn reviews(&self) -> anyhow::Result<Source> {
+        Ok(self.data_path()?.map_or_else(|| self.data.clone(), |path| Source::Path(path.into())))
     }
 
     /// Takes the lines that say what is being read.

@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::Config;
 use candle_recurrent::data::{self, ArraySource, LabelledSource, Sentences, Targets};
 use candle_recurrent::model::ModelConfig;
+use candle_recurrent::sharing::Needed;
 use candle_recurrent::text::TokenizerKind;
 use candle_recurrent::train::{LearningRate, Shuffle};
 use candle_recurrent::zoo;
@@ -37,7 +38,7 @@ Examples:
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a config.json, a model folder (its layers and recipe, not its weights: see
     /// --init), a file of Keras's (.keras, .h5) or PyTorch's (.pt, with --config), which is trained on from its
-    /// weights, or all for the whole zoo
+    /// weights, one of these on the Hugging Face Hub (hf://OWNER/NAME), or all for the whole zoo
     #[arg(default_value = "lstm")]
     model: String,
     /// Draws initial weights, shuffles and dropout masks
@@ -65,8 +66,8 @@ pub(super) struct Args {
     /// runs/NAME, or runs/NAME-2 and so on, so that no run replaces another]
     #[arg(long, value_name = "FOLDER")]
     pub(super) out: Option<PathBuf>,
-    /// Start from these weights, a model folder, a .safetensors or a PyTorch file (.pt) with the model's shapes; the
-    /// vocabulary beside them is used too
+    /// Start from these weights, a model folder, a .safetensors or a PyTorch file (.pt) with the model's shapes, here or
+    /// on the Hub (hf://OWNER/NAME); the vocabulary beside them is used too
     #[arg(long, value_name = "FILE")]
     pub(super) init: Option<PathBuf>,
     /// Leave the training rows in their own order [default: the recipe's, else one is drawn from the seed and kept for
@@ -118,7 +119,7 @@ impl Args {
 impl Settings {
     /// The model's own configuration with the command line's changes, and the weights that it brings.
     pub(super) fn start(&self, model: &str, device: &Device) -> anyhow::Result<Start> {
-        let mut start = self.args.reading.model(model)?.start(device)?;
+        let mut start = self.args.reading.model_for(Needed::Recipe, model)?.start(device)?;
         let has_weights = start.weights.is_some();
         let config = &mut start.config;
         if config.model.reads_text() {

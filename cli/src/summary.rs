@@ -19,8 +19,8 @@ Examples:
   candle-recurrent summary best-lstm-model.h5
   candle-recurrent summary best.weights.h5 --config model.json")]
 pub(super) struct Args {
-    /// A name of the zoo (see `list`), a model folder, a config.json, a file of Keras's (.keras, .h5), or
-    /// of PyTorch's (.pt) with --config
+    /// A name of the zoo (see `list`), a model folder, a config.json, a file of Keras's (.keras, .h5), of PyTorch's
+    /// (.pt) with --config, or one of these on the Hugging Face Hub: hf://OWNER/NAME
     model: String,
     /// The architecture of a file of weights alone: Keras's to_json(), a config.json, or another file of the model
     #[arg(long, value_name = "FILE")]

@@ -2,6 +2,7 @@
 
 use super::comparison::{comparison_table, save_comparison};
 use super::dataset::{self, Parts};
+use super::hub;
 use super::model::{Init, Start};
 use super::output::message;
 use super::own_texts::{self, TextShape};
@@ -92,7 +93,7 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
             (None, None, None) => {
                 let named = reading.encoding.tokenizer(options.vocab_size)?;
                 let beside = init.as_ref().and_then(|init| init.tokenizer.as_ref());
-                dataset::reviews(reading, &reading.data, &options, named.as_ref().or(beside))?
+                dataset::reviews(reading, &reading.reviews()?, &options, named.as_ref().or(beside))?
             }
         };
         let (_, parts) = loaded.insert((options, parts));
@@ -288,6 +289,7 @@ impl Run<'_> {
 /// What the model card calls the data: no more of a path than its last part.
 fn data_name(source: &Source) -> String {
     match source {
+        Source::Path(path) if hub::is_address(path) => path.display().to_string(),
         Source::Path(path) => match path.file_name() {
             Some(name) => name.to_string_lossy().into_owned(),
             None => "data".into(),

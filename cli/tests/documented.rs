@@ -1,6 +1,6 @@
 //! Every command of the READMEs and of the pages in `docs/`, run in the order in which it stands there.
 //!
-//! Training takes one epoch, and the data are made here; beyond that a command runs as it is written. Where a page shows
+//! Training takes one epoch, what is uploaded is listed only, and the data are made here, those of the Hub in its cache; beyond that a command runs as it is written. Where a page shows
 //! what a command prints, it prints that, unless it comes of a run of the reader's own.
 
 use assert_cmd::Command;
@@ -59,7 +59,7 @@ fn arguments(line: &str) -> Option<Vec<String>> {
     rest.filter(|rest| !rest.is_empty()).map(<[String]>::to_vec)
 }
 
-/// Training of one epoch.
+/// Training of one epoch; no upload.
 fn briefly(mut words: Vec<String>) -> Vec<String> {
     if words[0] == "train" {
         match words.iter().position(|word| word == "--epochs") {
@@ -67,7 +67,23 @@ fn briefly(mut words: Vec<String>) -> Vec<String> {
             None => words.extend(["--epochs", "1"].map(String::from)),
         }
     }
+    if words[0] == "push" && !words.contains(&"--dry-run".to_string()) {
+        words.push("--dry-run".into());
+    }
     words
+}
+
+/// A repository of the Hub, as if it had been fetched.
+fn cache(folder: &Path, repository: &str, files: &[(&str, &Path)]) {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let root = folder.join("hf/hub").join(repository);
+    let snapshot = root.join("snapshots").join(COMMIT);
+    fs::create_dir_all(root.join("refs")).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(root.join("refs/main"), COMMIT).unwrap();
+    for (name, path) in files {
+        fs::copy(path, snapshot.join(name)).unwrap();
+    }
 }
 
 /// What the pages take to be there: reviews in two forms, an architecture, and three files of Keras's.
@@ -120,6 +136,12 @@ fn prepare(folder: &Path) {
             fs::copy(example.path(), folder.join("examples").join(example.file_name())).unwrap();
         }
     }
+    let lstm = |name: &str| Path::new(ROOT).join("models/lstm").join(name);
+    let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|name| (name, lstm(name)));
+    let files = files.each_ref().map(|(name, path)| (*name, path.as_path()));
+    cache(folder, "models--someone--my-lstm", &files);
+    let reviews = folder.join("reviews.csv");
+    cache(folder, "datasets--someone--reviews", &[("train.csv", &reviews), ("test.csv", &reviews)]);
     let forecaster = r#"{"model": {"name": "forecaster", "layers": [
         {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 8, 3]}},
         {"class_name": "LSTM", "config": {"name": "lstm", "units": 4}},
@@ -153,6 +175,7 @@ fn follow(page: &str) -> usize {
         let output = Command::new(env!("CARGO_BIN_EXE_candle-recurrent"))
             .current_dir(folder.path())
             .env("KERAS_HOME", folder.path().join("keras"))
+            .env("HF_HOME", folder.path().join("hf"))
             .env("HF_HUB_OFFLINE", "1")
             .args(briefly(words))
             .output()
@@ -207,6 +230,11 @@ fn the_chapter() {
 fn keras_files() {
     assert!(follow("docs/keras-files.md") >= 6);
     assert!(follow("docs/ko/keras-files.md") >= 5);
+}
+
+#[test]
+fn the_hub() {
+    assert!(follow("docs/hub.md") >= 6);
 }
 
 /// How a page is read.

@@ -11,6 +11,14 @@ use std::fmt::Write;
 /// # Errors
 /// Where the layers do not fit each other.
 pub fn card(config: &Config) -> Result<String> {
+    card_at(config, "PATH/TO/THIS/FOLDER")
+}
+
+/// The same for a model that is found at `place`: a folder, or `hf://OWNER/NAME`.
+///
+/// # Errors
+/// As [`card`].
+pub fn card_at(config: &Config, place: &str) -> Result<String> {
     let (model, recipe) = (&config.model, &config.recipe);
     let summary = model.summary()?;
     let mut text = front_matter(config);
@@ -50,13 +58,23 @@ pub fn card(config: &Config) -> Result<String> {
         true => ("\"I expected to hate it, but it is lovely\"", "imdb"),
         false => ("--input x.npz", "test.npz"),
     };
-    let _ = writeln!(out, "candle-recurrent predict PATH/TO/THIS/FOLDER {what}");
-    let _ = writeln!(out, "candle-recurrent evaluate PATH/TO/THIS/FOLDER --data {data}\n```\n");
+    let _ = writeln!(out, "candle-recurrent predict {place} {what}");
+    let _ = writeln!(out, "candle-recurrent evaluate {place} --data {data}\n```\n");
     let _ = writeln!(out, "```rust");
-    let _ = writeln!(
-        out,
-        "let folder = candle_recurrent::checkpoint::ModelFolder::open(\"PATH/TO/THIS/FOLDER\")?;"
-    );
+    match place.starts_with("hf://") {
+        true => {
+            let _ = writeln!(
+                out,
+                "let hub = candle_recurrent::hub::Hub::from_env()?;\nlet needed = candle_recurrent::sharing::Needed::Model;\n\
+                 let found = candle_recurrent::sharing::find_model(&hub, &\"{place}\".parse()?, needed, &mut |_| ())?;\n\
+                 let folder = candle_recurrent::checkpoint::ModelFolder::open(found.path)?;"
+            );
+        }
+        false => {
+            let _ =
+                writeln!(out, "let folder = candle_recurrent::checkpoint::ModelFolder::open(\"{place}\")?;");
+        }
+    }
     let _ = writeln!(out, "let checkpoint = folder.load(&candle_core::Device::Cpu)?;\n```\n");
     let _ = writeln!(out, "## Layers\n\n```text\n{summary}```\n");
     let _ = writeln!(out, "## Recipe\n");
@@ -127,16 +145,25 @@ fn figure_in_words(name: &str) -> String {
     }
 }
 
+/// IMDB on the Hub.
+const IMDB: &str = "stanfordnlp/imdb";
+
 /// The Hub's name for the data, and whether it is a data set of the Hub.
 fn data_set(data: &str) -> (&str, bool) {
+    if let Some(rest) = data.strip_prefix("hf://datasets/") {
+        let name = rest.find('/').map_or(rest.len(), |slash| slash + 1);
+        let end = rest[name..].find(['/', '@']).map_or(rest.len(), |end| name + end);
+        return (&rest[..end], true);
+    }
     match data {
-        "imdb" | "imdb.npz" | "aclImdb" => ("stanfordnlp/imdb", true),
+        "imdb" | "imdb.npz" | "aclImdb" => (IMDB, true),
         other => (other, false),
     }
 }
 
 fn front_matter(config: &Config) -> String {
-    let mut text = String::from("---\nlicense:\n- mit\n- apache-2.0\nlibrary_name: candle\n");
+    // The licence of a model is for whoever trained it to choose.
+    let mut text = String::from("---\nlibrary_name: candle\n");
     if reads_text(config) {
         text.push_str("pipeline_tag: text-classification\n");
     }
@@ -153,8 +180,11 @@ fn front_matter(config: &Config) -> String {
     }
     if let Some(results) = &config.results {
         let (data, on_hub) = data_set(&results.data);
+        if data == IMDB {
+            text.push_str("language:\n- en\n");
+        }
         if on_hub {
-            let _ = writeln!(text, "language:\n- en\ndatasets:\n- {data}");
+            let _ = writeln!(text, "datasets:\n- {data}");
         }
         let metrics: Vec<(&str, f64)> = results
             .figures

@@ -19,7 +19,7 @@ mod folder;
 mod head;
 mod own_card;
 
-pub use card::{card, recurrent_in_words};
+pub use card::{card, card_at, recurrent_in_words};
 pub use ensemble::{Member, ensemble};
 pub use config::{Config, Recipe, Results, from_value};
 pub use folder::{

@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 pub struct LabelledSource {
     /// The file or folder.
     pub path: PathBuf,
+    /// Files with more of the same rows, which follow those of the first.
+    pub more: Vec<PathBuf>,
+    /// What all of it is called; by the file's name where nothing is said.
+    pub name: Option<String>,
     /// The column of the texts, by its name or its number from 1; found by the names' usual meaning where none is given.
     pub text_column: Option<String>,
     /// The column of the labels, likewise.
@@ -61,6 +65,8 @@ enum Kind {
     #[default]
     Lines,
     Places(Vec<String>),
+    /// Where the rows of each file begin, and its name.
+    Files(Vec<(usize, String)>),
 }
 
 /// The names that columns of texts often have, the likeliest first.
@@ -123,12 +129,37 @@ impl LabelledSource {
         path.is_file() && !suffix.is_some_and(|suffix| ARRAYS.contains(&suffix.as_str())) && !is_archive()
     }
 
+    /// The same columns of other files, which are read as one; none of no files.
+    pub fn of_files(&self, files: &[PathBuf], name: Option<String>) -> Option<Self> {
+        let (path, more) = files.split_first()?;
+        Some(Self { path: path.clone(), more: more.to_vec(), name, ..self.clone() })
+    }
+
     /// Reads all rows.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Cell`] where the file cannot be read or understood, [`Error::Argument`] for a column that
     /// is not there, [`Error::Data`] where no row can be used.
     pub fn read(&self) -> Result<Labelled> {
+        let mut rows = self.read_file()?;
+        for path in &self.more {
+            rows.append(Self { path: path.clone(), ..self.clone() }.read_file()?);
+        }
+        if !self.more.is_empty() {
+            rows.found = format!("{} files, {}", self.more.len() + 1, rows.found);
+        }
+        rows.name = self.name.clone().unwrap_or(rows.name);
+        rows.check(&self.path)?;
+        if self.multi_label {
+            let given = self.label_separator.clone();
+            rows.separator = given.or_else(|| label_lists::find_separator(&rows.names));
+            let what = label_lists::in_words(rows.separator.as_deref());
+            rows.found.push_str(&format!("; {what}"));
+        }
+        Ok(rows)
+    }
+
+    fn read_file(&self) -> Result<Labelled> {
         let how = How { is_name, lists: self.multi_label, encoding: self.encoding };
         let table = TextTable::open(&self.path, how)?;
         let (text, label) = self.columns(&table)?;
@@ -172,13 +203,6 @@ impl LabelledSource {
         })?;
         if is_folder {
             rows.kind = Kind::Places(places);
-        }
-        rows.check(&self.path)?;
-        if self.multi_label {
-            let given = self.label_separator.clone();
-            rows.separator = given.or_else(|| label_lists::find_separator(&rows.names));
-            let what = label_lists::in_words(rows.separator.as_deref());
-            rows.found.push_str(&format!("; {what}"));
         }
         Ok(rows)
     }
@@ -297,8 +321,45 @@ impl Labelled {
         match (&self.kind, self.rows.get(row)) {
             (Kind::Places(places), _) => places.get(row).cloned().unwrap_or_default(),
             (Kind::Lines, Some(line)) => format!("line {line}"),
-            (Kind::Lines, None) => format!("row {row}"),
+            (Kind::Files(files), Some(line)) => match files.iter().rev().find(|(start, _)| *start <= row) {
+                Some((_, name)) => format!("{name}, line {line}"),
+                None => format!("line {line}"),
+            },
+            (Kind::Lines | Kind::Files(_), None) => format!("row {row}"),
         }
+    }
+
+    /// Puts the rows of another file after these.
+    fn append(&mut self, other: Self) {
+        let mut files = match std::mem::take(&mut self.kind) {
+            Kind::Files(files) => files,
+            Kind::Lines | Kind::Places(_) => {
+                for skipped in &mut self.skipped {
+                    skipped.place = format!("{}, {}", self.name, skipped.place);
+                }
+                vec![(0, self.name.clone())]
+            }
+        };
+        files.push((self.len(), other.name.clone()));
+        self.kind = Kind::Files(files);
+        let mut numbers: HashMap<String, usize> =
+            self.names.iter().cloned().enumerate().map(|(number, name)| (name, number)).collect();
+        let renumbered: Vec<usize> = other
+            .names
+            .into_iter()
+            .map(|name| {
+                *numbers.entry(name).or_insert_with_key(|name| {
+                    self.names.push(name.clone());
+                    self.names.len() - 1
+                })
+            })
+            .collect();
+        self.labels.extend(other.labels.into_iter().map(|label| renumbered[label]));
+        self.texts.extend(other.texts);
+        self.rows.extend(other.rows);
+        let place =
+            |skipped: Skipped| Skipped { place: format!("{}, {}", other.name, skipped.place), ..skipped };
+        self.skipped.extend(other.skipped.into_iter().map(place));
     }
 
     fn check(&self, path: &Path) -> Result<()> {
@@ -337,7 +398,7 @@ impl Labelled {
                 }
             }
         }
-        if let Kind::Places(_) = self.kind {
+        if !matches!(self.kind, Kind::Lines) {
             kept.kind = Kind::Places(places);
         }
         *self = kept;

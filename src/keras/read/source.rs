@@ -142,7 +142,8 @@ fn open_folder(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
     Ok((Some(own), arrays))
 }
 
-/// The vocabularies in a folder of unpacked assets. Links are not followed.
+/// The vocabularies in a folder of unpacked assets. Links to folders are not followed; those to files are, for the Hub's cache is
+/// made of them.
 fn unpacked_assets(folder: &Path) -> Result<Assets> {
     const MOST: usize = 1 << 12;
     let mut assets = Assets::new();
@@ -158,7 +159,7 @@ fn unpacked_assets(folder: &Path) -> Result<Assets> {
             }
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             match group_of(&format!("assets/{name}")) {
-                Some(group) if kind.is_file() => {
+                Some(group) if path.is_file() => {
                     let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
                     assets.insert(group.into(), bytes);
                 }

@@ -1,0 +1,42 @@
+//! `hf://`: what addresses of the Hugging Face Hub stand for on this machine.
+
+use super::device::status;
+use super::output::message;
+use candle_recurrent::hub::{Address, Hub};
+use candle_recurrent::sharing::{DataFiles, Needed, Wanted, find_data, find_model};
+use std::path::{Path, PathBuf};
+
+/// The address that a text is, if it is meant as one.
+fn address(text: &str) -> anyhow::Result<Option<Address>> {
+    Ok(Address::is_one(text).then(|| text.parse()).transpose()?)
+}
+
+/// Whether a path is meant as an address.
+pub(super) fn is_address(path: &Path) -> bool {
+    path.to_str().is_some_and(Address::is_one)
+}
+
+/// The folder or file of the model that an address names, if the argument is one.
+pub(super) fn model(argument: &str, needed: Needed) -> anyhow::Result<Option<PathBuf>> {
+    let Some(address) = address(argument)? else { return Ok(None) };
+    let found = find_model(&Hub::from_env()?, &address, needed, &mut status(false))?;
+    warn(found.is_old.as_deref());
+    Ok(Some(found.path))
+}
+
+/// The files of the data set that an address names, if the path is one.
+pub(super) fn data(path: &Path, wanted: Wanted, quiet: bool) -> anyhow::Result<Option<DataFiles>> {
+    let Some(address) = address(path.to_str().unwrap_or_default())? else { return Ok(None) };
+    let found = find_data(&Hub::from_env()?, &address, wanted, &mut status(quiet))?;
+    warn(found.is_old.as_deref());
+    for note in found.notes.iter().filter(|_| !quiet) {
+        message(&format!("{address}: {note}"));
+    }
+    Ok(Some(found))
+}
+
+fn warn(is_old: Option<&str>) {
+    if let Some(why) = is_old {
+        message(&format!("warning: {why}"));
+    }
+}
