@@ -10,6 +10,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use hf_hub::{CacheRepo, Repo, RepoType};
+
 use super::address::{Address, Kind, check_name, is_commit};
 use crate::formats::file::write_atomic;
 use crate::{Error, Result};
@@ -20,17 +22,19 @@ const MOST: usize = 1 << 16;
 /// The cache of one repository.
 pub(super) struct Cache {
     folder: PathBuf,
+    repository: CacheRepo,
 }
 
 impl Cache {
     pub(super) fn of(cache: &Path, address: &Address) -> Result<Self> {
         let kind = match address.kind {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
+            Kind::Model => RepoType::Model,
+            Kind::Dataset => RepoType::Dataset,
         };
-        let name = format!("{kind}--{}", address.repository.replace('/', "--"));
-        let folder = std::path::absolute(cache).map_err(|error| Error::io(cache, error))?;
-        Ok(Self { folder: folder.join(name) })
+        let repository = Repo::new(address.repository.clone(), kind);
+        let cache = std::path::absolute(cache).map_err(|error| Error::io(cache, error))?;
+        let folder = cache.join(repository.folder_name());
+        Ok(Self { folder, repository: hf_hub::Cache::new(cache).repo(repository) })
     }
 
     /// The commit that a revision is known to be at.
@@ -54,7 +58,7 @@ impl Cache {
 
     /// The folder of a commit's files.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
-        self.folder.join("snapshots").join(commit)
+        self.repository.pointer_path(commit)
     }
 
     /// A file of a commit, if it is here.
