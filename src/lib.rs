@@ -74,6 +74,7 @@
 //! | [`model`] | models as data; their weights |
 //! | [`train`] | training and evaluation, RMSprop, early stopping |
 //! | [`checkpoint`] | the folder that a run leaves behind |
+//! | [`forecast`] | what a trained forecaster of a series says, beside the naive forecasts |
 //! | [`keras`] | Keras's files, read and written; PyTorch's and candle-nn's layouts |
 //! | [`zoo`] | nine models trained on IMDB, built in |
 //! | [`formats`] | files of arrays: `.npz`, `.npy`, `.safetensors`, tables of numbers |
@@ -102,6 +103,7 @@ pub use panics::panic_is_contained;
 
 pub mod checkpoint;
 pub mod data;
+pub mod forecast;
 pub mod formats;
 #[cfg(feature = "hub")]
 pub mod hub;

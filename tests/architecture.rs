@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The library's rooms, from the ground up: a room may use those before it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "error",
     "json",
     "panics",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 16] = [
     "train",
     "plot",
     "checkpoint",
+    "forecast",
     "keras",
     "zoo",
     "sharing",

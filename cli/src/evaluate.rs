@@ -2,9 +2,9 @@
 
 use super::output::message;
 use super::reading::Reading;
-use super::{Outcome, Output, dataset, own_texts, values, words};
+use super::{Outcome, Output, backtest, dataset, own_texts, sequences, values, words};
 use anyhow::Context;
-use candle_recurrent::data::{self, Examples};
+use candle_recurrent::data::{self, Examples, Source};
 use candle_recurrent::sharing::Wanted;
 use candle_recurrent::train::{self, Evaluation, heads};
 use serde_json::Value;
@@ -52,15 +52,28 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }
     reading.fetch(Wanted::Test)?;
-    let arrays = reading.arrays()?;
-    let labelled = if arrays.is_none() { reading.labelled_test()? } else { None };
+    if let (Some(_), Source::Path(data)) = (&checkpoint.config.series, &reading.data) {
+        return backtest::evaluate(&args.model, &checkpoint, data, args.json, reading.quiet, output);
+    }
+    let of_sequences = match (&checkpoint.config.sequences, &reading.data) {
+        (Some(config), Source::Path(data)) => Some((config, data)),
+        _ => None,
+    };
+    let arrays = if of_sequences.is_none() { reading.arrays()? } else { None };
+    let labelled = if arrays.is_none() && of_sequences.is_none() { reading.labelled_test()? } else { None };
     let model = &checkpoint.config.model;
-    let (examples, name, rows): (Examples, String, &str) = match &arrays {
-        Some(source) => {
+    let (examples, name, rows): (Examples, String, &str) = match (&arrays, of_sequences) {
+        (Some(source), _) => {
             reading.set_threads()?;
             (dataset::test_arrays(source, model)?, source.name(), "rows")
         }
-        None => {
+        (None, Some((config, data))) => {
+            reading.set_threads()?;
+            let targets = checkpoint.config.targets().context("the model names no classes")?;
+            let (examples, rows) = sequences::examples(config, &targets, data, reading.quiet)?;
+            (examples, reading.data.to_string(), rows)
+        }
+        (None, None) => {
             if model.vocab_size().is_none() {
                 anyhow::bail!(
                     "{}: does not read text, having no Embedding, and {} are reviews; give arrays: a .npz with x and y",

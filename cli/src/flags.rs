@@ -4,15 +4,26 @@
 use candle_recurrent::Error;
 
 /// Arguments, and, with their path, what texts name in backticks.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 21] = [
+    ("features", "--features"),
+    ("group_column", "--group-column"),
+    ("horizon", "--horizon"),
     ("label_column", "--label-column"),
     ("max_len", "--max-len"),
+    ("quantiles", "--quantiles"),
+    ("target", "--target"),
     ("task", "--task"),
+    ("test_split", "--test-split"),
     ("text_column", "--text-column"),
+    ("time_column", "--time-column"),
     ("validation_split", "--validation-split"),
     ("vocab_size", "--vocab-size"),
+    ("window", "--window"),
     ("data::Source", "--data"),
     ("data::load_test(tokenizer)", "--tokenizer"),
+    ("data::series::Columns::group", "--group-column"),
+    ("data::series::Missing", "--missing"),
+    ("data::series::SequenceOptions::window", "--window"),
     ("keras::Options::config", "--config FILE"),
     ("keras::Options::lambdas", "--lambda NAME=OPERATION"),
 ];

@@ -6,6 +6,7 @@
 
 mod answers;
 mod arrays;
+mod backtest;
 mod classify;
 mod command;
 mod comparison;
@@ -15,6 +16,8 @@ mod device;
 mod ensemble;
 mod evaluate;
 mod flags;
+mod forecast;
+mod forecast_report;
 mod hub;
 mod interrupt;
 mod lambdas;
@@ -35,6 +38,9 @@ mod recipe;
 mod recorder;
 mod report;
 mod run_folder;
+mod sequences;
+mod series;
+mod series_args;
 mod settings;
 mod summary;
 mod tokenizer;
@@ -45,6 +51,7 @@ mod words;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use output::Output;
+use series_args::Kind;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -75,6 +82,7 @@ struct Cli {
 enum Command {
     Train(Box<settings::Args>),
     Evaluate(evaluate::Args),
+    Backtest(backtest::Args),
     Predict(predict::Args),
     Summary(summary::Args),
     Convert(convert::Args),
@@ -128,8 +136,13 @@ fn main() -> ExitCode {
 impl Command {
     fn run(self, output: &mut Output) -> anyhow::Result<Outcome> {
         match self {
-            Self::Train(args) => train::run(args.settings()?, output),
+            Self::Train(args) => match args.series.kind(args.reading.label_column())? {
+                Kind::Others => train::run(args.settings()?, output),
+                Kind::Forecast => series::train(args.settings()?, output),
+                Kind::Sequences => sequences::train(args.settings()?, output),
+            },
             Self::Evaluate(args) => evaluate::run(&args, output),
+            Self::Backtest(args) => backtest::run(&args, output),
             Self::Predict(args) => predict::run(&args, output),
             Self::Summary(args) => summary::run(&args, output),
             Self::Convert(args) => convert::run(&args.settings()?, output),

@@ -6,7 +6,9 @@ use super::lines::Lines;
 use super::model::ModelSource;
 use super::run_folder::{refuse_input, refuse_run};
 use super::tokenizer::Encoding;
-use super::{Outcome, Output, arrays, predict_arrays, predict_texts, prediction, values};
+use super::{
+    Outcome, Output, arrays, forecast, predict_arrays, predict_texts, prediction, sequences, values,
+};
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
@@ -29,7 +31,8 @@ Examples:
   candle-recurrent predict hf://OWNER/NAME \"a great film\"
   candle-recurrent predict best-lstm-model.h5 --tokenizer imdb \"a great film\"
   candle-recurrent predict forecast.keras --input x.npz --output y.npz
-  candle-recurrent predict tagger.h5 --input x.npz --until bidirectional")]
+  candle-recurrent predict tagger.h5 --input x.npz --until bidirectional
+  candle-recurrent predict runs/gru --data prices.csv")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a model folder, a file of Keras's (.keras, .h5), of PyTorch's (.pt) with
     /// --config, or one of these on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/FILE]
@@ -38,11 +41,14 @@ pub(super) struct Args {
     text: Vec<String>,
     /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
     /// model's inputs; a .npy; or a .csv of numbers, a sample a line
-    #[arg(long, value_name = "FILE", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
+    #[arg(long, value_name = "FILE", group = "from", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
     input: Option<PathBuf>,
+    /// Of a model that was trained on a series (train --target): measurements up to now, to go on from the end of
+    #[arg(long, value_name = "FILE", group = "from", conflicts_with_all = ["text", "tokenizer", "padding", "truncating", "until", "batch_size", "input"])]
+    data: Option<PathBuf>,
     /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
     /// table on standard output]
-    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "input", conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
+    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "from", conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
     output: Option<PathBuf>,
     /// Samples of --input at a time; changes speed and memory, not the result, but for a stateful model, whose states go
     /// from one batch to the next [default: the file's where it says one]
@@ -82,12 +88,34 @@ impl Args {
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     candle_recurrent::keep_memory();
     if let Some(out) = &args.output {
-        let read = [Some(Path::new(&args.model)), args.config.as_deref(), args.input.as_deref()];
+        let read = [
+            Some(Path::new(&args.model)),
+            args.config.as_deref(),
+            args.input.as_deref(),
+            args.data.as_deref(),
+        ];
         refuse_input(&read, out, "--output")?;
         refuse_run(out)?;
     }
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?
         .load(&Device::Cpu, args.until.as_deref())?;
+    if let (Some(_), Some(data)) = (&checkpoint.config.series, args.data.as_ref().or(args.input.as_ref())) {
+        return forecast::run(&checkpoint, data, args.output.as_deref(), args.json, output);
+    }
+    if let (Some(_), Some(data)) = (&checkpoint.config.sequences, args.data.as_ref().or(args.input.as_ref()))
+    {
+        return sequences::predict(&checkpoint, data, args.output.as_deref(), args.json, output);
+    }
+    let takes_measurements = checkpoint.config.series.is_some() || checkpoint.config.sequences.is_some();
+    if args.data.is_some() || takes_measurements {
+        let what = match takes_measurements {
+            true => "takes measurements; give them with --data FILE",
+            false => {
+                "was not trained on a series (train --target), which --data is for; give arrays with --input"
+            }
+        };
+        anyhow::bail!("{}: {what}", args.model);
+    }
     if let Some(input) = &args.input {
         let out = args.output.as_deref();
         return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);

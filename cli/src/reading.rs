@@ -196,6 +196,16 @@ impl Reading {
         Ok(self.data_path()?.map_or_else(|| self.data.clone(), |path| Source::Path(path.into())))
     }
 
+    /// The column of the labels, where one is named.
+    pub(super) fn label_column(&self) -> Option<&str> {
+        self.label_column.as_deref()
+    }
+
+    /// Whether a column of texts is named.
+    pub(super) fn has_text_column(&self) -> bool {
+        self.text_column.is_some()
+    }
+
     /// Takes the lines that say what is being read.
     pub(super) fn status(&self) -> impl FnMut(&str) {
         status(self.quiet)

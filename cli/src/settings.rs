@@ -4,10 +4,11 @@ use super::model::Start;
 use super::own_texts::OwnTexts;
 use super::reading::Reading;
 use super::recipe::RecipeArgs;
+use super::series_args::SeriesArgs;
 use super::values;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use candle_recurrent::checkpoint::Config;
+use candle_recurrent::checkpoint::{Config, Recipe};
 use candle_recurrent::data::{self, ArraySource, LabelledSource, Sentences, Targets};
 use candle_recurrent::model::ModelConfig;
 use candle_recurrent::sharing::Needed;
@@ -34,6 +35,7 @@ Examples:
   candle-recurrent train lstm --data reviews.csv --text-column document --label-column label
   candle-recurrent train lstm --init runs/lstm
   candle-recurrent train forecaster.json --data prices.npz --loss huber --optimizer adam
+  candle-recurrent train gru --data prices.csv --target close --features volume --window 60 --horizon 5
   candle-recurrent train best-lstm-model.h5 --data imdb --learning-rate 1e-5")]
 pub(super) struct Args {
     /// A name of the zoo (see `list`), a config.json, a model folder (its layers and recipe, not its weights: see
@@ -62,6 +64,8 @@ pub(super) struct Args {
     pub(super) validation_split: Option<f64>,
     #[command(flatten)]
     pub(super) own_texts: OwnTexts,
+    #[command(flatten)]
+    pub(super) series: SeriesArgs,
     /// The run's folder; an older model in it is replaced. With all: the folder of the nine runs' folders [default:
     /// runs/NAME, or runs/NAME-2 and so on, so that no run replaces another]
     #[arg(long, value_name = "FOLDER")]
@@ -114,6 +118,23 @@ impl Args {
         };
         Ok(Settings { models, all, arrays: None, labelled: None, args: self })
     }
+
+    /// Changes a recipe's loss and metrics, after they were fitted to the data.
+    pub(super) fn change_objective(&self, recipe: &mut Recipe) {
+        self.recipe.apply_objective(recipe);
+    }
+
+    /// Changes a recipe.
+    pub(super) fn change(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
+        self.recipe.apply(recipe)?;
+        recipe.validation_split = self.validation_split.unwrap_or(recipe.validation_split);
+        recipe.shuffle = match (self.no_shuffle, self.reshuffle) {
+            (true, _) => Shuffle::Never,
+            (_, true) => Shuffle::EveryEpoch,
+            _ => recipe.shuffle,
+        };
+        Ok(())
+    }
 }
 
 impl Settings {
@@ -129,7 +150,7 @@ impl Settings {
         }
         let args = &self.args;
         let optimizer = config.recipe.optimizer.clone();
-        args.recipe.apply(&mut config.recipe)?;
+        args.change(&mut config.recipe)?;
         if config.recipe.optimizer.class != optimizer.class {
             // Another optimiser begins anew.
             start.state = None;
@@ -141,14 +162,7 @@ impl Settings {
         } else if let Some(state) = &mut start.state {
             state.remove("learning_rate");
         }
-        let recipe = &mut config.recipe;
-        recipe.validation_split = args.validation_split.unwrap_or(recipe.validation_split);
-        recipe.shuffle = match (args.no_shuffle, args.reshuffle) {
-            (true, _) => Shuffle::Never,
-            (_, true) => Shuffle::EveryEpoch,
-            _ => recipe.shuffle,
-        };
-        args.reading.encoding.set(recipe);
+        args.reading.encoding.set(&mut config.recipe);
         if self.args.init.is_some() {
             // The state belongs to the weights that are not taken.
             start.state = None;

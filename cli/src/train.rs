@@ -138,26 +138,26 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
 const GUESSING: f64 = LN_2 + 0.01;
 
 /// How a training ended.
-enum Ended {
+pub(super) enum Ended {
     Done(Report),
     /// By Ctrl-C: what it had come to, for `--json`.
     Interrupted(serde_json::Value),
 }
 
 /// One model's training.
-struct Run<'a> {
-    args: &'a Args,
-    config: &'a Config,
-    parts: &'a Parts,
+pub(super) struct Run<'a> {
+    pub(super) args: &'a Args,
+    pub(super) config: &'a Config,
+    pub(super) parts: &'a Parts,
     /// What the optimiser goes on from.
-    state: Option<&'a BTreeMap<String, Tensor>>,
-    folder: &'a ModelFolder,
-    device: &'a Device,
+    pub(super) state: Option<&'a BTreeMap<String, Tensor>>,
+    pub(super) folder: &'a ModelFolder,
+    pub(super) device: &'a Device,
 }
 
 impl Run<'_> {
     /// Trains and writes the folder.
-    fn train(&self, weights: &Weights) -> anyhow::Result<Ended> {
+    pub(super) fn train(&self, weights: &Weights) -> anyhow::Result<Ended> {
         let Self { args, config, parts, state, folder, device } = *self;
         let summary = config.model.summary()?;
         if !args.reading.quiet {
@@ -314,23 +314,7 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
         (false, ..) => {}
     }
     if let (false, [report]) = (settings.all, reports) {
-        let results = &report.results;
-        let words = |figures: Figures| {
-            figures.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join(", ")
-        };
-        output.line(format_args!(
-            "{} on {}: best epoch {} of {}, {}, {:.1} s",
-            report.model,
-            report.data,
-            results.best_epoch,
-            results.epochs,
-            words(report.own_figures()),
-            results.seconds
-        ))?;
-        let test = report.test_figures();
-        if !test.is_empty() {
-            output.line(format_args!("test: {} ({} {})", words(test), report.test_samples, report.rows))?;
-        }
+        report_one(report, output)?;
         output.line(format_args!("folder: {}", report.folder))?;
     }
     if let Some(picture) = &picture {
@@ -341,6 +325,28 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
     let best = reports.iter().min_by(|a, b| a.results.judged_loss().total_cmp(&b.results.judged_loss()));
     if let Some(best) = best {
         output.line(format_args!("next: {}", next_command(Path::new(&best.folder), settings)))?;
+    }
+    Ok(())
+}
+
+/// What a run came to.
+pub(super) fn report_one(report: &Report, output: &mut Output) -> anyhow::Result<()> {
+    let results = &report.results;
+    let words = |figures: Figures| {
+        figures.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join(", ")
+    };
+    output.line(format_args!(
+        "{} on {}: best epoch {} of {}, {}, {:.1} s",
+        report.model,
+        report.data,
+        results.best_epoch,
+        results.epochs,
+        words(report.own_figures()),
+        results.seconds
+    ))?;
+    let test = report.test_figures();
+    if !test.is_empty() {
+        output.line(format_args!("test: {} ({} {})", words(test), report.test_samples, report.rows))?;
     }
     Ok(())
 }

@@ -67,6 +67,15 @@ pub(super) fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Yes or no.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("give yes or no".into()),
+    }
+}
+
 /// Where reviews come from.
 pub(super) fn source(text: &str) -> Result<Source, String> {
     match text {

@@ -142,6 +142,7 @@ fn prepare(folder: &Path) {
     cache(folder, "models--someone--my-lstm", &files);
     let reviews = folder.join("reviews.csv");
     cache(folder, "datasets--someone--reviews", &[("train.csv", &reviews), ("test.csv", &reviews)]);
+    measurements(folder);
     let forecaster = r#"{"model": {"name": "forecaster", "layers": [
         {"class_name": "InputLayer", "config": {"name": "input", "batch_shape": [null, 8, 3]}},
         {"class_name": "LSTM", "config": {"name": "lstm", "units": 4}},
@@ -149,6 +150,30 @@ fn prepare(folder: &Path) {
     for name in ["model.json", "forecaster.json"] {
         fs::write(folder.join(name), forecaster).unwrap();
     }
+}
+
+/// A year of days with more visitors at the end of a week, and steps of people who sit or walk.
+fn measurements(folder: &Path) {
+    let mut visitors = String::from("date,visitors,rain\n");
+    for day in 0..365_usize {
+        let months: [usize; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let first = |month: usize| months[..month].iter().sum::<usize>();
+        let month = (0..12).rfind(|&month| first(month) <= day).unwrap();
+        let date = format!("2023-{:02}-{:02}", month + 1, day - first(month) + 1);
+        let rain = (day * 37 % 11) as f64 / 4.0;
+        let week = [0.0, 4.0, 6.0, 9.0, 20.0, 45.0, 38.0][day % 7];
+        visitors.push_str(&format!("{date},{:.1},{rain}\n", 120.0 + 0.1 * day as f64 + week - 4.0 * rain));
+    }
+    fs::write(folder.join("visitors.csv"), visitors).unwrap();
+    let mut steps = String::from("id,activity,x,y\n");
+    for id in 0..40 {
+        for step in 0..20 + id % 5 {
+            let (activity, size) = [("sit", 0.1), ("walk", 1.0)][id % 2];
+            let swing = size * (step as f64 * 0.7).sin();
+            steps.push_str(&format!("{id},{activity},{swing:.3},{:.3}\n", 0.5 - swing));
+        }
+    }
+    fs::write(folder.join("steps.csv"), steps).unwrap();
 }
 
 /// Runs a page's commands, and gives how many there were.
@@ -224,6 +249,11 @@ fn the_command_line() {
 fn the_chapter() {
     assert!(follow("docs/chapter.md") >= 4);
     assert!(follow("docs/ko/chapter.md") >= 4);
+}
+
+#[test]
+fn series() {
+    assert!(follow("docs/series.md") >= 7);
 }
 
 #[test]

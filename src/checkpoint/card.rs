@@ -37,8 +37,24 @@ pub fn card_at(config: &Config, place: &str) -> Result<String> {
         layers_in_words(model),
         summary.total_params
     );
+    if let Some(series) = &config.series {
+        let (target, horizon, window) = (&series.target, series.horizon, series.window);
+        let _ = writeln!(out, "It forecasts `{target}` {horizon} steps ahead from {window} rows.\n");
+    }
+    if let Some(sequences) = &config.sequences {
+        let _ = writeln!(
+            out,
+            "It tells `{}` from sequences of {} steps of {}.\n",
+            sequences.label_column,
+            sequences.steps,
+            sequences.features.join(", ")
+        );
+    }
     if let Some(results) = &config.results {
         let _ = writeln!(out, "![Loss curves](loss.svg)\n");
+        if config.series.is_some() {
+            let _ = writeln!(out, "![Forecasts of the test part](forecast.svg)\n");
+        }
         let _ = writeln!(out, "| figure | value |\n|---|---|");
         for (name, value) in rows(results) {
             let _ = writeln!(out, "| {name} | {value} |");
@@ -54,7 +70,9 @@ pub fn card_at(config: &Config, place: &str) -> Result<String> {
         return Ok(text);
     }
     let _ = writeln!(out, "## Use\n\n```sh");
+    let takes_measurements = config.series.is_some() || config.sequences.is_some();
     let (what, data) = match reads_text(config) {
+        _ if takes_measurements => ("--data measurements.csv", "measurements.csv"),
         true => ("\"I expected to hate it, but it is lovely\"", "imdb"),
         false => ("--input x.npz", "test.npz"),
     };

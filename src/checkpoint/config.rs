@@ -1,5 +1,6 @@
 //! `config.json`: a model and how it is trained.
 
+use crate::data::series::{SequenceConfig, SeriesConfig};
 use crate::data::{self, Array};
 use crate::formats::read_text;
 use crate::json;
@@ -32,6 +33,12 @@ pub struct Config {
     /// Of a model of people's own texts, the command that it was trained by, without the folders of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// The series that it forecasts, where it was trained on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesConfig>,
+    /// The sequences that it tells apart, where it was trained on such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequences: Option<SequenceConfig>,
     /// The figures of the checkpoint beside this file; none for a model that is not trained yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
@@ -195,6 +202,9 @@ struct RawConfig {
     multi_label: bool,
     #[serde(default)]
     command: Option<String>,
+    series: Option<SeriesConfig>,
+    #[serde(default)]
+    sequences: Option<SequenceConfig>,
     #[serde(default)]
     results: Option<Results>,
 }
@@ -203,7 +213,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = Error;
 
     fn try_from(raw: RawConfig) -> Result<Self> {
-        let RawConfig { model, mut recipe, classes, multi_label, command, results } = raw;
+        let RawConfig { model, mut recipe, classes, multi_label, command, series, sequences, results } = raw;
         for (field, value) in [("vocab_size", model.vocab_size()), ("max_len", model.max_len())] {
             if let (Some(value), false) = (value, recipe.contains_key(field)) {
                 recipe.insert(field.into(), value.into());
@@ -222,7 +232,7 @@ impl TryFrom<RawConfig> for Config {
             recipe.insert("callbacks".into(), serde_json::to_value(callbacks(patience)).unwrap_or_default());
         }
         let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
-        let config = Self { model, recipe, classes, multi_label, command, results };
+        let config = Self { model, recipe, classes, multi_label, command, series, sequences, results };
         config.check()?;
         Ok(config)
     }
@@ -246,7 +256,16 @@ impl Config {
             max_len: model.max_len().unwrap_or(recipe.max_len),
             ..recipe
         };
-        Self { model, recipe, classes: vec![], multi_label: false, command: None, results: None }
+        Self {
+            model,
+            recipe,
+            classes: vec![],
+            multi_label: false,
+            command: None,
+            series: None,
+            sequences: None,
+            results: None,
+        }
     }
 
     /// From JSON; `origin` stands for the file in messages.
@@ -299,6 +318,8 @@ impl Config {
             self.objective()?;
         }
         self.check_classes()?;
+        self.series.as_ref().map_or(Ok(()), SeriesConfig::check)?;
+        self.sequences.as_ref().map_or(Ok(()), SequenceConfig::check)?;
         let reads_text = self.model.vocab_size().is_some();
         let stateful = self.model.layers.iter().find(|layer| layer.class.config().is_stateful());
         if let Some(layer) = stateful.filter(|_| reads_text) {

@@ -26,6 +26,10 @@ pub const HISTORY_FILE: &str = "history.csv";
 pub const SVG_FILE: &str = "loss.svg";
 /// The loss curves as PNG.
 pub const PNG_FILE: &str = "loss.png";
+/// Forecasts of the test part as SVG, of a model that was trained on a series.
+pub const FORECAST_SVG_FILE: &str = "forecast.svg";
+/// The same as PNG.
+pub const FORECAST_PNG_FILE: &str = "forecast.png";
 /// The model card.
 pub const CARD_FILE: &str = "README.md";
 

@@ -1,5 +1,6 @@
 //! An array of rows, as training data: numbers or ids, in memory or in a mapped file.
 
+use super::windows::Windows;
 use crate::formats::{Number, StoredArray};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor, WithDType};
@@ -15,6 +16,8 @@ enum Values {
     /// Numbers that are made floats, or ids, as they are read.
     StoredFloats(StoredArray),
     StoredIds(StoredArray),
+    /// Rows that are stretches of one table, floats.
+    Windows(Windows),
 }
 
 impl Values {
@@ -30,6 +33,11 @@ impl Values {
             Self::StoredFloats(array) | Self::StoredIds(array) => {
                 let mut values = Vec::with_capacity(range.len());
                 array.extend(range, &mut values);
+                Cow::Owned(values)
+            }
+            Self::Windows(windows) => {
+                let mut values = Vec::with_capacity(range.len());
+                windows.extend(range, &mut values);
                 Cow::Owned(values)
             }
         }
@@ -110,6 +118,15 @@ impl Array {
         Self::new(array.count(), &shape, Values::StoredIds(array))
     }
 
+    /// Rows that are stretches of one table of numbers, each of this shape; they take no memory of their own.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the shape is not that of the windows.
+    pub(super) fn windows(windows: Windows, row: &[usize]) -> Result<Self> {
+        let (count, shape) = (windows.count(), [&[windows.rows()], row].concat());
+        Self::new(count, &shape, Values::Windows(windows))
+    }
+
     /// The numbers of a tensor: ids where it is of u32 or u8, else floats.
     ///
     /// # Errors
@@ -173,7 +190,7 @@ impl Array {
     /// The same numbers as floats: of ids, those below 2²⁴ keep their value.
     pub fn to_floats(&self) -> Self {
         let values = match &self.values {
-            Values::Floats(_) | Values::StoredFloats(_) => return self.clone(),
+            Values::Floats(_) | Values::StoredFloats(_) | Values::Windows(_) => return self.clone(),
             Values::Ids(ids) => Values::Floats(ids.iter().map(|&id| id as f32).collect()),
             Values::StoredIds(array) => Values::StoredFloats(array.clone()),
         };
@@ -223,6 +240,11 @@ impl Array {
             Values::StoredIds(array) => {
                 Tensor::from_vec(pick_stored::<u32>(array, ranges, count), shape, device)
             }
+            Values::Windows(windows) => {
+                let mut picked = Vec::with_capacity(count);
+                ranges.for_each(|range| windows.extend(range, &mut picked));
+                Tensor::from_vec(picked, shape, device)
+            }
         };
         Ok(tensor?)
     }
@@ -249,7 +271,11 @@ impl Array {
 
     /// The first number that is NaN or infinite: its row, its place within the row, and itself.
     pub fn not_finite(&self) -> Option<(usize, usize, f32)> {
-        if self.values.is_ids() {
+        let is_checked = match &self.values {
+            Values::Windows(windows) => windows.is_finite(),
+            values => values.is_ids(),
+        };
+        if is_checked {
             return None;
         }
         let width = self.width.max(1);

@@ -182,8 +182,8 @@ impl LabelledSource {
         let mut places = vec![];
         let mut skip =
             |row: usize, what: String| rows.skipped.push(Skipped { place: table.place(row), what });
-        table.for_each([text, label], &mut |row, fields| {
-            let (text, label) = match fields.and_then(|[text, label]| usable(text, label, self.multi_label)) {
+        table.for_each(&[text, label], &mut |row, fields| {
+            let (text, label) = match fields.and_then(|fields| usable(fields, self.multi_label)) {
                 Ok(pair) => pair,
                 Err(what) => return skip(row, what),
             };
@@ -286,12 +286,11 @@ fn has_classes(path: &Path) -> bool {
 
 /// A text and a label that can be used.
 fn usable<'a>(
-    text: Option<&'a str>,
-    label: Option<&'a str>,
+    fields: &[Option<&'a str>],
     multi_label: bool,
 ) -> std::result::Result<(&'a str, &'a str), String> {
-    let label = label.map_or("", str::trim);
-    let text = text.unwrap_or("");
+    let [text, label] = [0, 1].map(|at| fields.get(at).copied().flatten().unwrap_or(""));
+    let label = label.trim();
     let what = match text {
         _ if text.trim().is_empty() && multi_label => "has no text",
         _ if label.is_empty() && text.trim().is_empty() => "has neither text nor label",

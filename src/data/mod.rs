@@ -16,9 +16,11 @@ mod labelled;
 mod parquet;
 mod random_state;
 mod sentences;
+pub mod series;
 mod source;
 mod targets;
 mod texts;
+mod windows;
 
 pub use array::Array;
 pub use array_data::{ArraySource, ArraySplits, load_arrays};

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-/// Takes a row, by its number, with the two fields that were asked for, or with what is wrong with it.
-pub(crate) type OnRow<'a> = &'a mut dyn FnMut(usize, std::result::Result<[Option<&str>; 2], String>);
+/// Takes a row, by its number, with the fields that were asked for, in that order, or with what is wrong with it.
+pub(crate) type OnRow<'a> = &'a mut dyn FnMut(usize, std::result::Result<&[Option<&str>], String>);
 
 /// How the fields of a file are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

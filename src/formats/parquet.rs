@@ -78,17 +78,24 @@ pub(crate) fn values<T: DataType>(
 
 /// The values of some columns as text, row by row: `on` gets the row, counted from 1. A text that is not UTF-8 is given as
 /// what is wrong.
-pub(super) fn for_each(path: &Path, indices: [usize; 2], on: OnRow<'_>) -> Result<()> {
+pub(super) fn for_each(path: &Path, indices: &[usize], on: OnRow<'_>) -> Result<()> {
     let read = panics::contain(|| {
         let reader = open(path)?;
         let mut row = 0;
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(|error| unreadable(path, error))?;
-            let [first, second] = indices.map(|index| texts(path, group.as_ref(), index));
-            let (first, second) = (first?, second?);
-            for (first, second) in first.iter().zip(&second) {
+            let columns = indices.iter().map(|&index| texts(path, group.as_ref(), index));
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            for at in 0..columns.iter().map(Vec::len).min().unwrap_or(0) {
                 row += 1;
-                on(row, field(first).and_then(|first| Ok([first, field(second)?])));
+                match columns
+                    .iter()
+                    .map(|column| field(&column[at]))
+                    .collect::<std::result::Result<Vec<_>, _>>()
+                {
+                    Ok(fields) => on(row, Ok(&fields)),
+                    Err(what) => on(row, Err(what)),
+                }
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// A table of texts in columns. What is read of a row are two of them.
+/// A table of texts in columns.
 pub struct TextTable {
     path: PathBuf,
     form: Form,
@@ -166,6 +166,13 @@ impl TextTable {
         (!fields.is_empty()).then(|| all / fields.len())
     }
 
+    /// Whether the first rows of a column hold numbers, or nothing; none where that is not known.
+    pub fn is_numeric(&self, column: usize) -> Option<bool> {
+        let fields = || self.sample.iter().filter_map(|row| row.get(column)).map(|field| field.trim());
+        let is_number = |field: &str| field.is_empty() || field.parse::<f64>().is_ok();
+        (!self.sample.is_empty()).then(|| fields().all(is_number) && fields().any(|field| !field.is_empty()))
+    }
+
     /// What the file was found to be.
     pub fn found(&self) -> &str {
         &self.found
@@ -185,11 +192,11 @@ impl TextTable {
         }
     }
 
-    /// Goes over the rows, with the fields of these two columns. A row that cannot be read is handed on with what is wrong.
+    /// Goes over the rows, with the fields of these columns. A row that cannot be read is handed on with what is wrong.
     ///
     /// # Errors
     /// Where the file as a whole cannot be read.
-    pub(crate) fn for_each(&self, columns: [usize; 2], on: OnRow) -> Result<()> {
+    pub(crate) fn for_each(&self, columns: &[usize], on: OnRow) -> Result<()> {
         match &self.form {
             Form::Delimited { text, dialect } => {
                 let width = self.columns.len();
@@ -199,13 +206,13 @@ impl TextTable {
                         return true;
                     }
                     let fields = record.fields;
-                    on(
-                        record.line,
-                        match fields.len() == width {
-                            true => Ok(columns.map(|column| fields.get(column))),
-                            false => Err(format!("has {}, expected {width}", counted(fields.len(), "field"))),
-                        },
-                    );
+                    if fields.len() != width {
+                        let what = format!("has {}, expected {width}", counted(fields.len(), "field"));
+                        on(record.line, Err(what));
+                        return true;
+                    }
+                    let asked: Vec<Option<&str>> = columns.iter().map(|&column| fields.get(column)).collect();
+                    on(record.line, Ok(&asked));
                     true
                 });
                 Ok(())
@@ -222,10 +229,7 @@ impl TextTable {
             Form::FastText(text) => {
                 for (line, row) in lines(text) {
                     match fasttext(row, self.how.lists) {
-                        Ok((label, text)) => {
-                            let cells = [label.as_deref(), Some(text)];
-                            on(line, Ok(columns.map(|column| cells[column])));
-                        }
+                        Ok((label, text)) => on(line, Ok(&pick(&[label.as_deref(), Some(text)], columns))),
                         Err(what) => on(line, Err(what)),
                     }
                 }
@@ -241,34 +245,30 @@ impl TextTable {
                 for (row, (class, path)) in (1..).zip(files) {
                     let text = std::fs::read(path).map_err(|error| error.to_string());
                     let text = text.and_then(|bytes| decode(bytes, self.how.encoding));
-                    on(
-                        row,
-                        match &text {
-                            Ok((text, _)) => Ok(columns.map(|column| Some([class.as_str(), text][column]))),
-                            Err(what) => Err(what.clone()),
-                        },
-                    );
+                    match &text {
+                        Ok((text, _)) => on(row, Ok(&pick(&[Some(class.as_str()), Some(text)], columns))),
+                        Err(what) => on(row, Err(what.clone())),
+                    }
                 }
                 Ok(())
             }
             #[cfg(feature = "parquet")]
             Form::Parquet(places) => {
-                super::parquet::for_each(&self.path, columns.map(|column| places[column]), on)
+                let columns: Vec<usize> = columns.iter().map(|&column| places[column]).collect();
+                super::parquet::for_each(&self.path, &columns, on)
             }
         }
     }
 
-    /// Hands on two fields of an object.
-    fn object(&self, object: &Map<String, Value>, columns: [usize; 2], row: usize, on: OnRow) {
-        let field = |at: usize| cell(object.get(&self.columns[columns[at]]), self.how.lists && at == 1);
-        let cells = [field(0), field(1)];
-        on(
-            row,
-            match &cells {
-                [Err(what), _] | [_, Err(what)] => Err(what.to_string()),
-                [Ok(a), Ok(b)] => Ok([a.as_deref(), b.as_deref()]),
-            },
-        );
+    /// Hands on fields of an object, the second of which may be a list of labels.
+    fn object(&self, object: &Map<String, Value>, columns: &[usize], row: usize, on: OnRow) {
+        let field = |(at, column): (usize, &usize)| {
+            cell(object.get(&self.columns[*column]), self.how.lists && at == 1)
+        };
+        match columns.iter().enumerate().map(field).collect::<std::result::Result<Vec<_>, _>>() {
+            Err(what) => on(row, Err(what.to_string())),
+            Ok(cells) => on(row, Ok(&cells.iter().map(Option::as_deref).collect::<Vec<_>>())),
+        }
     }
 }
 
@@ -280,6 +280,11 @@ fn keys(objects: &[Map<String, Value>]) -> Vec<String> {
         keys.extend(new);
     }
     keys
+}
+
+/// The cells of these columns.
+fn pick<'a>(cells: &[Option<&'a str>; 2], columns: &[usize]) -> Vec<Option<&'a str>> {
+    columns.iter().map(|&column| cells.get(column).copied().flatten()).collect()
 }
 
 /// `2 fields`, `1 field`.

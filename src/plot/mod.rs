@@ -1,7 +1,11 @@
-//! Pictures of training: one run's loss curves, and several runs in one comparison.
+//! Pictures: one run's loss curves, several runs in one comparison, forecasts against what came.
 //!
 //! A [`Picture`] is drawn once and given out as SVG text, PNG bytes or a file. The drawing crate (kuva, which brings its
 //! own font) is known to this module only.
+
+mod forecast;
+
+pub use forecast::{ForecastPicture, ForecastPoint, forecast};
 
 use crate::formats::file::write_atomic;
 use crate::train::{Epoch, History};

@@ -1,0 +1,209 @@
+//! `train`, `evaluate` and `predict` with sequences of numbers, each of a class.
+
+use super::dataset::Parts;
+use super::model::Init;
+use super::output::{Output, message};
+use super::own_texts::tell;
+use super::run_folder::Claim;
+use super::settings::{Settings, check_size};
+use super::train::{Ended, Run, report_one};
+use super::{Outcome, interrupt, run_folder, series};
+use anyhow::{Context, bail};
+use candle_recurrent::checkpoint::Checkpoint;
+use candle_recurrent::data::series::{PreparedSequences, Sample, SequenceConfig, Table};
+use candle_recurrent::data::{Examples, Source, Targets};
+use candle_recurrent::layers::Mode;
+use candle_recurrent::model::Weights;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Trains a classifier.
+pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<Outcome> {
+    let (args, reading) = (&settings.args, &settings.args.reading);
+    series::refuse_others(&settings, "--label-column with --group-column")?;
+    let Source::Path(path) = &reading.data else {
+        bail!("--data {}: is of reviews; give a file of measurements for --group-column", reading.data);
+    };
+    interrupt::listen()?;
+    let device = reading.device()?;
+    let name = settings.models.first().map_or("", String::as_str);
+    let (mut config, taken) = series::start(&settings, name, &device)?;
+    let init = args.init.as_deref().map(Init::find).transpose()?;
+    reading.set_threads()?;
+    (reading.status())(&format!("reading {}", path.display()));
+    let table =
+        Table::read(path, &args.series.sequence_columns(reading.label_column()), args.series.missing())?;
+    let (part, max_len) = (config.recipe.validation_split, args.max_len);
+    let prepared = PreparedSequences::new(table, &args.series.sequences(part, max_len, args.split_seed))?;
+    tell(&prepared.notes, reading.quiet);
+    config
+        .fit_sequences(prepared.config.clone(), &prepared.classes, prepared.padded)
+        .with_context(|| name.to_string())?;
+    args.change_objective(&mut config.recipe);
+    config.results = None;
+    config.check()?;
+    check_size(&config.model).with_context(|| name.to_string())?;
+    series::say_recipe(taken.as_ref(), &config.recipe, reading.quiet);
+    let [train, validation, test] = prepared.parts;
+    let parts = Parts {
+        name: path.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned()),
+        rows: if prepared.config.windows { "windows" } else { "sequences" },
+        train,
+        validation: Some(validation),
+        test: Some(test),
+        tokenizer: None,
+    };
+    let weights = match &init {
+        Some(init) => init.weights(&config.model, &device)?,
+        None => Weights::init(&config.model, args.seed, &device)?,
+    };
+    interrupt::defer();
+    let folder = run_folder::create(args.out.as_deref(), &config.model.name)?;
+    let _claim = Claim::on(&folder)?;
+    let run = Run { args, config: &config, parts: &parts, state: None, folder: &folder, device: &device };
+    match run.train(&weights) {
+        Ok(Ended::Done(report)) if args.json => output.json(&report)?,
+        Ok(Ended::Done(report)) => {
+            report_one(&report, output)?;
+            output.line(format_args!("folder: {}", report.folder))?;
+            output.line(format_args!(
+                "next: candle-recurrent predict {} --data {}",
+                report.folder,
+                path.display()
+            ))?;
+        }
+        Ok(Ended::Interrupted(reached)) => {
+            if args.json {
+                output.json(&reached)?;
+            }
+            return Ok(Outcome::Interrupted);
+        }
+        Err(error) => {
+            run_folder::remove_if_empty(&folder);
+            return Err(error);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The samples of a file with the classes of the model, for `evaluate`; and what they are called.
+pub(super) fn examples(
+    config: &SequenceConfig,
+    targets: &Targets,
+    data: &Path,
+    quiet: bool,
+) -> anyhow::Result<(Examples, &'static str)> {
+    let (table, samples) = read(config, data, true, quiet)?;
+    let (examples, left_out) = config.examples(&table, &samples, targets)?;
+    if left_out > 0 {
+        message(&format!(
+            "warning: {left_out} samples have a class that the model does not know, and are left out"
+        ));
+    }
+    Ok((examples, if config.windows { "windows" } else { "sequences" }))
+}
+
+fn read(
+    config: &SequenceConfig,
+    data: &Path,
+    labels: bool,
+    quiet: bool,
+) -> anyhow::Result<(Table, Vec<Sample>)> {
+    series::is_there("--data", data)?;
+    let table = Table::read(data, &config.columns(labels), config.missing)?;
+    table.notes.iter().filter(|_| !quiet).for_each(|note| message(note));
+    let samples = config.samples(&table);
+    if samples.is_empty() {
+        bail!("{}: holds no sequence of {} rows or more, a window's length", data.display(), config.steps);
+    }
+    Ok((table, samples))
+}
+
+/// An answer to a sample.
+struct Answer<'a> {
+    group: &'a str,
+    /// The first and the last row of a window, counted from 1 within its sequence, or when they are.
+    window: Option<[String; 2]>,
+    label: &'a str,
+    probability: f32,
+}
+
+/// The class of each sequence of a file, or of each of its windows, as CSV or JSON.
+pub(super) fn predict(
+    checkpoint: &Checkpoint,
+    data: &Path,
+    out: Option<&Path>,
+    as_json: bool,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let (Some(config), Some(Targets::Classes(classes))) =
+        (&checkpoint.config.sequences, checkpoint.config.targets())
+    else {
+        bail!("{}: the model tells no classes apart", data.display());
+    };
+    let (table, samples) = read(config, data, false, false)?;
+    let inputs = config.inputs(&table, &samples)?;
+    let mut answers = vec![];
+    const BATCH: usize = 256;
+    for (batch, samples) in samples.chunks(BATCH).enumerate() {
+        let inputs = inputs.slice(batch * BATCH, samples.len(), &checkpoint.device)?;
+        let values = checkpoint.model.forward(&inputs, Mode::Inference)?.flatten_from(1)?.to_vec2::<f32>()?;
+        for (sample, values) in samples.iter().zip(values) {
+            let (class, probability) = match values.as_slice() {
+                [second] if *second >= 0.5 => (1, *second),
+                [second] => (0, 1.0 - second),
+                several => several.iter().copied().enumerate().fold((0, f32::MIN), |best, (class, value)| {
+                    if value > best.1 { (class, value) } else { best }
+                }),
+            };
+            let group = &table.groups[sample.group];
+            let place =
+                |row: usize| table.time(row).unwrap_or_else(|| (row - group.rows.start + 1).to_string());
+            answers.push(Answer {
+                group: &group.name,
+                window: config.windows.then(|| [place(sample.rows.start), place(sample.rows.end - 1)]),
+                label: classes.get(class).map_or("", String::as_str),
+                probability,
+            });
+        }
+    }
+    let text = if as_json {
+        serde_json::to_string_pretty(&as_value(config, &answers))? + "\n"
+    } else {
+        csv(config, &answers)
+    };
+    match out {
+        None => output.text(&text)?,
+        Some(out) => {
+            std::fs::write(out, text).map_err(|error| anyhow::anyhow!("{}: {error}", out.display()))?;
+            output.line(format_args!("{}: {} answers", out.display(), answers.len()))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn csv(config: &SequenceConfig, answers: &[Answer]) -> String {
+    let heads = [config.group_column.as_str(), "from", "to", config.label_column.as_str(), "probability"];
+    let row = |cells: Vec<String>| {
+        let cells = cells.iter().enumerate().filter(|(at, _)| config.windows || !matches!(*at, 1 | 2));
+        cells.map(|(_, cell)| series::quoted(cell)).collect::<Vec<_>>().join(",") + "\n"
+    };
+    let rows = answers.iter().map(|answer| {
+        let [from, to] = answer.window.clone().unwrap_or_default();
+        row(vec![answer.group.into(), from, to, answer.label.into(), format!("{:.4}", answer.probability)])
+    });
+    std::iter::once(row(heads.map(String::from).to_vec())).chain(rows).collect()
+}
+
+fn as_value(config: &SequenceConfig, answers: &[Answer]) -> Value {
+    let answers = answers.iter().map(|answer| {
+        let mut value =
+            json!({ "group": answer.group, "label": answer.label, "probability": answer.probability });
+        if let (true, Some([from, to])) = (config.windows, &answer.window) {
+            value["from"] = json!(from);
+            value["to"] = json!(to);
+        }
+        value
+    });
+    answers.collect()
+}

@@ -1,0 +1,26 @@
+//! Numbers over time: files of measurements as windows to learn from, split by time, scaled by their training part; and the
+//! naive forecasts that a model is held against.
+
+mod config;
+mod gaps;
+mod missing;
+mod read;
+mod scaler;
+mod scores;
+mod season;
+mod sequences;
+mod split;
+mod table;
+mod times;
+mod windows;
+
+pub use config::{BAND, SeriesConfig};
+pub use missing::Missing;
+pub use scaler::{Scaler, Scaling, quantile};
+pub use scores::{Figures as ForecastFigures, Scores};
+pub use season::{mase_scale, naive, seasonal_naive};
+pub use sequences::{BEFORE, PreparedSequences, Sample, SequenceConfig, SequenceOptions};
+pub use split::{Part, PreparedSeries, SeriesOptions};
+pub use table::{Columns, Group, Table, Times};
+pub use times::{Spacing, TimeForm};
+pub use windows::Scaled;

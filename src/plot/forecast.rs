@@ -1,0 +1,93 @@
+//! Forecasts against what came.
+
+use super::{COLOURS, Picture, line, literal};
+use crate::{Error, Result};
+use kuva::plot::{BandPlot, LinePlot};
+use kuva::prelude::{LegendPosition, Plot};
+use kuva::render::datetime::DateTimeAxis;
+use kuva::render::layout::{Layout, TickFormat};
+use kuva::render::render::render_multiple;
+
+/// A series and forecasts of parts of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ForecastPicture {
+    /// What stands above.
+    pub title: String,
+    /// What the values are.
+    pub values: String,
+    /// What tells places apart: times, or rows.
+    pub places: String,
+    /// Whether places are seconds since the beginning of 1970.
+    pub is_calendar: bool,
+    /// What came, by place.
+    pub truth: Vec<(f64, f64)>,
+    /// Who forecasts.
+    pub forecaster: String,
+    /// The forecasts, each by place.
+    pub forecasts: Vec<Vec<ForecastPoint>>,
+}
+
+/// A step of a forecast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ForecastPoint {
+    /// Where it is.
+    pub place: f64,
+    /// What is forecast.
+    pub value: f64,
+    /// The band around it.
+    pub band: Option<[f64; 2]>,
+}
+
+/// Draws forecasts, each with its band, over what came.
+///
+/// # Errors
+/// [`Error::Data`] where there is nothing to draw, or a number is not finite.
+pub fn forecast(picture: &ForecastPicture) -> Result<Picture> {
+    let points = || picture.forecasts.iter().flatten();
+    let bands = points().flat_map(|point| point.band.unwrap_or([point.value; 2]));
+    let numbers = picture.truth.iter().flat_map(|&(place, value)| [place, value]);
+    let all: Vec<f64> =
+        numbers.chain(points().flat_map(|point| [point.place, point.value])).chain(bands).collect();
+    if picture.truth.len() < 2 || points().next().is_none() || !all.iter().all(|number| number.is_finite()) {
+        return Err(Error::Data(format!("{}: there is no forecast to draw", picture.title)));
+    }
+    let mut plots: Vec<Plot> = vec![];
+    let mut named = false;
+    for steps in &picture.forecasts {
+        let banded: Vec<(f64, [f64; 2])> =
+            steps.iter().filter_map(|point| Some((point.place, point.band?))).collect();
+        if banded.is_empty() {
+            continue;
+        }
+        let places = banded.iter().map(|(place, _)| *place);
+        let band = BandPlot::new(places, banded.iter().map(|it| it.1[0]), banded.iter().map(|it| it.1[1]));
+        let band = band.with_color(COLOURS[1]).with_opacity(0.25);
+        plots.push(if named { band } else { band.with_legend("its band") }.into());
+        named = true;
+    }
+    plots.push(line(&picture.truth, "#444444", "truth").with_stroke_width(1.5).into());
+    for (at, steps) in picture.forecasts.iter().enumerate() {
+        let curve = LinePlot::new()
+            .with_data(steps.iter().map(|point| (point.place, point.value)))
+            .with_color(COLOURS[1])
+            .with_stroke_width(2.0);
+        plots.push(if at == 0 { curve.with_legend(literal(&picture.forecaster)) } else { curve }.into());
+    }
+    let layout = Layout::auto_from_plots(&plots)
+        .with_width(960.0)
+        .with_height(460.0)
+        .with_title(literal(&picture.title))
+        .with_x_label(literal(&picture.places))
+        .with_y_label(literal(&picture.values))
+        .with_x_tick_format(TickFormat::Auto)
+        .with_y_tick_format(TickFormat::Auto)
+        .with_legend_position(LegendPosition::OutsideRightTop);
+    let first = picture.truth.first().map_or(0.0, |point| point.0);
+    let last =
+        points().map(|point| point.place).fold(picture.truth.last().map_or(first, |it| it.0), f64::max);
+    let layout = match picture.is_calendar {
+        true => layout.with_x_datetime(DateTimeAxis::auto(first, last)),
+        false => layout,
+    };
+    Ok(Picture(render_multiple(plots, layout)))
+}
