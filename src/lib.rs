@@ -73,6 +73,7 @@
 //! | [`layers`] | the layers, on their own or in a model of yours |
 //! | [`model`] | models as data; their weights |
 //! | [`train`] | training and evaluation, RMSprop, early stopping |
+//! | [`report`] | what a model's answers are worth: by class, calibration, curves, worst mistakes |
 //! | [`checkpoint`] | the folder that a run leaves behind |
 //! | [`forecast`] | what a trained forecaster of a series says, beside the naive forecasts |
 //! | [`keras`] | Keras's files, read and written; PyTorch's and candle-nn's layouts |
@@ -115,6 +116,7 @@ mod panics;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod random;
+pub mod report;
 #[cfg(feature = "hub")]
 pub mod sharing;
 pub mod text;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The library's rooms, from the ground up: a room may use those before it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "error",
     "json",
     "panics",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 17] = [
     "hub",
     "data",
     "train",
+    "report",
     "plot",
     "checkpoint",
     "forecast",

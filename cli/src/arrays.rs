@@ -6,22 +6,36 @@ use std::path::{Path, PathBuf};
 
 /// Parses the path of a file of arrays.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    with_suffix(text, &read_suffixes())
+    with_suffix(text, &read_suffixes(), &[])
 }
 
-/// Parses the path of a file of answers.
-pub(super) fn answer_path(text: &str) -> Result<PathBuf, String> {
-    with_suffix(text, &write_suffixes())
+/// Tables of texts, besides those that may be tables of numbers as well.
+const TEXTS: [&str; 4] = ["jsonl", "ndjson", "json", "parquet"];
+
+/// Parses the path of a file of arrays or texts.
+pub(super) fn input_path(text: &str) -> Result<PathBuf, String> {
+    with_suffix(text, &read_suffixes(), &TEXTS)
 }
 
-fn with_suffix(text: &str, known: &[&str]) -> Result<PathBuf, String> {
+/// Parses the path of a file of answers to arrays or texts.
+pub(super) fn output_path(text: &str) -> Result<PathBuf, String> {
+    with_suffix(text, &write_suffixes(), &[&["tsv", "txt"], &TEXTS[..]].concat())
+}
+
+/// Refuses a path to which no arrays can be written.
+pub(super) fn answer_path(path: &Path) -> Result<PathBuf, String> {
+    with_suffix(&path.to_string_lossy(), &write_suffixes(), &[])
+}
+
+fn with_suffix(text: &str, known: &[&str], texts: &[&str]) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
-    if suffix.is_some_and(|suffix| known.contains(&suffix.as_str())) {
+    if suffix.is_some_and(|suffix| [known, texts].concat().contains(&suffix.as_str())) {
         return Ok(path);
     }
+    let of_texts = if texts.is_empty() { "" } else { "; of texts a .csv, .tsv, .jsonl or .parquet" };
     match known.split_last() {
-        Some((last, others)) => Err(format!("give a .{} or .{last}", others.join(", ."))),
+        Some((last, others)) => Err(format!("give a .{} or .{last}{of_texts}", others.join(", ."))),
         None => Err("no such file is known".into()),
     }
 }

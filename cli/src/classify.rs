@@ -42,14 +42,22 @@ pub(super) struct Answer {
 /// Texts that any number of which may run together run so many at a time.
 const TOGETHER: usize = 128;
 
+/// How answers are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) as_json: bool,
+    /// How many of the likeliest classes are told.
+    pub(super) top: usize,
+}
+
 /// Answers all texts. A blank one has no answer, and keeps its place.
 pub(super) fn run(
     classifier: &dyn Classifier,
     mut texts: Lines,
-    as_json: bool,
+    shown: Shown,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let mut printer = Printer { targets: classifier.targets(), as_json, blank: 0, is_begun: false, output };
+    let mut printer = Printer { targets: classifier.targets(), shown, blank: 0, is_begun: false, output };
     let batches = classifier.batches();
     // Texts that are read and wait for others that they run together with.
     let mut open: Vec<String> = vec![];
@@ -65,7 +73,7 @@ pub(super) fn run(
         if !is_end {
             parts.retain(|part| part.is_whole);
         }
-        let answer = |part: &Part| answer(classifier, part.texts, as_json);
+        let answer = |part: &Part| answer(classifier, part.texts, shown);
         let mut done = 0;
         match batches {
             // One by one, and each printed before the next.
@@ -137,7 +145,7 @@ struct Answered {
     failed: Option<anyhow::Error>,
 }
 
-fn answer(classifier: &dyn Classifier, texts: &[String], as_json: bool) -> Answered {
+fn answer(classifier: &dyn Classifier, texts: &[String], shown: Shown) -> Answered {
     let given: Vec<&str> = texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     if given.is_empty() {
         return Answered { blank: texts.len(), ..Answered::default() };
@@ -165,7 +173,7 @@ fn answer(classifier: &dyn Classifier, texts: &[String], as_json: bool) -> Answe
             given = values;
             prediction = Prediction::new(text, targets, &given, share);
         }
-        if let Err(error) = add(&prediction, as_json, &mut answered.text) {
+        if let Err(error) = add(prediction, shown, &mut answered.text) {
             answered.failed = Some(error);
             break;
         }
@@ -173,8 +181,9 @@ fn answer(classifier: &dyn Classifier, texts: &[String], as_json: bool) -> Answe
     answered
 }
 
-fn add(prediction: &Prediction, as_json: bool, text: &mut String) -> anyhow::Result<()> {
-    if as_json {
+fn add(prediction: Prediction, shown: Shown, text: &mut String) -> anyhow::Result<()> {
+    let prediction = prediction.with_top(shown.top);
+    if shown.as_json {
         return prediction.item(text);
     }
     prediction.line(text);
@@ -184,7 +193,7 @@ fn add(prediction: &Prediction, as_json: bool, text: &mut String) -> anyhow::Res
 /// Prints answers in their order.
 struct Printer<'a> {
     targets: &'a Targets,
-    as_json: bool,
+    shown: Shown,
     /// Blank texts before the first that is not.
     blank: usize,
     /// Whether there was a text that is not blank.
@@ -216,7 +225,7 @@ impl Printer<'_> {
     fn print_blank(&mut self) -> anyhow::Result<()> {
         const AT_ONCE: usize = 1 << 12;
         let mut one = String::new();
-        add(&Prediction::blank(self.targets), self.as_json, &mut one)?;
+        add(Prediction::blank(self.targets), self.shown, &mut one)?;
         while self.blank > 0 {
             let count = self.blank.min(AT_ONCE);
             self.text(&one.repeat(count))?;
@@ -227,7 +236,7 @@ impl Printer<'_> {
 
     fn text(&mut self, text: &str) -> anyhow::Result<()> {
         let is_first = !std::mem::replace(&mut self.is_begun, true);
-        match is_first && self.as_json {
+        match is_first && self.shown.as_json {
             // No comma before the first.
             true => self.output.text(&format!("[{}", text.strip_prefix(',').unwrap_or(text))),
             false => self.output.text(text),
@@ -239,7 +248,7 @@ impl Printer<'_> {
             bail!("no text: give it as TEXT, or as lines on standard input");
         }
         self.print_blank()?;
-        if self.as_json {
+        if self.shown.as_json {
             self.output.text("\n]\n")?;
         }
         Ok(Outcome::Done)

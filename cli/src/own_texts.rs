@@ -7,7 +7,7 @@ use super::reading::Reading;
 use anyhow::Context;
 use candle_recurrent::checkpoint::{Checkpoint, Config};
 use candle_recurrent::data::{
-    Examples, LabelledSource, Sentences, SplitOptions, Targets, Task, labelled_examples,
+    Examples, Labelled, LabelledSource, Sentences, SplitOptions, Targets, Task, labelled_examples,
 };
 use candle_recurrent::sharing::{DataFiles, Wanted};
 use candle_recurrent::text::{Tokenizer, TokenizerKind};
@@ -180,14 +180,14 @@ pub(super) fn test(
     source: &LabelledSource,
     checkpoint: &Checkpoint,
     model: &str,
-) -> anyhow::Result<(Examples, Vec<String>)> {
+) -> anyhow::Result<(Examples, Labelled, Vec<String>)> {
     let Some(tokenizer) = &checkpoint.tokenizer else {
         anyhow::bail!("{model}: has no vocabulary, so it cannot read text; give one with --tokenizer");
     };
     let config = &checkpoint.config;
     let source = LabelledSource { multi_label: config.multi_label, ..source.clone() };
     let [train, _, test] = source.folders().unwrap_or_default();
-    let rows = test.or(train).unwrap_or(source).read()?;
+    let mut rows = test.or(train).unwrap_or(source).read()?;
     let targets = match config.targets() {
         Some(targets) => targets,
         None => {
@@ -196,5 +196,7 @@ pub(super) fn test(
         }
     };
     let recipe = &config.recipe;
-    Ok(labelled_examples(rows, &targets, tokenizer, recipe.max_len, recipe.padding())?)
+    let (examples, notes) =
+        labelled_examples(&mut rows, &targets, tokenizer, recipe.max_len, recipe.padding())?;
+    Ok((examples, rows, notes))
 }

@@ -1,18 +1,20 @@
 //! `predict`: is this text positive or negative? And, for models of any kind: what do these arrays give?
 
-use super::classify::{self, Answer, Batches, Classifier};
+use super::classify::{self, Answer, Batches, Classifier, Shown};
 use super::lambdas::Lambdas;
 use super::lines::Lines;
 use super::model::ModelSource;
+use super::predict_table::Asked;
 use super::run_folder::{refuse_input, refuse_run};
 use super::tokenizer::Encoding;
 use super::{
-    Outcome, Output, arrays, forecast, predict_arrays, predict_texts, prediction, sequences, values,
+    Outcome, Output, arrays, forecast, predict_arrays, predict_table, predict_texts, prediction, sequences,
+    values,
 };
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::data::Targets;
+use candle_recurrent::data::{Targets, TextSource};
 use candle_recurrent::text::Encoded;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,7 @@ Examples:
   candle-recurrent predict runs/gru --json \"not good at all\" \"a great film\"
   candle-recurrent predict lstm < reviews.txt
   candle-recurrent predict hf://OWNER/NAME \"a great film\"
+  candle-recurrent predict runs/reviews --input new.csv --output answered.csv
   candle-recurrent predict best-lstm-model.h5 --tokenizer imdb \"a great film\"
   candle-recurrent predict forecast.keras --input x.npz --output y.npz
   candle-recurrent predict tagger.h5 --input x.npz --until bidirectional
@@ -40,16 +43,26 @@ pub(super) struct Args {
     /// The texts; without any, the lines of standard input, of up to 16 MiB each
     text: Vec<String>,
     /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
-    /// model's inputs; a .npy; or a .csv of numbers, a sample a line
-    #[arg(long, value_name = "FILE", group = "from", value_parser = arrays::path, conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
+    /// model's inputs; a .npy; or a .csv of numbers, a sample a line. Or a table of texts: a .csv, .tsv, .jsonl or .parquet
+    #[arg(long, value_name = "FILE", group = "from", value_parser = arrays::input_path, conflicts_with = "text")]
     input: Option<PathBuf>,
     /// Of a model that was trained on a series (train --target): measurements up to now, to go on from the end of
     #[arg(long, value_name = "FILE", group = "from", conflicts_with_all = ["text", "tokenizer", "padding", "truncating", "until", "batch_size", "input"])]
     data: Option<PathBuf>,
-    /// Where the model's answer to --input goes, as y, or y0, y1, …: a .npz, .npy, .safetensors or .csv [default: a
-    /// table on standard output]
-    #[arg(long, value_name = "FILE", value_parser = arrays::answer_path, requires = "from", conflicts_with_all = ["text", "tokenizer", "padding", "truncating"])]
+    /// Where the answer to --input goes: of arrays, as y, or y0, y1, …, a .npz, .npy, .safetensors or .csv; of texts, the same
+    /// table with label and probability added; of measurements, the forecast [default: standard output]
+    #[arg(long, value_name = "FILE", value_parser = arrays::output_path, requires = "from", conflicts_with = "text")]
     output: Option<PathBuf>,
+    /// Of a table of texts, the column of the texts: its name, or its number from 1 [default: the one named text, document,
+    /// review, sentence or the like]
+    #[arg(long, value_name = "NAME", requires = "input")]
+    text_column: Option<String>,
+    /// Stop at the first row of a table that cannot be read; else it is told, and stands there without an answer
+    #[arg(long, requires = "input")]
+    strict: bool,
+    /// Tell the K likeliest classes, each with its own probability
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = values::positive)]
+    top: Option<usize>,
     /// Samples of --input at a time; changes speed and memory, not the result, but for a stateful model, whose states go
     /// from one batch to the next [default: the file's where it says one]
     #[arg(long, value_name = "N", requires = "input", allow_negative_numbers = true, value_parser = values::positive, conflicts_with_all = ["text", "tokenizer"])]
@@ -73,6 +86,21 @@ pub(super) struct Args {
 }
 
 impl Args {
+    fn shown(&self) -> Shown {
+        Shown { as_json: self.json, top: self.top.unwrap_or(0) }
+    }
+
+    /// The first of the options that say something of texts.
+    fn of_texts(&self) -> Option<&'static str> {
+        let options = [
+            (self.text_column.is_some(), "--text-column"),
+            (self.strict, "--strict"),
+            (self.top.is_some(), "--top"),
+        ];
+        let given = options.into_iter().find_map(|(given, name)| given.then_some(name));
+        given.or_else(|| self.encoding.given())
+    }
+
     /// The texts, or the lines of standard input.
     fn texts(&self) -> anyhow::Result<Lines> {
         if self.text.is_empty() {
@@ -116,17 +144,46 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         };
         anyhow::bail!("{}: {what}", args.model);
     }
+    let model = &checkpoint.config.model;
+    if let Some(input) = &args.input
+        && predict_table::holds(input, args.text_column.is_some(), model)
+    {
+        if !input.try_exists().unwrap_or(true) {
+            anyhow::bail!("--input {}: there is no such file", input.display());
+        }
+        let source = TextSource { path: input.clone(), text_column: args.text_column.clone() };
+        let (out, strict, as_json) = (args.output.as_deref(), args.strict, args.json);
+        let asked = Asked { source, out, strict, top: args.top.unwrap_or(0), as_json };
+        if model.reads_text() {
+            if let Some(option) = args.encoding.given() {
+                anyhow::bail!("{}: turns text into ids itself; leave {option} out", args.model);
+            }
+            return predict_texts::table(&args.model, &checkpoint, &asked, output);
+        }
+        return asked.run(&IdReader::new(args, checkpoint)?, output);
+    }
     if let Some(input) = &args.input {
+        if let Some(option) = args.of_texts() {
+            return Err(usage(format!("{option}: goes with texts, and {} holds arrays", input.display())));
+        }
         let out = args.output.as_deref();
+        if let Some(Err(what)) = args.output.as_ref().map(|out| arrays::answer_path(out)) {
+            return Err(usage(format!("--output {}: {what}", out.unwrap_or(input).display())));
+        }
         return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);
     }
     if checkpoint.config.model.reads_text() {
         if let Some(option) = args.encoding.given() {
             anyhow::bail!("{}: turns text into ids itself; leave {option} out", args.model);
         }
-        return predict_texts::run(&args.model, &checkpoint, args.texts()?, args.json, output);
+        return predict_texts::run(&args.model, &checkpoint, args.texts()?, args.shown(), output);
     }
-    classify::run(&IdReader::new(args, checkpoint)?, args.texts()?, args.json, output)
+    classify::run(&IdReader::new(args, checkpoint)?, args.texts()?, args.shown(), output)
+}
+
+/// What is said of options that do not go together.
+fn usage(what: String) -> anyhow::Error {
+    clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, what).into()
 }
 
 /// A model that reads ids, with the vocabulary that makes them of text.

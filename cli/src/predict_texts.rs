@@ -1,13 +1,14 @@
 //! `predict` with a model that turns text into ids itself.
 
 use super::answers::Answers;
-use super::classify::{self, Answer, Batches, Classifier};
+use super::classify::{self, Answer, Batches, Classifier, Shown};
 use super::lines::Lines;
 use super::output::message;
 use super::predict_arrays::{TEXTS, check_multiple, outputs, text_batch};
+use super::predict_table::Asked;
 use super::prediction::{self, unknown_note};
 use super::{Outcome, Output};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use candle_recurrent::checkpoint::Checkpoint;
@@ -21,21 +22,28 @@ pub(super) fn run(
     name: &str,
     checkpoint: &Checkpoint,
     texts: Lines,
-    as_json: bool,
+    shown: Shown,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let model = &checkpoint.config.model;
-    let inputs = model.inputs();
-    if inputs.len() != 1 {
-        let names: Vec<&str> = inputs.iter().map(|layer| layer.name.as_str()).collect();
-        bail!("{name}: has the inputs {}; give them with --input FILE", names.join(", "));
+    let reader = TextReader::new(name, checkpoint)?;
+    match checkpoint.config.model.check_binary_classifier() {
+        Ok(()) => classify::run(&reader, texts, shown, output),
+        Err(_) if shown.top > 0 => {
+            bail!("{name}: gives no classes of which there would be likeliest; leave --top out")
+        }
+        Err(_) => reader.show(texts, shown.as_json, output),
     }
-    let targets = prediction::targets(&checkpoint.config);
-    let reader = TextReader { model: &checkpoint.model, counts: counts(model)?, targets };
-    match model.check_binary_classifier() {
-        Ok(()) => classify::run(&reader, texts, as_json, output),
-        Err(_) => reader.show(texts, as_json, output),
-    }
+}
+
+/// Answers the rows of a table.
+pub(super) fn table(
+    name: &str,
+    checkpoint: &Checkpoint,
+    asked: &Asked,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    checkpoint.config.model.check_binary_classifier().with_context(|| name.to_string())?;
+    asked.run(&TextReader::new(name, checkpoint)?, output)
 }
 
 /// A model with what counts the words that it does not know.
@@ -56,7 +64,18 @@ fn counts(model: &ModelConfig) -> anyhow::Result<Option<TextVectorization>> {
     Ok(Some(TextVectorization::new(config.clone(), vb)?))
 }
 
-impl TextReader<'_> {
+impl<'a> TextReader<'a> {
+    fn new(name: &str, checkpoint: &'a Checkpoint) -> anyhow::Result<Self> {
+        let model = &checkpoint.config.model;
+        let inputs = model.inputs();
+        if inputs.len() != 1 {
+            let names: Vec<&str> = inputs.iter().map(|layer| layer.name.as_str()).collect();
+            bail!("{name}: has the inputs {}; give them with --input FILE", names.join(", "));
+        }
+        let targets = prediction::targets(&checkpoint.config);
+        Ok(Self { model: &checkpoint.model, counts: counts(model)?, targets })
+    }
+
     fn words(&self, text: &str) -> anyhow::Result<Option<(usize, usize)>> {
         Ok(self.counts.as_ref().map(|layer| layer.unknown(text)).transpose()?)
     }

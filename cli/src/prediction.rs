@@ -3,6 +3,7 @@
 use super::output::visible;
 use candle_recurrent::checkpoint::Config;
 use candle_recurrent::data::Targets;
+use candle_recurrent::formats::Cell;
 use serde::{Serialize, Serializer};
 use std::fmt::Write;
 
@@ -15,16 +16,60 @@ pub(super) struct Prediction<'a> {
     values: &'a [f32],
     /// The share of words that the vocabulary does not have; none where there are no words.
     unknown: Option<f32>,
+    /// How many of the likeliest classes are told, each with its own probability.
+    top: usize,
 }
 
 impl<'a> Prediction<'a> {
     pub(super) fn new(text: &'a str, targets: &'a Targets, values: &'a [f32], unknown: Option<f32>) -> Self {
-        Self { text, targets, values, unknown }
+        Self { text, targets, values, unknown, top: 0 }
     }
 
     /// What stands in the place of a blank line's answer.
     pub(super) fn blank(targets: &'a Targets) -> Self {
-        Self { text: "", targets, values: &[], unknown: None }
+        Self { text: "", targets, values: &[], unknown: None, top: 0 }
+    }
+
+    /// The same with so many of the likeliest classes.
+    pub(super) fn with_top(self, top: usize) -> Self {
+        Self { top, ..self }
+    }
+
+    /// The likeliest classes with their own probabilities.
+    fn likeliest(&self) -> Vec<Likely<'a>> {
+        let Some(classes) = self.targets.classes() else { return vec![] };
+        let both;
+        let values = match self.values {
+            [second] => {
+                both = [1.0 - second, *second];
+                &both[..]
+            }
+            values => values,
+        };
+        let pairs = classes.iter().zip(values);
+        let mut pairs: Vec<Likely> =
+            pairs.map(|(label, &probability)| Likely { label, probability }).collect();
+        // Stable: of those that tie the first comes first, as in `said`.
+        pairs.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        pairs.truncate(self.top);
+        pairs
+    }
+
+    /// What is added to the row of a table: the class and its number, or the number alone; then the likeliest.
+    pub(super) fn cells(&self) -> Vec<Cell> {
+        let text = |text: &str| Cell::Text(text.into());
+        if let (Some(labels), false) = (self.labels(), self.values.is_empty()) {
+            let join = |texts: Vec<String>| Cell::Text(texts.join(", "));
+            let names = labels.iter().map(|(label, _)| (*label).into()).collect();
+            return vec![join(names), join(labels.iter().map(|(_, value)| value.to_string()).collect())];
+        }
+        let mut cells = match self.said() {
+            Some((Some(label), number)) => vec![text(label), Cell::Number(number)],
+            Some((None, number)) => vec![Cell::Number(number)],
+            None => vec![],
+        };
+        cells.extend(self.likeliest().iter().flat_map(|it| [text(it.label), Cell::Number(it.probability)]));
+        cells
     }
 
     /// The class and its number: of two classes that of the second, of more that of the likeliest; or the number alone.
@@ -56,12 +101,18 @@ impl<'a> Prediction<'a> {
     pub(super) fn line(&self, out: &mut String) {
         if let Some((label, number)) = self.said() {
             // Writing to a text does not fail.
+            let likeliest = self.likeliest();
             let _ = match (self.labels(), label) {
                 (Some(labels), _) if labels.is_empty() => write!(out, "-  "),
                 (Some(labels), _) => {
                     let labels =
                         labels.into_iter().map(|(label, value)| format!("{} {value:.4}", visible(label)));
                     write!(out, "{}  ", labels.collect::<Vec<_>>().join(", "))
+                }
+                (None, Some(_)) if !likeliest.is_empty() => {
+                    let shown =
+                        likeliest.iter().map(|it| format!("{} {:.4}", visible(it.label), it.probability));
+                    write!(out, "{}  ", shown.collect::<Vec<_>>().join(", "))
                 }
                 (None, Some(label)) => write!(out, "{}  {number:.4}  ", visible(label)),
                 (None, None) => write!(out, "{number:.4}  "),
@@ -89,6 +140,8 @@ impl Serialize for Prediction<'_> {
             text: &'a str,
             probability: Option<f32>,
             label: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            top: Option<Vec<Likely<'a>>>,
             #[serde(skip_serializing_if = "Option::is_none")]
             probabilities: Option<Each<'a>>,
             unknown: Option<f32>,
@@ -119,10 +172,18 @@ impl Serialize for Prediction<'_> {
                 let several = self.values.len() > 1;
                 let probabilities = several.then_some(Each { classes, values: self.values });
                 let label = said.and_then(|(label, _)| label);
-                Class { text, probability: number, label, probabilities, unknown }.serialize(serializer)
+                let top = (self.top > 0).then(|| self.likeliest());
+                Class { text, probability: number, label, top, probabilities, unknown }.serialize(serializer)
             }
         }
     }
+}
+
+/// A class with its own probability.
+#[derive(Serialize)]
+struct Likely<'a> {
+    label: &'a str,
+    probability: f32,
 }
 
 /// The values by their classes.

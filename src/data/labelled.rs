@@ -70,7 +70,7 @@ enum Kind {
 }
 
 /// The names that columns of texts often have, the likeliest first.
-const TEXTS: [&str; 16] = [
+pub(super) const TEXTS: [&str; 16] = [
     "text",
     "document",
     "review",
@@ -107,13 +107,13 @@ const LABELS: [&str; 14] = [
     "y",
 ];
 
-fn is_name(field: &str) -> bool {
+pub(super) fn is_name(field: &str) -> bool {
     let field = field.trim().to_lowercase();
     TEXTS.contains(&field.as_str()) || LABELS.contains(&field.as_str())
 }
 
 /// The most bytes that a text may have.
-const LONGEST: usize = 16 << 20;
+pub(super) const LONGEST: usize = 16 << 20;
 
 impl LabelledSource {
     /// Whether a path is one of texts and labels, and not of arrays or of reviews in one of their own forms.
@@ -223,16 +223,14 @@ impl LabelledSource {
     /// The columns of texts and labels.
     fn columns(&self, table: &TextTable) -> Result<(usize, usize)> {
         let columns = table.columns();
-        let all = || columns.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let all = || table.columns_in_words();
         if columns.len() < 2 {
             let what = format!("has one column ({}), expected one of texts and one of labels", all());
             return Err(Error::file(&self.path, what));
         }
         let named = |option: &str, name: &Option<String>| -> Result<Option<usize>> {
             let Some(name) = name else { return Ok(None) };
-            let number = || name.parse::<usize>().ok().filter(|number| (1..=columns.len()).contains(number));
-            let found =
-                columns.iter().position(|column| column == name).or_else(|| number().map(|it| it - 1));
+            let found = table.column(name);
             let missing = || {
                 let what = format!("{} has no column {name:?}; it has {}", self.path.display(), all());
                 Error::argument(option, what)

@@ -20,6 +20,7 @@ pub mod series;
 mod source;
 mod targets;
 mod texts;
+mod unlabelled;
 mod windows;
 
 pub use array::Array;
@@ -32,3 +33,4 @@ pub use random_state::{RandomState, train_test_split};
 pub use sentences::{Prepared, Sentences, SplitOptions, labelled_examples};
 pub use source::{MAX_LEN, Options, Source, Splits, imdb_tokenizer, load, load_test};
 pub use targets::{Targets, Task};
+pub use unlabelled::TextSource;

@@ -198,26 +198,28 @@ pub struct Prepared {
     pub notes: Vec<String>,
 }
 
-/// All rows of a file as examples for a model that is trained, with what was found, a line each.
+/// All rows of a file as examples for a model that is trained, with what was found, a line each. Rows that cannot be used are
+/// taken out of `rows`, so that the others stand as the examples do.
 ///
 /// # Errors
 /// [`Error::Data`] where no row has a label that the model knows; as [`Tokenizer::encode`].
 pub fn labelled_examples(
-    mut rows: Labelled,
+    rows: &mut Labelled,
     targets: &Targets,
     tokenizer: &Tokenizer,
     max_len: usize,
     padding: Padding,
 ) -> Result<(Examples, Vec<String>)> {
-    let values = targets.take(&mut rows);
-    let notes = describe(&rows);
+    let values = targets.take(rows);
+    let notes = describe(rows);
     if rows.is_empty() {
         let example =
             rows.skipped.first().map_or_else(String::new, |it| format!(": {} {}", it.place, it.what));
         return Err(Error::Data(format!("{}: no row can be used{example}", rows.name)));
     }
-    let part = Part { texts: rows.texts, targets: values };
+    let part = Part { texts: std::mem::take(&mut rows.texts), targets: values };
     let examples = part.encode(tokenizer)?.examples(&part.targets, max_len, padding)?;
+    rows.texts = part.texts;
     Ok((examples, notes))
 }
 
@@ -306,6 +308,7 @@ fn percentile(sorted: &[usize], of: usize) -> usize {
 /// What a file was found to be, and its rows that cannot be used: all of them, the first in words.
 fn describe(rows: &Labelled) -> Vec<String> {
     const IN_WORDS: usize = 10;
+    const BY_PLACE: usize = 100;
     let mut lines = vec![format!("{}: {}; {} rows", rows.name, rows.found, rows.len())];
     let skipped = &rows.skipped;
     lines.extend(
@@ -316,10 +319,11 @@ fn describe(rows: &Labelled) -> Vec<String> {
     );
     if skipped.len() > IN_WORDS {
         let rest = &skipped[IN_WORDS..];
-        let places: Vec<&str> = rest.iter().map(|row| row.place.as_str()).collect();
+        let places: Vec<&str> = rest.iter().take(BY_PLACE).map(|row| row.place.as_str()).collect();
+        let more = if rest.len() > BY_PLACE { ", …" } else { "" };
         let (count, places) = (rest.len(), places.join(", "));
         lines.push(format!(
-            "warning: {}: {count} more rows are left out for such reasons: {places}",
+            "warning: {}: {count} more rows are left out for such reasons: {places}{more}",
             rows.name
         ));
     }

@@ -8,6 +8,7 @@ use super::dataset::{Dataset, check_table, check_trainable};
 use super::random_state::train_test_split;
 use super::texts::Texts;
 use super::{acl_imdb, builtin, imdb};
+use crate::formats::file::check_regular;
 use crate::formats::npz;
 use crate::formats::pickle::Rows;
 use crate::text::{Padding, Tokenizer, Vocabulary};
@@ -378,6 +379,7 @@ fn find_path(path: &Path) -> Result<Found> {
         Error::file(path, format!("{what}; {TAKES}")).with_source(error)
     })?;
     if !metadata.is_dir() {
+        check_regular(path)?;
         if path.extension().is_some_and(|extension| extension == "parquet") {
             return Err(Error::file(
                 path,

@@ -2,6 +2,7 @@
 //! the first line holds names.
 
 use std::collections::HashMap;
+use std::io::{self, Read};
 
 /// Takes a row, by its number, with the fields that were asked for, in that order, or with what is wrong with it.
 pub(crate) type OnRow<'a> = &'a mut dyn FnMut(usize, std::result::Result<&[Option<&str>], String>);
@@ -14,99 +15,113 @@ pub(super) struct Dialect {
     pub(super) quotes: bool,
 }
 
-/// A record that is read: the line that it begins in, and its fields.
-pub(super) struct Record<'a> {
-    pub(super) line: usize,
-    pub(super) fields: &'a csv::StringRecord,
-}
-
 const SEPARATORS: [u8; 4] = *b"\t,;|";
 
-/// As much of a file's beginning tells how it is separated.
-const SAMPLE: usize = 1 << 18;
+/// A row that is longer has a quote in it that was meant otherwise.
+const LONGEST: usize = 256 << 20;
+
+/// Why a file's separators cannot be told.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It cannot be read.
+    Io(io::Error),
+    /// The line, and what is wrong in it.
+    Line(usize, String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 impl Dialect {
-    /// Finds it out. `is_name` knows the names that columns often have.
+    /// Finds it out from the beginning of a text, and from all of it, which `open` begins anew. `is_name` knows the names that
+    /// columns often have.
     ///
     /// # Errors
-    /// The line and what is wrong in it: a quote that never closes.
-    pub(super) fn find(text: &str, is_name: fn(&str) -> bool) -> Result<Self, (usize, String)> {
-        let beginning = text.as_bytes().get(..SAMPLE);
-        let end = beginning.and_then(|beginning| beginning.iter().rposition(|&byte| byte == b'\n'));
-        let sample = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    /// A quote that never closes; what cannot be read.
+    pub(super) fn find<R: Read>(
+        sample: &str,
+        open: impl Fn() -> io::Result<R>,
+        is_name: fn(&str) -> bool,
+    ) -> Result<Self, Fault> {
         let mut best = (0.0, b',');
         for separator in SEPARATORS {
             // Where there are quotes that nobody closes, lines tell more than records.
-            let plain = Quotes::of(sample, separator).is_plain();
-            let score = Self { separator, quotes: plain }.score(sample, is_name);
+            let plain = Quotes::of(sample.as_bytes(), separator)?.is_plain();
+            let score = Self { separator, quotes: plain }.score(sample, is_name)?;
             if score > best.0 {
                 best = (score, separator);
             }
         }
         let separator = best.1;
         let (quoted, bare) = (Self { separator, quotes: true }, Self { separator, quotes: false });
-        let quotes = Quotes::of(text, separator);
+        let quotes = Quotes::of(open()?, separator)?;
         if quotes.is_plain() {
             return Ok(quoted);
         }
         // Some files have quotes that mean nothing, and then every line has its fields.
-        let (odd, all) = bare.odd(text);
+        let (odd, all) = bare.odd(open()?)?;
         if odd * 100 <= all {
             return Ok(bare);
         }
         match quotes.open {
-            Some(line) => Err((line, "a quote opens here and never closes".into())),
+            Some(line) => Err(Fault::Line(line, "a quote opens here and never closes".into())),
             None => Ok(quoted),
         }
     }
 
     /// How well a beginning falls into fields: the share of records with as many as most have, and more where the first line
     /// has names that are known.
-    fn score(self, sample: &str, is_name: fn(&str) -> bool) -> f64 {
-        let (odd, all) = self.odd(sample);
-        let mut names = 0;
-        let mut columns = 0;
-        self.for_each(sample, &mut |record| {
-            columns = record.fields.len();
-            names = record.fields.iter().filter(|field| is_name(field)).count();
-            false
-        });
-        match columns {
+    fn score(self, sample: &str, is_name: fn(&str) -> bool) -> io::Result<f64> {
+        let (odd, all) = self.odd(sample.as_bytes())?;
+        let mut first = self.records(sample.as_bytes());
+        let Some(record) = first.next()? else { return Ok(0.0) };
+        let names = record.fields.iter().filter(|field| is_name(field)).count();
+        Ok(match record.fields.len() {
             0 | 1 => 0.0,
             _ => (all - odd) as f64 / all.max(1) as f64 + names.min(2) as f64,
-        }
+        })
     }
 
     /// The records with another number of fields than most have, or with one; and all records.
-    fn odd(self, text: &str) -> (usize, usize) {
+    fn odd(self, text: impl Read) -> io::Result<(usize, usize)> {
         let (mut counts, mut all) = (HashMap::<usize, usize>::new(), 0);
-        self.for_each(text, &mut |record| {
+        let mut records = self.records(text);
+        while let Some(record) = records.next()? {
             *counts.entry(record.fields.len()).or_default() += 1;
             all += 1;
-            true
-        });
+        }
         let most = counts.iter().filter(|(fields, _)| **fields > 1).map(|(_, count)| *count).max();
-        (all - most.unwrap_or(0), all)
+        Ok((all - most.unwrap_or(0), all))
     }
 
-    /// Goes over the records that are not blank until `on` says that it is enough.
-    pub(super) fn for_each(self, text: &str, on: &mut dyn FnMut(Record) -> bool) {
+    /// The records of a text that are not blank, one after the other.
+    pub(super) fn records<R: Read>(self, text: R) -> Records<R> {
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(self.separator).quoting(self.quotes);
-        let mut reader = builder.from_reader(text.as_bytes());
-        let mut fields = csv::StringRecord::new();
-        let (mut line, mut seen, bytes) = (1, 0, text.as_bytes());
-        // Of a text in memory nothing can fail.
-        while reader.read_record(&mut fields).unwrap_or(false) {
-            let mut at = fields.position().map_or(0, |place| place.byte() as usize).min(bytes.len());
-            at += bytes[at..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-            line += bytes[seen..at.max(seen)].iter().filter(|&&byte| byte == b'\n').count();
-            seen = at.max(seen);
-            let is_blank = fields.len() == 1 && fields.iter().all(|field| field.trim().is_empty());
-            if !is_blank && !on(Record { line, fields: &fields }) {
-                return;
+        builder.buffer_capacity(1 << 16);
+        let seen = Seen { text, bytes: vec![], from: 0, counted: 0, line: 1 };
+        Records { reader: builder.from_reader(seen), fields: csv::StringRecord::new() }
+    }
+
+    /// Writes a record, in quotes what needs them.
+    pub(super) fn write<'a>(self, fields: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+        for (at, field) in fields.enumerate() {
+            if at > 0 {
+                out.push(self.separator);
             }
+            let needs = |byte: u8| byte == self.separator || matches!(byte, b'"' | b'\n' | b'\r');
+            if !self.quotes || !field.bytes().any(needs) {
+                out.extend_from_slice(field.as_bytes());
+                continue;
+            }
+            out.push(b'"');
+            out.extend_from_slice(field.replace('"', "\"\"").as_bytes());
+            out.push(b'"');
         }
+        out.push(b'\n');
     }
 
     /// `comma`.
@@ -120,6 +135,85 @@ impl Dialect {
     }
 }
 
+/// Records as they are read.
+pub(super) struct Records<R> {
+    reader: csv::Reader<Seen<R>>,
+    fields: csv::StringRecord,
+}
+
+/// A record: the line that it begins in, and its fields.
+pub(super) struct Record<'a> {
+    pub(super) line: usize,
+    pub(super) fields: &'a csv::StringRecord,
+}
+
+impl<R: Read> Records<R> {
+    /// The next one.
+    pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+        loop {
+            if !self.reader.read_record(&mut self.fields).map_err(io_error)? {
+                return Ok(None);
+            }
+            let begins = self.fields.position().map_or(0, csv::Position::byte);
+            let line = self.reader.get_mut().line_at(begins);
+            let is_blank = self.fields.len() == 1 && self.fields.iter().all(|field| field.trim().is_empty());
+            if !is_blank {
+                return Ok(Some(Record { line, fields: &self.fields }));
+            }
+        }
+    }
+}
+
+fn io_error(error: csv::Error) -> io::Error {
+    let what = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        _ => io::Error::new(io::ErrorKind::InvalidData, what),
+    }
+}
+
+/// A text that keeps what was read of it since a record began, so that lines can be counted as an editor counts them.
+pub(super) struct Seen<R> {
+    text: R,
+    bytes: Vec<u8>,
+    /// Where in the text `bytes` begin.
+    from: u64,
+    /// How many of them are counted.
+    counted: usize,
+    /// The line of the first that is not.
+    line: usize,
+}
+
+impl<R> Seen<R> {
+    /// The line of a record; what reads it begins with the ends of blank lines before it.
+    fn line_at(&mut self, begins: u64) -> usize {
+        let mut at =
+            usize::try_from(begins.saturating_sub(self.from)).unwrap_or(usize::MAX).min(self.bytes.len());
+        at += self.bytes[at..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let at = at.max(self.counted);
+        self.line += self.bytes[self.counted..at].iter().filter(|&&byte| byte == b'\n').count();
+        self.counted = at;
+        if self.counted > 1 << 20 {
+            self.bytes.drain(..self.counted);
+            self.from += self.counted as u64;
+            self.counted = 0;
+        }
+        self.line
+    }
+}
+
+impl<R: Read> Read for Seen<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.text.read(buffer)?;
+        self.bytes.extend_from_slice(&buffer[..count]);
+        if self.bytes.len() - self.counted > LONGEST {
+            let what = format!("holds a row of more than {} MiB, from line {} on", LONGEST >> 20, self.line);
+            return Err(io::Error::other(what));
+        }
+        Ok(count)
+    }
+}
+
 /// What the quotes of a text are like.
 #[derive(Debug, Default, PartialEq)]
 struct Quotes {
@@ -130,37 +224,40 @@ struct Quotes {
 }
 
 impl Quotes {
-    fn of(text: &str, separator: u8) -> Self {
-        let bytes = text.as_bytes();
-        let (mut found, mut line, mut at, mut begins) = (Self::default(), 1, 0, true);
-        while at < bytes.len() {
-            let byte = bytes[at];
-            if begins && byte == b'"' {
-                let opened = line;
-                at += 1;
-                loop {
-                    match (bytes.get(at), bytes.get(at + 1)) {
-                        (None, _) => {
-                            found.open = Some(opened);
-                            return found;
-                        }
-                        (Some(b'"'), Some(b'"')) => at += 1,
-                        (Some(b'"'), after) => {
-                            found.stray |=
-                                after.is_some_and(|it| *it != separator && !matches!(it, b'\n' | b'\r'));
-                            break;
-                        }
-                        (Some(b'\n'), _) => line += 1,
-                        _ => {}
-                    }
-                    at += 1;
-                }
-            }
-            line += usize::from(byte == b'\n');
-            begins = byte == separator || byte == b'\n';
-            at += 1;
+    fn of(mut text: impl Read, separator: u8) -> io::Result<Self> {
+        /// Where in a field one is.
+        enum Place {
+            Begin,
+            Within,
+            Quoted,
+            /// After a quote that closes, or is the first of two.
+            Closing,
         }
-        found
+        let (mut found, mut line, mut opened, mut place) = (Self::default(), 1, 1, Place::Begin);
+        let mut part = vec![0; 1 << 16];
+        loop {
+            let count = text.read(&mut part)?;
+            if count == 0 {
+                found.open = matches!(place, Place::Quoted).then_some(opened);
+                return Ok(found);
+            }
+            for &byte in &part[..count] {
+                place = match (place, byte) {
+                    (Place::Begin, b'"') => {
+                        opened = line;
+                        Place::Quoted
+                    }
+                    (Place::Quoted, b'"') => Place::Closing,
+                    (Place::Quoted, _) | (Place::Closing, b'"') => Place::Quoted,
+                    (before, _) => {
+                        let ends = byte == separator || byte == b'\n';
+                        found.stray |= matches!(before, Place::Closing) && !ends && byte != b'\r';
+                        if ends { Place::Begin } else { Place::Within }
+                    }
+                };
+                line += usize::from(byte == b'\n');
+            }
+        }
     }
 
     fn is_plain(&self) -> bool {
@@ -193,7 +290,11 @@ mod tests {
     }
 
     fn find(text: &str) -> Result<(char, bool), (usize, String)> {
-        Dialect::find(text, is_name).map(|found| (char::from(found.separator), found.quotes))
+        match Dialect::find(text, || Ok(text.as_bytes()), is_name) {
+            Ok(found) => Ok((char::from(found.separator), found.quotes)),
+            Err(Fault::Line(line, what)) => Err((line, what)),
+            Err(Fault::Io(error)) => Err((0, error.to_string())),
+        }
     }
 
     #[test]
@@ -210,13 +311,18 @@ mod tests {
 
     #[test]
     fn lines_are_counted_as_an_editor_does() {
-        let mut lines = vec![];
-        let dialect = Dialect { separator: b',', quotes: true };
-        dialect.for_each("a,b\r\n\r\n\"c\nd\",e\n\nf,g\n \n", &mut |record| {
-            lines.push(record.line);
-            true
-        });
-        assert_eq!(lines, [1, 3, 6]);
+        let lines = |text: &str| {
+            let mut records = Dialect { separator: b',', quotes: true }.records(text.as_bytes());
+            let mut lines = vec![];
+            while let Some(record) = records.next().expect("read") {
+                lines.push(record.line);
+            }
+            lines
+        };
+        assert_eq!(lines("a,b\r\n\r\n\"c\nd\",e\n\nf,g\n \n"), [1, 3, 6]);
+        // Also where more is read than is kept.
+        let many: String = (0..300_000).map(|at| format!("{at},\"a\n\"\n\n")).collect();
+        assert!(lines(&many).into_iter().eq((0..300_000).map(|at| 1 + 3 * at)));
     }
 
     #[test]

@@ -112,6 +112,40 @@ impl Staging {
     }
 }
 
+/// A file that is written piece by piece under a temporary name: it is whole in the end, or not there.
+pub struct WholeFile {
+    out: std::io::BufWriter<std::fs::File>,
+    staging: Staging,
+}
+
+impl WholeFile {
+    /// Begins the file that is to be at `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the folder is missing or takes no files.
+    pub fn begin(path: impl AsRef<Path>) -> Result<Self> {
+        let staging = Staging::begin(path.as_ref())?;
+        Ok(Self { out: std::io::BufWriter::with_capacity(1 << 18, staging.file()?), staging })
+    }
+
+    /// Writes more of it.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the disk is full.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(|error| self.staging.fail(error))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`Error::File`] where it cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.out.flush().map_err(|error| self.staging.fail(error))?;
+        self.staging.end()?.rename()
+    }
+}
+
 fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

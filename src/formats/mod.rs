@@ -15,11 +15,15 @@ mod npy;
 pub(crate) mod npz;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet_writer;
 pub(crate) mod pickle;
 pub(crate) mod safetensors;
 mod stored;
 mod table;
+mod text_rows;
 mod text_table;
+mod text_writer;
 mod texts;
 pub(crate) mod torch;
 mod writer;
@@ -28,10 +32,14 @@ pub use arrays::{
     ArrayFile, Arrays, InputArray, begin, open, read, read_mixed, read_suffixes, write, write_suffixes,
 };
 pub use encoding::Encoding;
-pub use file::read_text;
+pub use file::{WholeFile, read_text};
 pub use format::ArrayHead;
+#[cfg(feature = "parquet")]
+pub use parquet_writer::ParquetAnswers;
 pub use stored::StoredArray;
 pub(crate) use stored::{Kind, Number};
+pub use text_rows::{TextRow, TextRows};
 pub use text_table::{How, TextTable};
+pub use text_writer::{AddedColumns, Cell, CellKind};
 pub use texts::StoredTexts;
 pub use writer::ArrayWriter;

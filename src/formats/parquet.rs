@@ -39,6 +39,19 @@ pub(crate) fn columns(reader: &impl FileReader, lists: bool) -> Vec<(usize, Stri
     columns.filter_map(name).collect()
 }
 
+/// The names of a file's fields, whatever they hold.
+pub(super) fn fields(path: &Path) -> Result<Vec<String>> {
+    let reader = open(path)?;
+    Ok(reader
+        .metadata()
+        .file_metadata()
+        .schema()
+        .get_fields()
+        .iter()
+        .map(|field| field.name().into())
+        .collect())
+}
+
 /// All values of a column of a row group; none where a row has no value.
 pub(crate) fn values<T: DataType>(
     path: &Path,
@@ -74,6 +87,45 @@ pub(crate) fn values<T: DataType>(
         }
     }
     Ok(found)
+}
+
+/// A column of texts, a row group at a time.
+pub(super) struct Column {
+    path: std::path::PathBuf,
+    reader: SerializedFileReader<File>,
+    index: usize,
+    /// The next row group.
+    group: usize,
+    row: usize,
+    cells: std::vec::IntoIter<Cell>,
+}
+
+impl Column {
+    pub(super) fn open(path: &Path, index: usize) -> Result<Self> {
+        let reader = open(path)?;
+        Ok(Self { path: path.into(), reader, index, group: 0, row: 0, cells: vec![].into_iter() })
+    }
+
+    /// The next row: its number from 1, and its text, if it has one, or what is wrong with it.
+    pub(super) fn next(&mut self) -> Result<Option<(usize, std::result::Result<Option<String>, String>)>> {
+        loop {
+            if let Some(cell) = self.cells.next() {
+                self.row += 1;
+                return Ok(Some((self.row, cell.transpose())));
+            }
+            if self.group == self.reader.num_row_groups() {
+                return Ok(None);
+            }
+            let (path, reader, group, index) = (&self.path, &self.reader, self.group, self.index);
+            let read = panics::contain(|| {
+                let group = reader.get_row_group(group).map_err(|error| unreadable(path, error))?;
+                texts(path, group.as_ref(), index)
+            });
+            let read = read.unwrap_or_else(|| Err(Error::file(path, "damaged; download or copy it again")));
+            self.cells = read?.into_iter();
+            self.group += 1;
+        }
+    }
 }
 
 /// The values of some columns as text, row by row: `on` gets the row, counted from 1. A text that is not UTF-8 is given as

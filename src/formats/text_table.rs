@@ -1,18 +1,20 @@
 //! Tables of texts, a file or folder each: CSV and its kin, JSON a line or as a list, fastText's lines, Parquet, a folder a
 //! class.
 
-use super::delimited::{Dialect, OnRow, has_names};
-use super::encoding::{Encoding, decode};
-use super::file::check_regular;
+use super::delimited::{Dialect, Fault as Separation, OnRow, Records, has_names};
+use super::encoding::{Coding, Decoded, Encoding, Fault, decode};
+use super::file::{cause, check_regular};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// A table of texts in columns.
+/// A table of texts in columns, which is read row by row.
 pub struct TextTable {
-    path: PathBuf,
-    form: Form,
+    pub(super) path: PathBuf,
+    pub(super) form: Form,
     columns: Vec<String>,
     has_names: bool,
     /// The first rows.
@@ -32,15 +34,22 @@ pub struct How {
     pub encoding: Option<Encoding>,
 }
 
-enum Form {
+impl How {
+    /// A table of texts and numbers alone, whose encoding is found out.
+    pub fn plain(is_name: fn(&str) -> bool) -> Self {
+        Self { is_name, lists: false, encoding: None }
+    }
+}
+
+pub(super) enum Form {
     Delimited {
-        text: String,
+        coding: Coding,
         dialect: Dialect,
     },
-    JsonLines(String),
+    JsonLines(Coding),
     /// A list of objects.
     JsonList(Vec<Map<String, Value>>),
-    FastText(String),
+    FastText(Coding),
     /// The files, each with its class.
     Folder(Vec<(String, PathBuf)>),
     /// The columns' places in the file.
@@ -50,6 +59,12 @@ enum Form {
 
 /// So many rows tell what the columns are like.
 const SAMPLE: usize = 100;
+
+/// As much of a file's beginning tells what it is, and how it is separated.
+const BEGINNING: usize = 1 << 18;
+
+/// A line that is longer has something in it that is no row.
+const LONGEST: usize = 256 << 20;
 
 /// What fastText puts before a label.
 const LABEL: &str = "__label__";
@@ -79,8 +94,10 @@ impl TextTable {
             return Ok(table(Form::Folder(files), fixed(), "a folder a class"));
         }
         check_regular(path)?;
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        if bytes.starts_with(b"PAR1") {
+        let fail = |error| Error::io(path, error);
+        let mut mark = [0; 4];
+        let marked = File::open(path).map_err(fail)?.read_exact(&mut mark).is_ok() && mark == *b"PAR1";
+        if marked {
             #[cfg(feature = "parquet")]
             {
                 let columns = super::parquet::columns(&super::parquet::open(path)?, how.lists);
@@ -90,44 +107,58 @@ impl TextTable {
             #[cfg(not(feature = "parquet"))]
             return Err(Error::file(path, "this build cannot read Parquet files (feature `parquet`)"));
         }
-        let (text, encoding) = decode(bytes, how.encoding).map_err(|what| Error::file(path, what))?;
-        let Some(first) = text.lines().find(|line| !line.trim().is_empty()) else {
+        let coding = Coding::of(how.encoding, || File::open(path)).map_err(|fault| match fault {
+            Fault::Io(error) => Error::io(path, error),
+            Fault::NoText(what) => Error::file(path, what),
+        })?;
+        let encoding = coding.name();
+        let mut lines = Lines::new(text(path, coding)?);
+        let Some((_, first)) = lines.next().map_err(|error| row_error(path, error))? else {
             return Err(Error::file(path, "is empty; expected rows of a text and a label"));
         };
         let first = first.trim_start();
         if first.starts_with(LABEL) {
             let found = format!("fastText, {encoding}");
-            return Ok(table(Form::FastText(text), fixed(), &found));
+            return Ok(table(Form::FastText(coding), fixed(), &found));
         }
         if first.starts_with('{') {
-            let objects = text.lines().take(SAMPLE).filter_map(|line| serde_json::from_str(line).ok());
-            let columns = keys(&objects.collect::<Vec<_>>());
+            let mut objects = vec![];
+            let mut lines = Lines::new(text(path, coding)?);
+            for _ in 0..SAMPLE {
+                let Some((_, line)) = lines.next().map_err(|error| row_error(path, error))? else { break };
+                objects.extend(object(line).ok());
+            }
+            let columns = keys(&objects);
             let found = format!("JSON lines, {encoding}");
-            return Ok(table(Form::JsonLines(text), columns, &found));
+            return Ok(table(Form::JsonLines(coding), columns, &found));
         }
         if first.strip_prefix('[').is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('{')) {
-            let items: Vec<Map<String, Value>> = serde_json::from_str(&text)
+            let items: Vec<Map<String, Value>> = serde_json::from_reader(BufReader::new(text(path, coding)?))
                 .map_err(|error| Error::file(path, format!("is no JSON list of objects: {error}")))?;
             let columns = keys(&items[..items.len().min(SAMPLE)]);
             let found = format!("a JSON list, {encoding}");
             return Ok(table(Form::JsonList(items), columns, &found));
         }
-        Self::delimited(path, text, encoding, how)
+        Self::delimited(path, coding, how)
     }
 
-    fn delimited(path: &Path, text: String, encoding: &str, how: How) -> Result<Self> {
+    /// Finds out how the columns are separated.
+    fn delimited(path: &Path, coding: Coding, how: How) -> Result<Self> {
         let is_name = how.is_name;
-        let dialect = Dialect::find(&text, is_name).map_err(|(line, what)| Error::Cell {
-            path: path.into(),
-            line,
-            column: None,
-            what,
+        let fail = |error| row_error(path, error);
+        let sample = beginning(text(path, coding)?).map_err(fail)?;
+        let open = || coding.read(File::open(path)?);
+        let dialect = Dialect::find(&sample, open, is_name).map_err(|fault| match fault {
+            Separation::Io(error) => fail(error),
+            Separation::Line(line, what) => Error::Cell { path: path.into(), line, column: None, what },
         })?;
+        let mut records = dialect.records(text(path, coding)?);
         let mut sample: Vec<Vec<String>> = vec![];
-        dialect.for_each(&text, &mut |record| {
+        while sample.len() < SAMPLE
+            && let Some(record) = records.next().map_err(|error| row_error(path, error))?
+        {
             sample.push(record.fields.iter().map(String::from).collect());
-            sample.len() < SAMPLE
-        });
+        }
         let has_names = has_names(&sample, is_name);
         let width = sample.first().map_or(0, Vec::len);
         let columns = match has_names {
@@ -137,21 +168,40 @@ impl TextTable {
         let names = if has_names { "a line of names" } else { "no line of names" };
         let quotes = if dialect.quotes { "" } else { "quotes are part of the texts, " };
         let separator = dialect.in_words();
-        let found = format!("separated by {separator}, {names}, {quotes}{encoding}");
-        Ok(Self {
-            path: path.into(),
-            form: Form::Delimited { text, dialect },
-            columns,
-            has_names,
-            sample,
-            found,
-            how,
-        })
+        let found = format!("separated by {separator}, {names}, {quotes}{}", coding.name());
+        let form = Form::Delimited { coding, dialect };
+        Ok(Self { path: path.into(), form, columns, has_names, sample, found, how })
+    }
+
+    /// The records of a delimited file, the names left out.
+    pub(super) fn records(&self, coding: Coding, dialect: Dialect) -> Result<Records<Decoded<File>>> {
+        let mut records = dialect.records(text(&self.path, coding)?);
+        if self.has_names {
+            records.next().map_err(|error| row_error(&self.path, error))?;
+        }
+        Ok(records)
     }
 
     /// The columns' names; their numbers from 1 where the file has no names.
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// The column of this name, or of this number from 1.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        let number = || name.parse::<usize>().ok().filter(|number| (1..=self.columns.len()).contains(number));
+        self.columns.iter().position(|column| column == name).or_else(|| number().map(|it| it - 1))
+    }
+
+    /// The first columns' names, for a message.
+    pub fn columns_in_words(&self) -> String {
+        const SHOWN: usize = 20;
+        const LONGEST: usize = 40;
+        let shorten = |name: &String| match name.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &name[..end]),
+            None => name.clone(),
+        };
+        self.columns.iter().take(SHOWN).map(shorten).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether the columns have names.
@@ -178,6 +228,14 @@ impl TextTable {
         &self.found
     }
 
+    /// Whether a row has as many fields as there are columns.
+    pub(super) fn check(&self, fields: &csv::StringRecord) -> std::result::Result<(), String> {
+        match (fields.len(), self.columns.len()) {
+            (found, width) if found == width => Ok(()),
+            (found, width) => Err(format!("has {}, expected {width}", counted(found, "field"))),
+        }
+    }
+
     /// How a row is named: by its line, its number or its file.
     pub fn place(&self, row: usize) -> String {
         match &self.form {
@@ -197,39 +255,24 @@ impl TextTable {
     /// # Errors
     /// Where the file as a whole cannot be read.
     pub(crate) fn for_each(&self, columns: &[usize], on: OnRow) -> Result<()> {
+        let fail = |error| row_error(&self.path, error);
         match &self.form {
-            Form::Delimited { text, dialect } => {
-                let width = self.columns.len();
-                let mut is_first = self.has_names;
-                dialect.for_each(text, &mut |record| {
-                    if std::mem::take(&mut is_first) {
-                        return true;
-                    }
-                    let fields = record.fields;
-                    if fields.len() != width {
-                        let what = format!("has {}, expected {width}", counted(fields.len(), "field"));
-                        on(record.line, Err(what));
-                        return true;
-                    }
-                    let asked: Vec<Option<&str>> = columns.iter().map(|&column| fields.get(column)).collect();
-                    on(record.line, Ok(&asked));
-                    true
-                });
-                Ok(())
-            }
-            Form::JsonLines(text) => {
-                for (line, row) in lines(text) {
-                    match serde_json::from_str::<Map<String, Value>>(row) {
-                        Ok(object) => self.object(&object, columns, line, on),
-                        Err(error) => on(line, Err(format!("is no JSON object: {error}"))),
+            Form::Delimited { coding, dialect } => {
+                let mut records = self.records(*coding, *dialect)?;
+                while let Some(record) = records.next().map_err(fail)? {
+                    let asked = || columns.iter().map(|&column| record.fields.get(column)).collect::<Vec<_>>();
+                    match self.check(record.fields) {
+                        Ok(()) => on(record.line, Ok(&asked())),
+                        Err(what) => on(record.line, Err(what)),
                     }
                 }
                 Ok(())
             }
-            Form::FastText(text) => {
-                for (line, row) in lines(text) {
-                    match fasttext(row, self.how.lists) {
-                        Ok((label, text)) => on(line, Ok(&pick(&[label.as_deref(), Some(text)], columns))),
+            Form::JsonLines(coding) => {
+                let mut lines = Lines::new(text(&self.path, *coding)?);
+                while let Some((line, row)) = lines.next().map_err(fail)? {
+                    match object(row) {
+                        Ok(object) => self.object(&object, columns, line, on),
                         Err(what) => on(line, Err(what)),
                     }
                 }
@@ -241,13 +284,22 @@ impl TextTable {
                 }
                 Ok(())
             }
+            Form::FastText(coding) => {
+                let mut lines = Lines::new(text(&self.path, *coding)?);
+                while let Some((line, row)) = lines.next().map_err(fail)? {
+                    match fasttext(row, self.how.lists) {
+                        Ok((label, text)) => on(line, Ok(&pick(&[label.as_deref(), Some(text)], columns))),
+                        Err(what) => on(line, Err(what)),
+                    }
+                }
+                Ok(())
+            }
             Form::Folder(files) => {
                 for (row, (class, path)) in (1..).zip(files) {
-                    let text = std::fs::read(path).map_err(|error| error.to_string());
-                    let text = text.and_then(|bytes| decode(bytes, self.how.encoding));
-                    match &text {
-                        Ok((text, _)) => on(row, Ok(&pick(&[Some(class.as_str()), Some(text)], columns))),
-                        Err(what) => on(row, Err(what.clone())),
+                    let text = std::fs::read(path).map_err(|error| cause(&error));
+                    match text.and_then(|bytes| decode(&bytes, self.how.encoding)) {
+                        Ok((text, _)) => on(row, Ok(&pick(&[Some(class.as_str()), Some(&text)], columns))),
+                        Err(what) => on(row, Err(what)),
                     }
                 }
                 Ok(())
@@ -292,13 +344,73 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The lines that are not blank, by their numbers.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
+/// A file's text.
+pub(super) fn text(path: &Path, coding: Coding) -> Result<Decoded<File>> {
+    let open = || coding.read(File::open(path)?);
+    open().map_err(|error| Error::io(path, error))
+}
+
+/// What is said of a row that cannot be read, whatever it is like: all that follow are lost with it.
+pub(super) fn row_error(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::Other => Error::file(path, error.to_string()),
+        _ => Error::io(path, error),
+    }
+}
+
+/// The beginning of a text, to the end of a line where there is more.
+fn beginning(text: impl Read) -> io::Result<String> {
+    let mut bytes = vec![];
+    text.take(BEGINNING as u64).read_to_end(&mut bytes)?;
+    if bytes.len() == BEGINNING
+        && let Some(end) = bytes.iter().rposition(|&byte| byte == b'\n')
+    {
+        bytes.truncate(end);
+    }
+    // It is cut within a character only where the beginning is one line.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Lines that are not blank, by their numbers.
+pub(super) struct Lines<R> {
+    text: BufReader<R>,
+    line: String,
+    number: usize,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(text: R) -> Self {
+        Self { text: BufReader::with_capacity(1 << 16, text), line: String::new(), number: 0 }
+    }
+
+    /// The next one, without its end.
+    pub(super) fn next(&mut self) -> io::Result<Option<(usize, &str)>> {
+        loop {
+            self.line.clear();
+            let mut part = (&mut self.text).take(LONGEST as u64 + 1);
+            if part.read_line(&mut self.line)? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if self.line.len() > LONGEST {
+                let what = format!("line {} is longer than {} MiB", self.number, LONGEST >> 20);
+                return Err(io::Error::other(what));
+            }
+            if !self.line.trim().is_empty() {
+                let line = self.line.strip_suffix('\n').unwrap_or(&self.line);
+                return Ok(Some((self.number, line.strip_suffix('\r').unwrap_or(line))));
+            }
+        }
+    }
+}
+
+/// A line as an object of JSON.
+pub(super) fn object(line: &str) -> std::result::Result<Map<String, Value>, String> {
+    serde_json::from_str(line).map_err(|error| format!("is no JSON object: {error}"))
 }
 
 /// A value of JSON as text; a list, where it may be one, as JSON.
-fn cell(value: Option<&Value>, lists: bool) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
+pub(super) fn cell(value: Option<&Value>, lists: bool) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.into())),

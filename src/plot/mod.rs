@@ -1,11 +1,13 @@
-//! Pictures: one run's loss curves, several runs in one comparison, forecasts against what came.
+//! Pictures: one run's loss curves, several runs in one comparison, forecasts against what came, and those of a report.
 //!
 //! A [`Picture`] is drawn once and given out as SVG text, PNG bytes or a file. The drawing crate (kuva, which brings its
 //! own font) is known to this module only.
 
 mod forecast;
+mod report;
 
 pub use forecast::{ForecastPicture, ForecastPoint, forecast};
+pub use report::{Ground, confusion, reliability, roc};
 
 use crate::formats::file::write_atomic;
 use crate::train::{Epoch, History};

@@ -54,6 +54,21 @@ pub fn evaluate<T: Trainable + ?Sized>(
     batch_size: usize,
     device: &Device,
 ) -> Result<Evaluation> {
+    evaluate_rows(model, objective, examples, batch_size, device, &mut |_| Ok(()))
+}
+
+/// [`evaluate`] that hands on the model's outputs too, for some rows after the other, as they are computed.
+///
+/// # Errors
+/// As [`evaluate`], and those of `on_rows`.
+pub fn evaluate_rows<T: Trainable + ?Sized>(
+    model: &T,
+    objective: &Objective,
+    examples: &Examples,
+    batch_size: usize,
+    device: &Device,
+    on_rows: OnRows,
+) -> Result<Evaluation> {
     if examples.is_empty() {
         return Err(Error::Data("there are no rows to evaluate".to_string()));
     }
@@ -62,7 +77,7 @@ pub fn evaluate<T: Trainable + ?Sized>(
     }
     check_batches(model, "test", examples, batch_size)?;
     candle_recurrent_kernel::keep_memory();
-    let evaluation = measure(model, objective, examples, batch_size, device)?;
+    let evaluation = measure(model, objective, examples, batch_size, device, on_rows)?;
     if !evaluation.loss().is_finite() {
         let what = format!("the model's loss on them is {}: are its weights finite?", evaluation.loss());
         return Err(Error::Data(what));
@@ -88,13 +103,17 @@ pub(super) fn check_batches<T: Trainable + ?Sized>(
     Err(Error::Data(what))
 }
 
-/// [`evaluate`] without its checks.
+/// Takes the outputs of a model for the next rows.
+pub(super) type OnRows<'a> = &'a mut dyn FnMut(&[Output]) -> Result<()>;
+
+/// [`evaluate_rows`] without its checks.
 pub(super) fn measure<T: Trainable + ?Sized>(
     model: &T,
     objective: &Objective,
     examples: &Examples,
     batch_size: usize,
     device: &Device,
+    on_rows: OnRows,
 ) -> Result<Evaluation> {
     let rows = examples.rows();
     // A model that carries its states takes every batch by itself.
@@ -107,6 +126,7 @@ pub(super) fn measure<T: Trainable + ?Sized>(
         let count = step.min(rows - from);
         let inputs = examples.inputs().iter().map(|input| input.slice(from, count, device));
         let called = model.call(&inputs.collect::<Result<Vec<_>>>()?, Mode::Inference)?;
+        on_rows(&called.outputs)?;
         let batch = Batch::slice(examples, from, count, device)?;
         let meters = meters.get_or_insert_with(|| batch.meters(objective, &called));
         // Where all rows count alike, the mean of the batches' means is the mean of all.

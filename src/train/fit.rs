@@ -329,7 +329,10 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
             };
             if let Some(examples) = self.validation {
                 let (model, objective) = (self.training.detached, self.training.objective);
-                let validation = measure(model, objective, examples, self.config.batch_size, &self.device)?;
+                let validation =
+                    measure(model, objective, examples, self.config.batch_size, &self.device, &mut |_| {
+                        Ok(())
+                    })?;
                 finite(validation.loss(), objective, epoch)?;
                 validation.figures.prefixed("val_").iter().for_each(|(name, value)| figures.set(name, value));
             }

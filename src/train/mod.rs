@@ -26,7 +26,7 @@ pub use callbacks::{
     Callback, CallbackConfig, EarlyStopping, KnownFigure, ModelCheckpoint, MonitorMode, ReduceLROnPlateau,
     Verdict,
 };
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_rows};
 pub use fit::{FitConfig, Outcome, Shuffle, Stop, Training, fit};
 pub use history::{Epoch, Figures, History};
 pub use losses::*;

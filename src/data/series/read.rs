@@ -52,7 +52,7 @@ impl Table {
         if !path.exists() {
             return Err(Error::file(path, "there is no such file"));
         }
-        let file = TextTable::open(path, How { is_name, lists: false, encoding: None })?;
+        let file = TextTable::open(path, How::plain(is_name))?;
         let places = Places::find(path, &file, columns)?;
         let raw = places.read(path, &file)?;
         let names = places.numbers.iter().map(|&place| file.columns()[place].clone()).collect();

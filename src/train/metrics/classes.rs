@@ -5,7 +5,7 @@ use crate::layers::Activation;
 use crate::{Error, Result};
 
 /// The first of the greatest.
-pub(super) fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax(row: &[f32]) -> usize {
     let mut best = (0, f32::NEG_INFINITY);
     for (i, &value) in row.iter().enumerate() {
         if value > best.1 {

@@ -107,7 +107,7 @@ pub(super) struct Selection {
 
 /// Counts, thresholds × classes that are counted by themselves.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     pub true_positives: Vec<f64>,
     pub false_positives: Vec<f64>,
     pub true_negatives: Vec<f64>,
@@ -117,7 +117,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn sized(levels: usize, classes: usize) -> Self {
+    pub(crate) fn sized(levels: usize, classes: usize) -> Self {
         let zeros = vec![0.0; levels * classes];
         Self {
             true_positives: zeros.clone(),
@@ -224,12 +224,12 @@ impl Counts {
     }
 
     /// The share of positive outputs that are right.
-    pub(super) fn precisions(&self) -> Vec<f64> {
+    pub(crate) fn precisions(&self) -> Vec<f64> {
         shares(&self.true_positives, &self.false_positives)
     }
 
     /// The share of positive targets that are found.
-    pub(super) fn recalls(&self) -> Vec<f64> {
+    pub(crate) fn recalls(&self) -> Vec<f64> {
         shares(&self.true_positives, &self.false_negatives)
     }
 

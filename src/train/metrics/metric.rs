@@ -203,7 +203,7 @@ pub(super) fn state_of<'a>(class: &str, state: &'a [f64], count: usize) -> Resul
 }
 
 /// a / b, 0 where b is 0.
-pub(super) fn divide(a: f64, b: f64) -> f64 {
+pub(crate) fn divide(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
