@@ -117,7 +117,21 @@ fn characters_and_pieces_are_read() {
     }
     assert!(!card.contains("imdb"), "{card}");
     // The command gives the same weights.
-    let words = ["train", "bpe", "--data", "x.txt", "--vocab-size", "80", "--seed", "42", "--split-seed", "42", "--out", "repeated", "--quiet"];
+    let words = [
+        "train",
+        "bpe",
+        "--data",
+        "x.txt",
+        "--vocab-size",
+        "80",
+        "--seed",
+        "42",
+        "--split-seed",
+        "42",
+        "--out",
+        "repeated",
+        "--quiet",
+    ];
     run(here, &words).success();
     let weights = |run: &str| fs::read(here.join(run).join("model.safetensors")).expect("a file");
     assert!(weights("bpe") == weights("repeated"));
