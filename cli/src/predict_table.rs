@@ -108,6 +108,10 @@ impl Asked<'_> {
 
     /// The columns that are added.
     fn wanted(&self, classifier: &dyn Classifier) -> Vec<(String, CellKind)> {
+        if classifier.targets().labels().is_some() {
+            // As many of each as a text has labels.
+            return vec![("labels".into(), CellKind::Text), ("probabilities".into(), CellKind::Text)];
+        }
         let Some(classes) = classifier.targets().classes() else {
             return vec![("value".into(), CellKind::Number)];
         };

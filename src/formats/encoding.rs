@@ -306,6 +306,24 @@ mod tests {
     }
 
     #[test]
+    fn a_named_encoding_is_taken() {
+        let named = |name: &str| name.parse::<Encoding>().ok();
+        for (name, bytes, text) in [
+            ("latin1", &b"it\xe9"[..], "ité"),
+            ("Shift_JIS", b"\x89f\x89\xe6", "映画"),
+            ("CP949", b"\xbf\xb5\xc8\xad", "영화"),
+            ("utf-8", b"\xef\xbb\xbfa", "a"),
+            ("utf-16le", b"\xff\xfea\0", "a"),
+        ] {
+            assert!(named(name).is_some(), "{name}");
+            assert_eq!(decode(bytes, named(name)).map(|it| it.0), Ok(text.to_string()), "{name}");
+        }
+        assert!(named("utf-9").is_none());
+        let wrong = decode(b"\xff", named("utf8"));
+        assert_eq!(wrong, Err("is not UTF-8 throughout: line 1 is not".into()));
+    }
+
+    #[test]
     fn other_encodings_are_refused_with_the_line() {
         for bytes in [
             b"text,label\nit\x92s good,1\n".to_vec(),

@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_run_of_one_character_is_joined_from_the_left() {
         let learnt = learn(&[("aaaaa", 3)], vec!["a".into()], 0, 3);
-        assert_eq!(learnt.pieces, ["a", "aa", "aaaa"]);
+        assert_eq!(learnt.pieces, ["a", "aa", "aaa"]);
         let merges = Merges::new([((0, 0), 1), ((1, 1), 2)]);
         let mut pieces = vec![7, 0, 0, 0, 0, 0];
         merges.join(&mut pieces, 1, &mut Scratch::default());
