@@ -209,25 +209,11 @@ fn sum_along(x: &[f32]) -> f64 {
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
-/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count. Where a few channels
-/// make one vector only, four parts of the places are added up side by side.
+/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count.
 #[inline(always)]
 fn sum_block<const N: usize>(of: Places, first: usize, x: &[f32], mask: Option<&[u8]>, sums: &mut [f64]) {
     let mut sum = [0.0f64; N];
-    let mut parts = [[0.0f64; N]; 4];
-    let each = if N < 32 && mask.is_none() { of.places / 4 } else { 0 };
-    for place in 0..each {
-        for part in 0..4 {
-            let x = &x[(part * each + place) * of.channels + first..][..N];
-            for c in 0..N {
-                parts[part][c] += f64::from(x[c]);
-            }
-        }
-    }
-    for c in 0..N {
-        sum[c] = (parts[0][c] + parts[1][c]) + (parts[2][c] + parts[3][c]);
-    }
-    for place in 4 * each..of.places {
+    for place in 0..of.places {
         if counts(mask, place) {
             let x = &x[place * of.channels + first..][..N];
             for c in 0..N {
