@@ -42,7 +42,11 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     let prepared = PreparedSeries::new(read, &args.series.options(config.recipe.validation_split))?;
     tell(&prepared.notes, reading.quiet);
     config.fit_series(prepared.config.clone()).with_context(|| name.to_string())?;
+    let loss = config.recipe.loss.clone();
     args.change_objective(&mut config.recipe);
+    if !prepared.config.quantiles.is_empty() && config.recipe.loss != loss {
+        bail!("--loss: quantiles have their own, the pinball loss; leave --loss or --quantiles out");
+    }
     config.results = None;
     config.check()?;
     check_size(&config.model).with_context(|| name.to_string())?;

@@ -45,7 +45,7 @@ fn steps(from: usize, count: usize) -> String {
     rows
 }
 
-const QUICK: [&str; 9] = [
+const QUICK: [&str; 11] = [
     "--label-column",
     "activity",
     "--group-column",
@@ -54,6 +54,8 @@ const QUICK: [&str; 9] = [
     "40",
     "--learning-rate",
     "0.01",
+    "--batch-size",
+    "8",
     "--json",
 ];
 
@@ -118,7 +120,7 @@ fn what_cannot_be_used_is_told_in_a_line() {
     let and = |more: &[&'static str]| [columns.as_slice(), more].concat();
     let changing = steps(0, 30).replacen("p0,sit", "p0,walk", 1);
     fails(train(changing, &columns), "--label-column: the labels of sequence \"p0\" change (sit, walk)");
-    fails(train(steps(0, 2), &columns), "--test-split: keeps none of the 2 sequences");
+    fails(train(steps(0, 2), &columns), "--validation-split: keeps none of the 2 sequences");
     fails(
         train(steps(0, 30), &and(&["--features", "note"])),
         "x.csv, line 2: \"a\" in column \"note\" is no number",

@@ -193,8 +193,7 @@ fn what_cannot_be_used_is_told_in_a_line() {
     };
     let train = |content: &str, more: &[&str]| {
         fs::write(here.join("x.csv"), content).expect("written");
-        let quick =
-            ["train", "gru", "--data", "x.csv", "-q", "--epochs", "1", "--window", "12", "--horizon", "2"];
+        let quick = ["train", "gru", "--data", "x.csv", "-q", "--epochs", "1", "--window", "12"];
         run(here, &[quick.as_slice(), more].concat())
     };
     let demand = ["--target", "demand"];
@@ -246,12 +245,16 @@ fn what_cannot_be_used_is_told_in_a_line() {
         (
             lines[..10].join("\n"),
             demand.to_vec(),
-            "x.csv has 9 rows, fewer than a window of 12 and 2 steps ahead take (14)",
+            "x.csv has 9 rows, fewer than a window of 12 and 1 steps ahead take (13)",
         ),
         (lines[..20].join("\n"), demand.to_vec(), "the training part of x.csv has 11 rows"),
         (plain.clone(), demand_and(&["--horizon", "30"]), "--validation-split: the validation part"),
         (plain.clone(), demand_and(&["--quantiles", "0.5,1.5"]), "--quantiles: 1.5 is not between 0 and 1"),
-        (plain.clone(), demand_and(&["--quantiles", "0.1,0.9", "--loss", "mse"]), "--loss"),
+        (
+            plain.clone(),
+            demand_and(&["--quantiles", "0.1,0.9", "--loss", "mse"]),
+            "--loss: quantiles have their own",
+        ),
         (plain.clone(), demand_and(&["--vocab-size", "100"]), "--vocab-size: is for texts"),
         (plain.clone(), demand_and(&["--text-column", "a"]), "--text-column: is for texts"),
         (plain.clone(), vec![], "--window goes with measurements"),
