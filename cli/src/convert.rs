@@ -245,7 +245,11 @@ impl Source {
     }
 
     /// A model that comes from no file.
-    pub(super) fn of(config: Config, weights: BTreeMap<String, Tensor>, tokenizer: Option<Tokenizer>) -> Self {
+    pub(super) fn of(
+        config: Config,
+        weights: BTreeMap<String, Tensor>,
+        tokenizer: Option<Tokenizer>,
+    ) -> Self {
         Self { config, weights, training: None, left: vec![], tokenizer, history: None, warnings: vec![] }
     }
 

@@ -66,7 +66,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let shown = args.out.display().to_string();
     match args.json {
         true => output.json(&json!({ "output": shown, "members": args.models, "params": params }))?,
-        false => output.line(format_args!("written: {shown} ({} models, {params} parameters)", members.len()))?,
+        false => {
+            output.line(format_args!("written: {shown} ({} models, {params} parameters)", members.len()))?
+        }
     }
     Ok(Outcome::Done)
 }

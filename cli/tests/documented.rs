@@ -124,7 +124,8 @@ fn prepare(folder: &Path) {
     }
     fs::write(folder.join("reviews.csv"), table).unwrap();
     fs::write(folder.join("more.jsonl"), lines).unwrap();
-    let tags = "a lovely film,good\na lovely film that is late,\"good, late\"\na late film,late\na film,\n".repeat(10);
+    let tags = "a lovely film,good\na lovely film that is late,\"good, late\"\na late film,late\na film,\n"
+        .repeat(10);
     fs::write(folder.join("tags.csv"), format!("text,labels\n{tags}")).unwrap();
     let ratings = "1\t정말 재밌어요\t1\n2\t너무 지루하네요\t0\n".repeat(20);
     for name in ["ratings_train.txt", "ratings_test.txt"] {

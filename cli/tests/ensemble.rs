@@ -16,7 +16,19 @@ fn json(assert: Assert) -> Value {
 }
 
 fn train(folder: &Path, out: &str, more: &[&str]) {
-    let args = ["train", "gru", "--data", "rows.csv", "--epochs", "3", "--learning-rate", "0.01", "--quiet", "--out", out];
+    let args = [
+        "train",
+        "gru",
+        "--data",
+        "rows.csv",
+        "--epochs",
+        "3",
+        "--learning-rate",
+        "0.01",
+        "--quiet",
+        "--out",
+        out,
+    ];
     run(folder, &[&args, more].concat()).success();
 }
 
@@ -64,7 +76,9 @@ fn an_ensemble_gives_the_mean_of_its_members() {
     close(&answers(here, "half"), &ab, 1e-3);
     run(here, &["convert", "a", "a16", "--float16"]).success();
     close(&answers(here, "a16"), &a, 1e-3);
-    run(here, &["convert", "a", "a.keras", "--float16"]).code(2).stderr(contains("--float16 is for a model folder"));
+    run(here, &["convert", "a", "a.keras", "--float16"])
+        .code(2)
+        .stderr(contains("--float16 is for a model folder"));
     run(here, &["ensemble", "ab", "half", "--out", "four"]).success();
     close(&answers(here, "four"), &ab, 1e-3);
 

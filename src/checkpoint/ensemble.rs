@@ -24,13 +24,17 @@ pub fn ensemble(name: &str, members: &[Member]) -> Result<Member> {
     let input = single_input(&first.model)?;
     let mut layers = vec![input.clone()];
     let mut weights = BTreeMap::new();
-    let output = |config: &Config| config.model.outputs().map(|outputs| outputs.into_iter().map(|it| it.1).collect::<Vec<_>>());
+    let output = |config: &Config| {
+        config.model.outputs().map(|outputs| outputs.into_iter().map(|it| it.1).collect::<Vec<_>>())
+    };
     let expected = output(first)?;
     for ((config, variables), number) in members.iter().zip(1..) {
         let model = &config.model;
         let wrong = |what: &str| Err(Error::layer(model.name.as_str(), what));
         if single_input(model)?.class != input.class {
-            return wrong("reads another input than the first model: train both with one vocabulary and length");
+            return wrong(
+                "reads another input than the first model: train both with one vocabulary and length",
+            );
         }
         match output(config)?.as_slice() {
             [_] if output(config)? == expected && config.classes == first.classes => {}
@@ -67,6 +71,9 @@ fn called_on(layer: LayerConfig, inputs: Vec<TensorRef>) -> LayerConfig {
 fn single_input(model: &ModelConfig) -> Result<LayerConfig> {
     match model.inputs().as_slice() {
         [input] => Ok(LayerConfig { name: "input".into(), inbound_nodes: vec![], ..(*input).clone() }),
-        _ => Err(Error::layer(model.name.as_str(), "has not one InputLayer, which a member of an ensemble needs")),
+        _ => Err(Error::layer(
+            model.name.as_str(),
+            "has not one InputLayer, which a member of an ensemble needs",
+        )),
     }
 }

@@ -22,8 +22,8 @@ mod sequences;
 mod series;
 
 pub use card::{card, card_at, recurrent_in_words};
-pub use ensemble::{Member, ensemble};
 pub use config::{Config, Recipe, Results, from_value};
+pub use ensemble::{Member, ensemble};
 pub use folder::{
     CARD_FILE, CONFIG_FILE, Checkpoint, FORECAST_PNG_FILE, FORECAST_SVG_FILE, HISTORY_FILE, ModelFolder,
     OPTIMIZER_FILE, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,

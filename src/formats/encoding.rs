@@ -63,11 +63,15 @@ impl Coding {
     ///
     /// # Errors
     /// As [`find`](Self::find), and for a text that is not in the encoding that is named.
-    pub(super) fn of<R: Read>(named: Option<Encoding>, open: impl Fn() -> io::Result<R>) -> Result<Self, Fault> {
+    pub(super) fn of<R: Read>(
+        named: Option<Encoding>,
+        open: impl Fn() -> io::Result<R>,
+    ) -> Result<Self, Fault> {
         let Some(Encoding(encoding)) = named else { return Self::find(open) };
         let mut first = vec![];
         open()?.take(4).read_to_end(&mut first)?;
-        let mark = encoding_rs::Encoding::for_bom(&first).filter(|(of, _)| *of == encoding).map_or(0, |it| it.1);
+        let mark =
+            encoding_rs::Encoding::for_bom(&first).filter(|(of, _)| *of == encoding).map_or(0, |it| it.1);
         let coding = Self { encoding, mark };
         match coding.lines(open()?)? {
             (_, true) => Ok(coding),

@@ -260,7 +260,8 @@ impl TextTable {
             Form::Delimited { coding, dialect } => {
                 let mut records = self.records(*coding, *dialect)?;
                 while let Some(record) = records.next().map_err(fail)? {
-                    let asked = || columns.iter().map(|&column| record.fields.get(column)).collect::<Vec<_>>();
+                    let asked =
+                        || columns.iter().map(|&column| record.fields.get(column)).collect::<Vec<_>>();
                     match self.check(record.fields) {
                         Ok(()) => on(record.line, Ok(&asked())),
                         Err(what) => on(record.line, Err(what)),
@@ -410,7 +411,10 @@ pub(super) fn object(line: &str) -> std::result::Result<Map<String, Value>, Stri
 }
 
 /// A value of JSON as text; a list, where it may be one, as JSON.
-pub(super) fn cell(value: Option<&Value>, lists: bool) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
+pub(super) fn cell(
+    value: Option<&Value>,
+    lists: bool,
+) -> std::result::Result<Option<Cow<'_, str>>, &'static str> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.into())),

@@ -212,7 +212,8 @@ mod tests {
     }
 
     fn written(path: &Path) -> (Vec<String>, String) {
-        let table = TextTable::open(path, How::plain(|name| matches!(name, "text" | "label"))).expect("a table");
+        let table =
+            TextTable::open(path, How::plain(|name| matches!(name, "text" | "label"))).expect("a table");
         let wanted = [("label", CellKind::Text), ("probability", CellKind::Number)];
         let columns = table.add_columns(&wanted).expect("columns");
         let mut out = columns.heading();
