@@ -27,6 +27,10 @@ const LARGEST: &str = r#"{"class_name": "GlobalMaxPooling1D", "config": {"name":
 const MEAN: &str = r#"{"class_name": "GlobalAveragePooling1D", "config": {"name": "pool"}}"#;
 const DENSE: &str = r#"{"class_name": "Dense", "config": {"name": "dense", "units": 2}}"#;
 const DROPOUT: &str = r#"{"class_name": "Dropout", "config": {"name": "dropout", "rate": 0.5}}"#;
+const WORDS: &str =
+    r#"{"class_name": "Dropout", "config": {"name": "words", "rate": 0.5, "noise_shape": [null, null, 1]}}"#;
+const FIXED: &str =
+    r#"{"class_name": "Dropout", "config": {"name": "words", "rate": 0.5, "noise_shape": [null, 12, 1]}}"#;
 const CONV: &str = r#"{"class_name": "Conv1D", "config": {"name": "conv", "filters": 4, "kernel_size": 3}}"#;
 const FLATTEN: &str = r#"{"class_name": "Flatten", "config": {"name": "flatten"}}"#;
 
@@ -39,6 +43,7 @@ fn what_is_left_out_changes_no_answer() -> Result<()> {
         vec![BOTH, LARGEST, DENSE],
         vec![BOTH, MEAN],
         vec![DROPOUT, BOTH, LARGEST],
+        vec![WORDS, SEQUENCES, MEAN],
         vec![BOTH, DROPOUT, MEAN],
         vec![SEQUENCES, GRU],
     ];
@@ -76,6 +81,9 @@ fn layers_that_padding_matters_to_keep_it() -> Result<()> {
         vec![SEQUENCES],
         vec![SEQUENCES, DENSE],
         vec![SEQUENCES, DROPOUT, LARGEST],
+        vec![LARGEST],
+        vec![DENSE, LARGEST],
+        vec![FIXED, GRU],
         vec![&backwards, GRU],
     ];
     for layers in &keeping {

@@ -253,10 +253,16 @@ impl Source {
         Self { config, weights, training: None, left: vec![], tokenizer, history: None, warnings: vec![] }
     }
 
-    /// Turns the weights to 16 bits. The optimiser's state would be that of others.
+    /// Turns the weights to 16 bits, but for those that they do not hold: statistics, and numbers beyond 65504. The optimiser's
+    /// state would be that of others.
     pub(super) fn halve(&mut self) -> anyhow::Result<()> {
-        for tensor in self.weights.values_mut() {
-            *tensor = tensor.to_dtype(DType::F16)?;
+        const MOST: f32 = 65504.0;
+        for (name, tensor) in &mut self.weights {
+            let is_statistic = ["moving_mean", "moving_variance"].iter().any(|end| name.ends_with(end));
+            let numbers = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            if !is_statistic && numbers.iter().all(|number| number.abs() <= MOST) {
+                *tensor = tensor.to_dtype(DType::F16)?;
+            }
         }
         self.training = None;
         Ok(())
@@ -271,6 +277,7 @@ impl Source {
         let kept: BTreeSet<String> = part.variables()?.into_iter().map(|(name, _)| name).collect();
         self.weights.retain(|name, _| kept.contains(name));
         self.config.model = part;
+        self.config.recipe.group_by_length &= self.config.model.skips_padding();
         (self.config.results, self.training) = (None, None);
         self.history = None;
         Ok(())

@@ -173,7 +173,9 @@ impl Data {
                 reading.data
             );
         }
-        if labelled.is_none() && checkpoint.config.classes.len() != 2 {
+        let is_named = checkpoint.config.classes.len() == 2
+            && model.outputs()?.iter().all(|(_, shape, _)| shape.len() == 2);
+        if labelled.is_none() && !is_named {
             model.check_binary_classifier().with_context(|| args.model.clone())?;
         }
         if model.is_stateful() {

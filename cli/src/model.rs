@@ -251,6 +251,7 @@ fn cut(
         ));
     }
     config.model = part;
+    config.recipe.group_by_length &= config.model.skips_padding();
     let model = Model::new(&config.model, weights.of_part(&config.model)?.detached())?;
     Ok(Checkpoint { config, model, tokenizer, device: device.clone() })
 }

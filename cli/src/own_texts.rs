@@ -53,8 +53,10 @@ impl OwnTexts {
 
     /// Masks the padding, where the layers heed that, and lets texts of like length share a batch. A model with weights stays
     /// as it is.
-    pub(super) fn mask_padding(&self, config: &mut Config, has_weights: bool) {
-        let skips = match has_weights || self.no_masking {
+    /// So does one whose vocabulary has a word with id 0, and one of texts that are nothing but padding.
+    pub(super) fn mask_padding(&self, config: &mut Config, has_weights: bool, parts: &Parts) {
+        let stays = has_weights || self.no_masking || !pads_with_zero(parts);
+        let skips = match stays {
             true => config.model.skips_padding(),
             false => config.model.mask_padding(),
         };
@@ -115,6 +117,25 @@ impl OwnTexts {
         tell(&sentences.notes, reading.quiet);
         Ok(sentences)
     }
+}
+
+/// Whether id 0 is no word, and every text has another id.
+fn pads_with_zero(parts: &Parts) -> bool {
+    let zero = parts.tokenizer.as_ref().and_then(|tokenizer| tokenizer.word(0)).unwrap_or_default();
+    let is_padding = zero.is_empty() || zero.to_lowercase().contains("pad");
+    let all = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
+    let has_words = |examples: &Examples| {
+        let Some(ids) = examples.inputs().first() else { return true };
+        let width = ids.row_shape().iter().product::<usize>().max(1);
+        let look = ids.try_for_each_part(|_, ids| {
+            match ids.chunks_exact(width).all(|row| row.iter().any(|id| *id != 0.0)) {
+                true => Ok(()),
+                false => Err(()),
+            }
+        });
+        look.is_ok()
+    };
+    is_padding && all.into_iter().flatten().all(has_words)
 }
 
 /// Passes on what was found. Warnings are passed on also where all else is quiet: no row is left out unsaid.

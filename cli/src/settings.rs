@@ -128,6 +128,7 @@ impl Args {
     pub(super) fn change(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
         self.recipe.apply(recipe)?;
         recipe.validation_split = self.validation_split.unwrap_or(recipe.validation_split);
+        recipe.group_by_length &= !self.no_shuffle;
         recipe.shuffle = match (self.no_shuffle, self.reshuffle) {
             (true, _) => Shuffle::Never,
             (_, true) => Shuffle::EveryEpoch,

@@ -72,7 +72,7 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
                 let (vocab_size, max_len) = (args.vocab_size, args.max_len);
                 let shape = TextShape { vocab_size, max_len, tokenizer, kind, has_weights };
                 let parts = own_texts::fit(sentences, config, &shape, reading.quiet)?;
-                args.own_texts.mask_padding(config, has_weights);
+                args.own_texts.mask_padding(config, has_weights, &parts);
                 config.command = settings.labelled.as_ref().map(|source| command::of(args, source));
                 config.check()?;
                 check_size(&config.model).with_context(|| name.clone())?;

@@ -84,7 +84,9 @@ fn an_ensemble_gives_the_mean_of_its_members() {
 
     // What does not fit together.
     train(here, "short", &["--max-len", "3"]);
-    run(here, &["ensemble", "a", "short", "--out", "x"]).code(1).stderr(contains("reads another input"));
+    run(here, &["ensemble", "a", "short", "--out", "x"])
+        .code(1)
+        .stderr(contains("reads texts in another way"));
     train(here, "words", &["--vocab-size", "8"]);
     run(here, &["ensemble", "a", "words", "--out", "x"]).code(1).stderr(contains("another vocabulary"));
     run(here, &["ensemble", "a", "--out", "x"]).code(2);

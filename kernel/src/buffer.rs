@@ -57,6 +57,9 @@ impl Pool {
 
     /// Keeps a buffer; the oldest go where there are too many.
     fn put(&self, floats: Vec<f32>) {
+        if floats.len() > self.most.1 {
+            return;
+        }
         let mut gone = vec![];
         let mut buffers = self.lock();
         let mut sum: usize = buffers.iter().map(Vec::len).sum::<usize>() + floats.len();
@@ -65,10 +68,7 @@ impl Pool {
             sum -= oldest.len();
             gone.push(oldest);
         }
-        match sum <= self.most.1 {
-            true => buffers.push(floats),
-            false => gone.push(floats),
-        }
+        buffers.push(floats);
         // Nobody waits for the system to take them back.
         drop(buffers);
     }

@@ -4,7 +4,7 @@ use crate::data::series::{SequenceConfig, SeriesConfig};
 use crate::data::{self, Array};
 use crate::formats::read_text;
 use crate::json;
-use crate::model::ModelConfig;
+use crate::model::{Class, ModelConfig};
 use crate::text::{Padding, Side, TokenizerKind};
 use crate::train::{
     Callback, CallbackConfig, Compile, EarlyStopping, Figures, FitConfig, Head, Loss, ModelCheckpoint,
@@ -320,7 +320,7 @@ impl Config {
         self.check_classes()?;
         self.series.as_ref().map_or(Ok(()), SeriesConfig::check)?;
         self.sequences.as_ref().map_or(Ok(()), SequenceConfig::check)?;
-        let reads_text = self.model.vocab_size().is_some();
+        let reads_text = self.model.layers.iter().any(|layer| matches!(layer.class, Class::Embedding(_)));
         let stateful = self.model.layers.iter().find(|layer| layer.class.config().is_stateful());
         if let Some(layer) = stateful.filter(|_| reads_text) {
             let what =

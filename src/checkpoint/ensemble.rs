@@ -1,10 +1,13 @@
 //! Several trained models as one that gives the mean of their answers.
 
 use super::Config;
-use crate::layers::AverageConfig;
+use crate::layers::{Activation, ActivationConfig, AverageConfig};
 use crate::model::{Class, LayerConfig, ModelConfig, TensorRef};
+use crate::text::Padding;
+use crate::train::Objective;
 use crate::{Error, Result};
 use candle_core::Tensor;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// A model's configuration with its weights by name.
@@ -24,21 +27,23 @@ pub fn ensemble(name: &str, members: &[Member]) -> Result<Member> {
     let input = single_input(&first.model)?;
     let mut layers = vec![input.clone()];
     let mut weights = BTreeMap::new();
-    let output = |config: &Config| {
-        config.model.outputs().map(|outputs| outputs.into_iter().map(|it| it.1).collect::<Vec<_>>())
-    };
-    let expected = output(first)?;
+    let expected = first.model.outputs()?;
     for ((config, variables), number) in members.iter().zip(1..) {
         let model = &config.model;
         let wrong = |what: &str| Err(Error::layer(model.name.as_str(), what));
-        if single_input(model)?.class != input.class {
+        let shape = |layer: &LayerConfig| layer.class.config().input_shape().cloned();
+        if shape(&single_input(model)?) != shape(&input) || encoding(config) != encoding(first) {
             return wrong(
-                "reads another input than the first model: train both with one vocabulary and length",
+                "reads texts in another way than the first model: vocabulary, length, padding and truncating are to be the same",
             );
         }
-        match output(config)?.as_slice() {
-            [_] if output(config)? == expected && config.classes == first.classes => {}
-            [_] => return wrong("gives other classes than the first model"),
+        let outputs = model.outputs()?;
+        match (outputs.as_slice(), expected.as_slice()) {
+            ([(_, shape, activation)], [(_, other, of_other)])
+                if (shape, activation) == (other, of_other)
+                    && classes(config) == classes(first)
+                    && config.multi_label == first.multi_label => {}
+            ([_], [_]) => return wrong("gives other answers than the first model, or other classes"),
             _ => return wrong("has several outputs; a member of an ensemble has one"),
         }
         let member = format!("model_{number}");
@@ -49,18 +54,43 @@ pub fn ensemble(name: &str, members: &[Member]) -> Result<Member> {
     }
     let mean = layers.iter().skip(1).map(|layer| TensorRef(layer.name.clone(), 0, 0)).collect();
     layers.push(called_on(LayerConfig::new("average", Class::Average(AverageConfig::default())), mean));
+    let mut last = "average".to_string();
+    if classes(first).is_empty() {
+        // So that a model of numbers says that it is one.
+        let linear = Class::Activation(ActivationConfig { activation: Activation::Linear });
+        layers.push(called_on(LayerConfig::new("linear", linear), vec![TensorRef(last, 0, 0)]));
+        last = "linear".into();
+    }
     let model = ModelConfig {
         name: name.into(),
         layers,
         input_layers: vec![TensorRef(input.name.clone(), 0, 0)],
-        output_layers: vec![TensorRef("average".into(), 0, 0)],
+        output_layers: vec![TensorRef(last, 0, 0)],
     };
-    let mut config = Config { model, results: None, ..first.clone() };
-    if config.classes.is_empty() && first.model.check_binary_classifier().is_ok() {
-        config.classes = ["negative", "positive"].map(String::from).to_vec();
+    let mut config = Config { model, results: None, command: None, ..first.clone() };
+    config.recipe.group_by_length = false;
+    if config.recipe.loss.is_null() && first.model.check_binary_classifier().is_ok() {
+        // The mean does not say what the members' last activation said.
+        config.recipe.set_loss(json!("binary_crossentropy"));
+        config.recipe.metrics = json!([Objective::guess_metric("binary_crossentropy")]);
     }
+    config.classes = classes(first);
     config.check()?;
     Ok((config, weights))
+}
+
+/// How texts become ids.
+fn encoding(config: &Config) -> Option<(usize, usize, Padding)> {
+    let recipe = &config.recipe;
+    config.model.vocab_size().map(|size| (size, recipe.max_len, recipe.padding()))
+}
+
+/// The names of the classes, those of sentiment where a binary classifier has none.
+fn classes(config: &Config) -> Vec<String> {
+    match config.classes.is_empty() && config.model.check_binary_classifier().is_ok() {
+        true => ["negative", "positive"].map(String::from).to_vec(),
+        false => config.classes.clone(),
+    }
 }
 
 fn called_on(layer: LayerConfig, inputs: Vec<TensorRef>) -> LayerConfig {

@@ -101,9 +101,10 @@ impl ModelConfig {
         Config::is_stateful(self)
     }
 
-    /// The number of token ids that the first Embedding knows, if the model has one.
+    /// The number of token ids that the first Embedding of them knows, if the model has one.
     pub fn vocab_size(&self) -> Option<usize> {
-        self.layers.iter().find_map(|layer| layer.class.config().vocabulary())
+        let readers = self.layers.iter().zip(self.readers());
+        readers.filter(|(_, reads)| *reads).find_map(|(layer, _)| layer.class.config().vocabulary())
     }
 
     /// Whether an input of the model is of texts.
@@ -141,14 +142,25 @@ impl ModelConfig {
     /// Makes the model read `max_len` ids below `vocab_size`. An Embedding that reads what another layer
     /// makes of the ids, such as pairs of words, stays as it is.
     pub fn set_text_shape(&mut self, vocab_size: usize, max_len: usize) {
-        let is_input = |layer: &&LayerConfig| layer.config().input_shape().is_some();
-        let inputs: Vec<String> =
-            self.layers.iter().filter(is_input).map(|layer| layer.name.clone()).collect();
-        for layer in &mut self.layers {
-            let of_others = layer.inbound_nodes().iter().flatten().any(|node| !inputs.contains(&node.0));
-            if !of_others {
+        let readers = self.readers();
+        for (layer, reads) in self.layers.iter_mut().zip(readers) {
+            if reads {
                 layer.config_mut().set_text_shape(vocab_size, max_len);
             }
         }
+    }
+
+    /// Of each layer, whether it reads the model's inputs themselves; of all, where no Embedding does.
+    fn readers(&self) -> Vec<bool> {
+        let inputs: BTreeSet<&str> = (self.layers.iter())
+            .filter(|layer| layer.config().input_shape().is_some())
+            .map(Named::name)
+            .collect();
+        let reads = |layer: &LayerConfig| {
+            layer.inbound_nodes().iter().flatten().all(|node| inputs.contains(node.0.as_str()))
+        };
+        let knows = |layer: &LayerConfig| layer.class.config().vocabulary().is_some();
+        let any = self.layers.iter().any(|layer| knows(layer) && reads(layer));
+        self.layers.iter().map(|layer| !any || !knows(layer) || reads(layer)).collect()
     }
 }

@@ -10,8 +10,9 @@ use crate::layers::padding::PaddingRule;
 enum Steps {
     /// Ids, 0 where a text is padded.
     Ids,
-    /// Steps, masked where the text is padded; with `drawn` they are not alike in training.
-    Masked { drawn: bool },
+    /// Steps, masked where the text is padded. They are `alike` there, in training too, if a layer skipped them: before, each has
+    /// a gradient of its own.
+    Masked { alike: bool },
     /// There is none.
     Gone,
 }
@@ -45,24 +46,24 @@ impl<L: Named> Placement<'_, L> {
             return None;
         }
         let rule = layer.config().mask_rule();
-        let drawn = match steps[from] {
+        let alike = match steps[from] {
             Steps::Gone => return Some(Steps::Gone),
             Steps::Ids => {
                 let begins = rule == MaskRule::Begins { value: 0.0, features: false };
-                return begins.then_some(Steps::Masked { drawn: false });
+                return begins.then_some(Steps::Masked { alike: false });
             }
-            Steps::Masked { drawn } => drawn,
+            Steps::Masked { alike } => alike,
         };
-        let drawn = match layer.config().padding_rule() {
+        let alike = match layer.config().padding_rule() {
             PaddingRule::Matters => return None,
-            PaddingRule::Largest if drawn => return None,
-            PaddingRule::Passed => drawn,
-            PaddingRule::Drawn => true,
-            PaddingRule::Skipped | PaddingRule::Largest => false,
+            PaddingRule::Largest if !alike => return None,
+            PaddingRule::Passed => alike,
+            PaddingRule::Drawn => false,
+            PaddingRule::Skipped | PaddingRule::Largest => true,
         };
         match (call.outputs.as_slice(), rule) {
             ([output], _) if output.len() == 2 => Some(Steps::Gone),
-            ([_], MaskRule::Passes | MaskRule::PassesTo(1)) => Some(Steps::Masked { drawn }),
+            ([_], MaskRule::Passes | MaskRule::PassesTo(1)) => Some(Steps::Masked { alike }),
             _ => None,
         }
     }

@@ -41,7 +41,12 @@ impl Config for DropoutConfig {
     }
 
     fn padding_rule(&self) -> PaddingRule {
-        PaddingRule::Drawn
+        // A length of the time axis that is said is that of all steps.
+        let fixed = |axis: &Option<usize>| axis.is_some_and(|length| length != 1);
+        match self.noise_shape.as_ref().and_then(|shape| shape.get(1)).is_some_and(fixed) {
+            true => PaddingRule::Matters,
+            false => PaddingRule::Drawn,
+        }
     }
 
     fn build(&self, _: &[Shape], vb: VarBuilder) -> Result<Arc<dyn Layer>> {
