@@ -86,7 +86,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<settings::Args>),
-    Evaluate(evaluate::Args),
+    Evaluate(Box<evaluate::Args>),
     Backtest(backtest::Args),
     Predict(predict::Args),
     Summary(summary::Args),

@@ -99,7 +99,7 @@ impl OwnTexts {
             let files = match path {
                 None if own.is_some() => return Ok(own.map(|own| own.read()).transpose()?),
                 // The part of --data, where that has parts.
-                None => reading.from_hub()?.map(|files| part(files).to_vec()).unwrap_or_default(),
+                None => reading.hub_files()?.map(|files| part(files).to_vec()).unwrap_or_default(),
                 Some(path) => match hub::data(path, Wanted::All, reading.quiet)? {
                     Some(files) if part(&files).is_empty() => files.train,
                     Some(files) => part(&files).to_vec(),

@@ -83,7 +83,7 @@ impl Reading {
     }
 
     /// The files that --data names on the Hub, if it does.
-    pub(super) fn from_hub(&self) -> anyhow::Result<Option<&DataFiles>> {
+    pub(super) fn hub_files(&self) -> anyhow::Result<Option<&DataFiles>> {
         self.fetch(Wanted::All)
     }
 
@@ -101,7 +101,7 @@ impl Reading {
 
     /// The file or folder that --data names: of the Hub's the first, in the cache.
     fn data_path(&self) -> anyhow::Result<Option<&Path>> {
-        Ok(match (&self.data, self.from_hub()?) {
+        Ok(match (&self.data, self.hub_files()?) {
             (_, Some(files)) => files.train.first().map(PathBuf::as_path),
             (Source::Path(path), None) => Some(path),
             _ => None,
@@ -142,7 +142,7 @@ impl Reading {
         if let Some("") = self.label_separator.as_deref() {
             anyhow::bail!("--label-separator: is empty");
         }
-        if let Some(files) = self.from_hub()?
+        if let Some(files) = self.hub_files()?
             && files.train.first().is_none_or(|path| LabelledSource::holds(path))
         {
             if files.train.is_empty() {
@@ -169,7 +169,7 @@ impl Reading {
 
     /// The texts to measure a model on: of several parts on the Hub those for the test, else those for the validation.
     pub(super) fn labelled_test(&self) -> anyhow::Result<Option<LabelledSource>> {
-        match self.from_hub()? {
+        match self.hub_files()? {
             Some(files) if files.train.first().is_none_or(|path| LabelledSource::holds(path)) => {
                 let parts = [&files.test, &files.validation, &files.train];
                 Ok(parts.into_iter().find_map(|part| self.labelled_files(part)))
