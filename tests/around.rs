@@ -122,7 +122,8 @@ fn open(xs: &Tensor) -> Vec<Option<usize>> {
 fn pooling() {
     let small = random(&[3, 7, 5], 1);
     let large = random(&[70, 33, 43], 2);
-    for xs in [&small, &large] {
+    let (whole, eight) = (random(&[70, 33, 32], 3), random(&[300, 33, 8], 4));
+    for xs in [&small, &large, &whole, &eight] {
         let layer =
             GlobalMaxPooling::<1>::new(&open(xs), GlobalMaxPoolingConfig::default(), no_variables()).unwrap();
         check("GlobalMaxPooling1D", std::slice::from_ref(xs), &|xs| layer.forward(&xs[0]));

@@ -174,8 +174,7 @@ impl WithSimd for Softmax<'_> {
             }
         }
         if logarithm {
-            let mut exponentials = vec![0.0f32; out.len()];
-            exponentials.copy_from_slice(out);
+            let mut exponentials = out.to_vec();
             outline(simd, Exponentials(&mut exponentials));
             // Each sum is 1 at least, or NaN. Their logarithms are taken side by side.
             let mut logarithms = vec![0.0f64; x.len() / width];

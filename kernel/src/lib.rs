@@ -30,7 +30,7 @@
 //! | `gradients` | the sums of the backward pass, and the gradients that come of them |
 //! | `forward`, `backward` | the time loops |
 //! | `vectorized` | plain loops that the compiler makes vectors of |
-//! | `pooling`, `normalization`, `elementwise` | what stands around recurrent layers; on their own |
+//! | `pooling`, `global_max`, `normalization`, `elementwise` | what stands around recurrent layers; on their own |
 //! | `squares`, `transposed`, `margins`, `repeats`, `copied` | the sum of squares; numbers that change their places |
 //! | `logarithm` | the logarithm in plain operations; on its own |
 //! | `matmul` | products of matrices, and of the windows of a convolution, of any size |
@@ -72,6 +72,7 @@ pub mod elementwise;
 mod exponential;
 mod forward;
 mod gate_product;
+mod global_max;
 mod gradients;
 mod grid;
 mod gru;

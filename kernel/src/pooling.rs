@@ -1,5 +1,6 @@
 //! Pooling over the places of each sample, channels last: all places, or those of windows.
 
+use crate::global_max::max_in_vectors;
 use crate::vectorized::{SHARE, samples, vectorized};
 use rayon::prelude::*;
 
@@ -20,7 +21,11 @@ impl Places {
 
 /// The largest of each channel: `x` (batch, places, channels) to `out` (batch, channels). NaN where there is one.
 pub fn global_max(of: Places, x: &[f32], out: &mut [f32]) {
-    each(of.size(), of.channels, x, out, |x, out| max_of_all(of, x, out));
+    each(of.size(), of.channels, x, out, |x, out| {
+        if !max_in_vectors(of.places, of.channels, x, out) {
+            max_of_all(of, x, out);
+        }
+    });
 }
 
 /// The gradient of [`global_max`], given its output and the output's gradient: places that hold the largest share it.
@@ -116,31 +121,11 @@ vectorized! {
 
 #[inline(always)]
 fn max_block<const N: usize>(of: Places, first: usize, x: &[f32], out: &mut [f32]) {
-    match N {
-        32 => max_of_parts::<N, 2>(of, first, x, out),
-        _ => max_of_parts::<N, 4>(of, first, x, out),
+    let mut largest = [f32::NEG_INFINITY; N];
+    for place in 0..of.places {
+        larger(&x[place * of.channels + first..], &mut largest);
     }
-}
-
-/// The places in so many parts side by side: nothing waits for a chain. The parts follow each other, so that the first of
-/// several largest is the same as in one.
-#[inline(always)]
-fn max_of_parts<const N: usize, const PARTS: usize>(of: Places, first: usize, x: &[f32], out: &mut [f32]) {
-    let mut largest = [[f32::NEG_INFINITY; N]; PARTS];
-    let each = of.places / PARTS;
-    for place in 0..each {
-        for part in 0..PARTS {
-            larger(&x[(part * each + place) * of.channels + first..], &mut largest[part]);
-        }
-    }
-    for place in PARTS * each..of.places {
-        larger(&x[place * of.channels + first..], &mut largest[PARTS - 1]);
-    }
-    let mut all = largest[0];
-    for part in 1..PARTS {
-        larger(&largest[part], &mut all);
-    }
-    out[first..first + N].copy_from_slice(&all);
+    out[first..first + N].copy_from_slice(&largest);
 }
 
 /// The larger of each pair, in place of the second.
@@ -209,11 +194,17 @@ fn sum_along(x: &[f32]) -> f64 {
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
-/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count.
+/// Sums in f64, in the order of the places; those that `mask` leaves out, a byte each place, do not count. Where a few channels
+/// make one vector only, four parts of the places are added up side by side.
 #[inline(always)]
 fn sum_block<const N: usize>(of: Places, first: usize, x: &[f32], mask: Option<&[u8]>, sums: &mut [f64]) {
     let mut sum = [0.0f64; N];
-    for place in 0..of.places {
+    let mut done = 0;
+    if const { N < 32 } && mask.is_none() {
+        done = of.places / 4 * 4;
+        sum = sum_of_parts::<N>(of, first, x);
+    }
+    for place in done..of.places {
         if counts(mask, place) {
             let x = &x[place * of.channels + first..][..N];
             for c in 0..N {
@@ -222,6 +213,26 @@ fn sum_block<const N: usize>(of: Places, first: usize, x: &[f32], mask: Option<&
         }
     }
     sums[first..first + N].copy_from_slice(&sum);
+}
+
+/// The sums over as many places as four parts have.
+#[inline(always)]
+fn sum_of_parts<const N: usize>(of: Places, first: usize, x: &[f32]) -> [f64; N] {
+    let mut parts = [[0.0f64; N]; 4];
+    let each = of.places / 4;
+    for place in 0..each {
+        for part in 0..4 {
+            let x = &x[(part * each + place) * of.channels + first..][..N];
+            for c in 0..N {
+                parts[part][c] += f64::from(x[c]);
+            }
+        }
+    }
+    let mut sum = [0.0f64; N];
+    for c in 0..N {
+        sum[c] = (parts[0][c] + parts[1][c]) + (parts[2][c] + parts[3][c]);
+    }
+    sum
 }
 
 vectorized! {
