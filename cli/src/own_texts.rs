@@ -162,13 +162,16 @@ pub(super) fn fit(
     shape: &TextShape,
     quiet: bool,
 ) -> anyhow::Result<Parts> {
+    // A recipe of people's own texts says its sizes; that of others, as of the zoo, says those of reviews.
+    let own_kind = config.recipe.tokenizer;
+    let recipe_says = own_kind.is_some() && (shape.kind.is_none() || shape.kind == own_kind);
     let tokenizer = match (shape.tokenizer, shape.kind) {
         (Some(_), Some(_)) => anyhow::bail!(
             "--tokenizer: the weights that training starts from have their own vocabulary beside them; leave it out"
         ),
         (Some(tokenizer), None) => tokenizer.clone(),
         (None, kind) => {
-            let own = shape.has_weights.then_some(config.recipe.vocab_size);
+            let own = (shape.has_weights || recipe_says).then_some(config.recipe.vocab_size);
             let kind = kind.or(config.recipe.tokenizer).unwrap_or_default();
             sentences.tokenizer(kind, shape.vocab_size.or(own))?
         }
@@ -180,8 +183,8 @@ pub(super) fn fit(
     };
     let max_len = match (shape.max_len, shape.has_weights) {
         (Some(max_len), _) => max_len,
-        (None, true) => config.recipe.max_len,
-        (None, false) => sentences.max_len(&tokenizer)?,
+        (None, has_weights) if has_weights || recipe_says => config.recipe.max_len,
+        (None, _) => sentences.max_len(&tokenizer)?,
     };
     config.set_text_shape(vocab_size, max_len);
     let prepared = sentences.examples(&tokenizer, max_len, config.recipe.padding())?;
