@@ -74,6 +74,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     reading.fetch(Wanted::Test)?;
     if let (Some(_), Source::Path(data)) = (&checkpoint.config.series, &reading.data) {
+        if let Some(out) = &args.out {
+            anyhow::bail!("--out {}: a forecaster has no such report; take backtest", out.display());
+        }
         return backtest::evaluate(&args.model, &checkpoint, data, args.json, reading.quiet, output);
     }
     let data = Data::read(args, &mut checkpoint)?;

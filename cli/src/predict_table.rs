@@ -57,7 +57,8 @@ fn is_of_numbers(path: &Path) -> bool {
         line.contains(|c: char| c.is_ascii_digit())
             && line.chars().all(|c| c.is_ascii_digit() || "+-.,;|eE\" \t".contains(c))
     };
-    read.is_ok() && text.lines().filter(|line| !line.trim().is_empty()).take(2).any(is_number)
+    let lines = text.trim_start_matches('\u{feff}').lines();
+    read.is_ok() && lines.filter(|line| !line.trim().is_empty()).take(2).any(is_number)
 }
 
 impl Asked<'_> {
@@ -68,7 +69,8 @@ impl Asked<'_> {
         let wanted: Vec<(&str, CellKind)> =
             wanted.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
         let columns = table.add_columns(&wanted)?;
-        columns.check_texts(classifier.targets().classes().unwrap_or_default())?;
+        let targets = classifier.targets();
+        columns.check_texts(targets.classes().or(targets.labels()).unwrap_or_default())?;
         self.check_output(&table)?;
         let mut rows = Rows { rows: table.rows(column)?, batches: classifier.batches() };
         if columns.names().iter().any(|name| name.starts_with("predicted_")) {

@@ -142,7 +142,7 @@ fn a_run_is_a_whole_model_folder() {
 
     // The folder is a model: what evaluate measures is what train reported.
     let measured = json(run(here, &["evaluate", "runs/lstm", "--data", "reviews", "--json"]));
-    assert_eq!(keys(&measured), ["loss", "accuracy", "samples"]);
+    assert_eq!(keys(&measured), ["loss", "accuracy", "samples", "report"]);
     assert_eq!(measured["loss"], report["test_loss"]);
     assert_eq!(measured["samples"], 60);
     run(here, &["evaluate", "runs/lstm", "--data", "reviews"]).success().stdout(contains("60 test reviews"));

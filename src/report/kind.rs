@@ -4,6 +4,7 @@ use crate::Result;
 use crate::data::{Array, Examples};
 use crate::layers::Activation;
 use crate::train::Head;
+use candle_core::{DType, Device};
 
 /// More classes than this have no report: their confusion matrix alone would fill the memory.
 pub const MOST_CLASSES: usize = 1000;
@@ -62,10 +63,15 @@ fn all(targets: &Array, is: impl Fn(&[f32]) -> bool) -> Result<bool> {
     let width = targets.row_shape().iter().product::<usize>().max(1);
     const AT_A_TIME: usize = 1 << 14;
     for from in (0..targets.rows()).step_by(AT_A_TIME) {
-        let part = super::rows::host(targets, from, AT_A_TIME.min(targets.rows() - from))?;
+        let part = host(targets, from, AT_A_TIME.min(targets.rows() - from))?;
         if !part.chunks_exact(width).all(&is) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The numbers of some rows.
+pub(super) fn host(array: &Array, from: usize, count: usize) -> Result<Vec<f32>> {
+    Ok(array.slice(from, count, &Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }

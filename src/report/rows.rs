@@ -1,11 +1,11 @@
 //! A model's answers beside their targets, gathered batch by batch.
 
-use super::kind::Kind;
-use crate::data::{Array, Examples};
+use super::kind::{Kind, host};
+use crate::data::Examples;
 use crate::train::Output;
 use crate::train::metrics::Scores;
 use crate::{Error, Result};
-use candle_core::{DType, Device};
+use candle_core::DType;
 
 /// The answers to all rows, and their targets.
 #[derive(Clone, Debug)]
@@ -119,9 +119,4 @@ impl Rows {
     pub(super) fn all_targets(&self) -> &[f32] {
         &self.targets[..self.len() * self.target_width]
     }
-}
-
-/// The numbers of some rows.
-pub(super) fn host(array: &Array, from: usize, count: usize) -> Result<Vec<f32>> {
-    Ok(array.slice(from, count, &Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
 }
