@@ -4,7 +4,7 @@ Both series come with statsmodels: CO2 at Mauna Loa (weekly, 1958 to 2001) and s
 
     pip install statsmodels pandas torch
     cargo build --release
-    python scripts/bench_series.py [--program target/release/candle-recurrent] [--seeds 3] [--epochs 60]
+    python scripts/bench_series.py [--program target/release/candle-recurrent] [--seeds 3] [--epochs 60] [--series co2]
 
 Prints medians over the seeds. Both sides keep the epoch with the best validation loss. Seconds are those of the training with
 its validation, without reading the file.
@@ -117,6 +117,7 @@ def main():
     parser.add_argument("--program", default="target/release/candle-recurrent")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--series", default="co2,sunspots", help="which of them, separated by commas")
     arguments = parser.parse_args()
     program = str(Path(arguments.program).resolve())
     print("| series | steps ahead | ours MAE | PyTorch MAE | naive | seasonal naive | ours s | PyTorch s | times faster |")
@@ -124,7 +125,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "model.json").write_text(json.dumps(MODEL))
+        asked = arguments.series.split(",")
         for name, time_column, column, window, horizon in series(folder):
+            if name not in asked:
+                continue
             figures = []
             for seed in range(arguments.seeds):
                 report, config, _ = ours(

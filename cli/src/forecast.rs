@@ -117,7 +117,7 @@ fn csv(forecaster: &Forecaster, ahead: &[Ahead], time: Option<&str>) -> String {
 }
 
 fn json(forecaster: &Forecaster, ahead: &[Ahead]) -> Value {
-    let rounded = |value: f64| json!(value as f32);
+    let rounded = |value: f64| json!(number(value).parse::<f64>().unwrap_or(value));
     let names = columns(forecaster);
     let step = |step: &StepAhead| {
         let mut fields = Map::new();
