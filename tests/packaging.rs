@@ -85,7 +85,7 @@ fn the_package_holds_the_crate_and_nothing_else() {
     let list = cargo(&["package", "--list", "--allow-dirty", "-p", "candle-recurrent"]);
     let files: Vec<&str> = list.lines().collect();
     assert!(files.contains(&"src/lib.rs") && files.contains(&"models/gru/model.safetensors"));
-    assert!(files.len() < 500, "{} files", files.len());
+    assert!(files.len() < 600, "{} files", files.len());
     let others = ["tests/", "scripts/", "benches/", "cli/", "kernel/", ".ci/"];
     assert!(!files.iter().any(|file| others.iter().any(|other| file.starts_with(other))), "{files:?}");
 }

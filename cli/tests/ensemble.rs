@@ -90,6 +90,7 @@ fn an_ensemble_gives_the_mean_of_its_members() {
     train(here, "words", &["--vocab-size", "8"]);
     run(here, &["ensemble", "a", "words", "--out", "x"]).code(1).stderr(contains("another vocabulary"));
     run(here, &["ensemble", "a", "--out", "x"]).code(2);
-    run(here, &["ensemble", "a", "b", "--out", "a"]).code(1).stderr(contains("would be lost"));
+    run(here, &["ensemble", "a", "b", "--out", "a"]).code(1).stderr(contains("is what is being read"));
+    run(here, &["ensemble", "a", "b", "--out", "short"]).code(1).stderr(contains("would be lost"));
     assert!(!here.join("x").exists());
 }

@@ -69,7 +69,8 @@ impl<'a> Forecaster<'a> {
     /// The band around a step of a forecast: its outermost quantiles, or what the errors of the validation part say.
     pub(super) fn band(&self, step: usize, values: &[f64]) -> Option<[f64; 2]> {
         match (values, self.config.errors.get(step)) {
-            ([only], Some([below, above])) => Some([only + below, only + above]),
+            // Where all errors were on one side, the forecast itself is the other.
+            ([only], Some([below, above])) => Some([only + below.min(0.0), only + above.max(0.0)]),
             ([first, .., last], _) => Some([*first, *last]),
             _ => None,
         }

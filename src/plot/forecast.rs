@@ -38,6 +38,27 @@ pub struct ForecastPoint {
     pub band: Option<[f64; 2]>,
 }
 
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+
+/// Marks of a calendar over so many seconds, no more than there is room for.
+fn calendar(seconds: f64) -> DateTimeAxis {
+    const MOST: f64 = 7.0;
+    let units: [(f64, fn(&str) -> DateTimeAxis, &str, &[usize]); 5] = [
+        (60.0, DateTimeAxis::minutes, "%H:%M", &[1, 2, 5, 10, 15, 30]),
+        (3600.0, DateTimeAxis::hours, "%m-%d %H:00", &[1, 2, 3, 6, 12]),
+        (DAY, DateTimeAxis::days, "%Y-%m-%d", &[1, 2, 4, 7, 14]),
+        (30.4 * DAY, DateTimeAxis::months, "%b %Y", &[1, 2, 3, 6]),
+        (365.25 * DAY, DateTimeAxis::years, "%Y", &[1, 2, 5, 10, 20, 50, 100, 200, 500]),
+    ];
+    for (length, axis, format, steps) in units {
+        if let Some(step) = steps.iter().find(|step| seconds / (length * **step as f64) <= MOST) {
+            return axis(format).with_step(*step);
+        }
+    }
+    DateTimeAxis::years("%Y").with_step(1000)
+}
+
 /// Draws forecasts, each with its band, over what came.
 ///
 /// # Errors
@@ -86,8 +107,21 @@ pub fn forecast(picture: &ForecastPicture) -> Result<Picture> {
     let last =
         points().map(|point| point.place).fold(picture.truth.last().map_or(first, |it| it.0), f64::max);
     let layout = match picture.is_calendar {
-        true => layout.with_x_datetime(DateTimeAxis::auto(first, last)),
+        true => layout.with_x_axis_min(first).with_x_axis_max(last).with_x_datetime(calendar(last - first)),
         false => layout,
     };
     Ok(Picture(render_multiple(plots, layout)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calendar_has_some_marks_and_not_too_many() {
+        for days in [0.01, 0.1, 0.5, 1.0, 3.0, 9.0, 30.0, 90.0, 200.0, 900.0, 4000.0, 40_000.0] {
+            let marks = calendar(days * DAY).generate_ticks(0.0, days * DAY).len();
+            assert!((2..=8).contains(&marks), "{days} days have {marks} marks");
+        }
+    }
 }
