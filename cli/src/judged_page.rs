@@ -52,15 +52,14 @@ pub(super) fn page(head: &Head, report: &Report) -> String {
                 "Confusion",
                 plot::confusion(&report.classes, &report.confusion, Ground::Page),
             ));
-            let curves = report.curves.iter().enumerate();
-            let named: Vec<(&str, &Roc)> = match report.classes.as_slice() {
-                [_, second] if report.curves.len() == 1 => {
-                    curves.filter_map(|(_, curve)| Some((second.label.as_str(), curve.as_ref()?))).collect()
-                }
-                classes => curves
-                    .filter_map(|(at, curve)| Some((classes.get(at)?.label.as_str(), curve.as_ref()?)))
-                    .collect(),
+            // One curve of two classes is that of the second.
+            let classes = match report.classes.as_slice() {
+                [_, second] if report.curves.len() == 1 => std::slice::from_ref(second),
+                classes => classes,
             };
+            let named = classes.iter().zip(&report.curves);
+            let named: Vec<(&str, &Roc)> =
+                named.filter_map(|(class, curve)| Some((class.label.as_str(), curve.as_ref()?))).collect();
             body.push_str(&section("True over false positives", plot::roc(&named, Ground::Page)));
             body.push_str(&calibrated(&report.calibration));
         }

@@ -259,7 +259,7 @@ impl Rows<'_> {
         };
         let (mut batch, mut bytes, mut texts) = (vec![], 0, 0);
         while batch.len() < ROWS && bytes < BYTES || texts % together != 0 {
-            let Some(row) = self.rows.next()? else { break };
+            let Some(row) = self.rows.read()? else { break };
             if let Ok(text) = usable(&row) {
                 bytes += text.len();
                 texts += 1;

@@ -278,7 +278,7 @@ fn what_is_no_file_is_refused() {
     }
     let locked = here.join("locked.csv");
     fs::write(&locked, "text,label\na,1\nb,0\n").expect("written");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).expect("set");
     // Whoever may do anything reads it all the same.
     if fs::read(&locked).is_err() {
         paths.push(locked);

@@ -94,7 +94,7 @@ mod tests {
     fn the_largest_is_the_first_of_equals_and_nan_wherever_it_stands() {
         for (places, channels) in [(1, 16), (7, 16), (33, 32), (20, 48), (9, 8)] {
             let value = |at: usize| match at * 7919 % 23 {
-                0 if at % 5 == 0 => f32::NAN,
+                0 if at.is_multiple_of(5) => f32::NAN,
                 n if n < 8 => [0.0, -0.0][n % 2],
                 n => -(n as f32),
             };

@@ -241,10 +241,10 @@ impl WithSimd for ScaleNarrow<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> usize {
         // Rows side by side until they fill a vector.
         let mut width = self.features;
-        while width % S::F32_LANES != 0 && width < S::F32_LANES {
+        while !width.is_multiple_of(S::F32_LANES) && width < S::F32_LANES {
             width *= 2;
         }
-        if width % S::F32_LANES != 0 {
+        if !width.is_multiple_of(S::F32_LANES) {
             return 0;
         }
         match width / S::F32_LANES {

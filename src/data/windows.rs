@@ -118,8 +118,8 @@ mod tests {
         assert_eq!(gathered, [&expected[12..], &expected[..6]].concat());
         assert_eq!(array.part(1, 2)?, Array::floats(expected[6..].to_vec(), &[2, 3, 2])?);
         assert_eq!(array.not_finite(), None);
-        assert!(Windows::new(values.clone(), vec![8..14], 6, 0.0, None).is_err());
-        assert!(Windows::new(values, vec![0..7], 6, 0.0, None).is_err());
+        assert!(Windows::new(values.clone(), std::iter::once(8..14).collect(), 6, 0.0, None).is_err());
+        assert!(Windows::new(values, std::iter::once(0..7).collect(), 6, 0.0, None).is_err());
         Ok(())
     }
 

@@ -89,6 +89,9 @@ pub(crate) fn values<T: DataType>(
     Ok(found)
 }
 
+/// A row's number from 1, and its text, if it has one, or what is wrong with it.
+type TextOfRow = (usize, std::result::Result<Option<String>, String>);
+
 /// A column of texts, a row group at a time.
 pub(super) struct Column {
     path: std::path::PathBuf,
@@ -107,7 +110,7 @@ impl Column {
     }
 
     /// The next row: its number from 1, and its text, if it has one, or what is wrong with it.
-    pub(super) fn next(&mut self) -> Result<Option<(usize, std::result::Result<Option<String>, String>)>> {
+    pub(super) fn next(&mut self) -> Result<Option<TextOfRow>> {
         loop {
             if let Some(cell) = self.cells.next() {
                 self.row += 1;

@@ -68,7 +68,7 @@ impl TextRows<'_> {
     ///
     /// # Errors
     /// [`Error::File`] where nothing more can be read.
-    pub fn next(&mut self) -> Result<Option<TextRow>> {
+    pub fn read(&mut self) -> Result<Option<TextRow>> {
         let table = self.table;
         let fail = |error| row_error(&table.path, error);
         Ok(match &mut self.source {

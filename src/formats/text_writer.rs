@@ -219,7 +219,7 @@ mod tests {
         let mut out = columns.heading();
         let column = table.columns().iter().position(|name| name == "text").unwrap_or(0);
         let mut rows = table.rows(column).expect("rows");
-        while let Some(row) = rows.next().expect("read") {
+        while let Some(row) = rows.read().expect("read") {
             let cells = match &row.text {
                 Ok(Some(_)) => [Cell::Text("a, \"b\"".into()), Cell::Number(0.25)],
                 _ => [Cell::Empty, Cell::Empty],

@@ -44,7 +44,9 @@ const DAY: f64 = 86_400.0;
 /// Marks of a calendar over so many seconds, no more than there is room for.
 fn calendar(seconds: f64) -> DateTimeAxis {
     const MOST: f64 = 7.0;
-    let units: [(f64, fn(&str) -> DateTimeAxis, &str, &[usize]); 5] = [
+    /// Seconds of a unit, its axis, how a mark is written, and how many units there may be between two.
+    type Unit = (f64, fn(&str) -> DateTimeAxis, &'static str, &'static [usize]);
+    let units: [Unit; 5] = [
         (60.0, DateTimeAxis::minutes, "%H:%M", &[1, 2, 5, 10, 15, 30]),
         (3600.0, DateTimeAxis::hours, "%m-%d %H:00", &[1, 2, 3, 6, 12]),
         (DAY, DateTimeAxis::days, "%Y-%m-%d", &[1, 2, 4, 7, 14]),

@@ -121,7 +121,7 @@ pub fn reliability(calibration: &Calibration, ground: Ground) -> Option<Picture>
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let step = points.len().div_ceil(400).max(1);
     let mut thin: Vec<(f64, f64)> = points.iter().step_by(step).copied().collect();
-    thin.extend(points.last().filter(|_| (points.len() - 1) % step != 0));
+    thin.extend(points.last().filter(|_| !(points.len() - 1).is_multiple_of(step)));
     thin
 }
 
