@@ -362,3 +362,33 @@ fn a_parquet_file_is_read() {
         .stdout(contains("(2500 texts)"))
         .stderr(contains("Parquet; texts from column \"text\", labels from column \"label\"; 2500 rows"));
 }
+
+/// The mask and the batches of like length are in the configuration, and what is trained with them answers alike however many
+/// texts stand beside it.
+#[test]
+fn padding_is_masked_unless_somebody_says_otherwise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let mut rows = rows(&["good", "bad"]);
+    rows.iter_mut().step_by(3).for_each(|row| row.0 = row.0.repeat(4));
+    fs::write(here.join("rows.csv"), csv(&rows)).expect("written");
+    let config = |name: &str| -> Value {
+        let text = fs::read_to_string(here.join(name).join("config.json")).expect("read");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    train(here, "rows.csv", &["--out", "masked"]);
+    train(here, "rows.csv", &["--out", "plain", "--no-masking"]);
+    train(here, "rows.csv", &["--out", "in-order", "--no-shuffle"]);
+    for (name, mask, grouped) in
+        [("masked", true, Some(true)), ("plain", false, None), ("in-order", true, None)]
+    {
+        let config = config(name);
+        assert_eq!(config["model"]["layers"][1]["config"]["mask_zero"], mask, "{name}");
+        assert_eq!(config["recipe"]["group_by_length"].as_bool(), grouped, "{name}");
+    }
+    let short = "a lovely film, lovely indeed";
+    let alone = json(run(here, &["predict", "masked", "--json", short]));
+    let beside = json(run(here, &["predict", "masked", "--json", short, &"a dreadful end ".repeat(9)]));
+    assert_eq!(alone[0], beside[0]);
+    assert_eq!(alone[0]["label"], "good");
+}
