@@ -127,6 +127,10 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?
         .load(&Device::Cpu, args.until.as_deref())?;
+    let takes_measurements = checkpoint.config.series.is_some() || checkpoint.config.sequences.is_some();
+    if let (true, Some(option)) = (takes_measurements, args.of_texts()) {
+        anyhow::bail!("{}: takes measurements, and {option} is for texts; leave it out", args.model);
+    }
     if let (Some(_), Some(data)) = (&checkpoint.config.series, args.data.as_ref().or(args.input.as_ref())) {
         return forecast::run(&checkpoint, data, args.output.as_deref(), args.json, output);
     }
@@ -134,7 +138,6 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     {
         return sequences::predict(&checkpoint, data, args.output.as_deref(), args.json, output);
     }
-    let takes_measurements = checkpoint.config.series.is_some() || checkpoint.config.sequences.is_some();
     if args.data.is_some() || takes_measurements {
         let what = match takes_measurements {
             true => "takes measurements; give them with --data FILE",

@@ -59,7 +59,8 @@ impl<'a> Prediction<'a> {
     pub(super) fn cells(&self) -> Vec<Cell> {
         let text = |text: &str| Cell::Text(text.into());
         if let (Some(labels), false) = (self.labels(), self.values.is_empty()) {
-            let join = |texts: Vec<String>| Cell::Text(texts.join(", "));
+            // As in the report of `evaluate`.
+            let join = |texts: Vec<String>| Cell::Text(texts.join("|"));
             let names = labels.iter().map(|(label, _)| (*label).into()).collect();
             return vec![join(names), join(labels.iter().map(|(_, value)| value.to_string()).collect())];
         }

@@ -150,7 +150,7 @@ pub(super) fn predict(
         let values = checkpoint.model.forward(&inputs, Mode::Inference)?.flatten_from(1)?.to_vec2::<f32>()?;
         for (sample, values) in samples.iter().zip(values) {
             let (class, probability) = match values.as_slice() {
-                [second] if *second >= 0.5 => (1, *second),
+                [second] if *second > 0.5 => (1, *second),
                 [second] => (0, 1.0 - second),
                 several => several.iter().copied().enumerate().fold((0, f32::MIN), |best, (class, value)| {
                     if value > best.1 { (class, value) } else { best }

@@ -37,6 +37,11 @@ pub fn ensemble(name: &str, members: &[Member]) -> Result<Member> {
                 "reads texts in another way than the first model: vocabulary, length, padding and truncating are to be the same",
             );
         }
+        if config.series.is_some() || config.sequences.is_some() {
+            return wrong(
+                "takes measurements by scales of its own, which a mean of several models cannot keep",
+            );
+        }
         let outputs = model.outputs()?;
         match (outputs.as_slice(), expected.as_slice()) {
             ([(_, shape, activation)], [(_, other, of_other)])

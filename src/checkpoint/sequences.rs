@@ -31,6 +31,7 @@ impl Config {
             put_mask(&mut self.model)?;
         }
         self.recipe.max_len = sequences.steps;
+        (self.recipe.group_by_length, self.command) = (false, None);
         self.fit_head(&Targets::Classes(classes.to_vec()))?;
         (self.series, self.sequences) = (None, Some(sequences));
         Ok(())

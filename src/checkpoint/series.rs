@@ -52,6 +52,8 @@ impl Config {
         // What a classifier of texts says of itself.
         self.recipe.max_len = series.window;
         self.classes.clear();
+        self.multi_label = false;
+        (self.recipe.group_by_length, self.command) = (false, None);
         (self.series, self.sequences) = (Some(series), None);
         Ok(())
     }

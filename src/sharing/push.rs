@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::{
-    CARD_FILE, CONFIG_FILE, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, PNG_FILE, SVG_FILE, TOKENIZER_FILE,
-    WEIGHTS_FILE, card, card_at,
+    CARD_FILE, CONFIG_FILE, FORECAST_PNG_FILE, FORECAST_SVG_FILE, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE,
+    PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, card, card_at,
 };
 use crate::formats::read_text;
 use crate::hub::{Address, Content, Hub, Kind, Upload, UploadOptions, Uploaded};
@@ -12,8 +12,17 @@ use crate::{Error, Result};
 use candle_core::Device;
 
 /// The files that make a model folder, apart from its card.
-const FILES: [&str; 7] =
-    [CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, HISTORY_FILE, OPTIMIZER_FILE, SVG_FILE, PNG_FILE];
+const FILES: [&str; 9] = [
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    TOKENIZER_FILE,
+    HISTORY_FILE,
+    OPTIMIZER_FILE,
+    SVG_FILE,
+    PNG_FILE,
+    FORECAST_SVG_FILE,
+    FORECAST_PNG_FILE,
+];
 
 /// What is to be uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

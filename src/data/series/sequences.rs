@@ -7,7 +7,7 @@ use crate::data::windows::Windows;
 use crate::data::{Array, Examples, RandomState, Targets};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -118,13 +118,17 @@ impl PreparedSequences {
     pub fn new(table: Table, options: &SequenceOptions) -> Result<Self> {
         let mut notes = table.notes.clone();
         let labels = labels(&table);
-        let mut classes: Vec<String> =
+        let classes: BTreeSet<String> =
             labels.iter().flat_map(BTreeMap::keys).map(|it| it.to_string()).collect();
-        classes.sort_by(|a, b| match (a.parse::<f64>(), b.parse::<f64>()) {
-            (Ok(a), Ok(b)) => a.total_cmp(&b),
-            _ => a.cmp(b),
-        });
-        classes.dedup();
+        // By their numbers where all are numbers, else by the alphabet; what is equal so keeps the alphabet's order.
+        let number = |class: &String| class.parse::<f64>().ok();
+        let numbers: Option<Vec<f64>> = classes.iter().map(number).collect();
+        let mut classes: Vec<String> = classes.into_iter().collect();
+        if let Some(numbers) = numbers {
+            let mut pairs: Vec<(f64, String)> = numbers.into_iter().zip(classes).collect();
+            pairs.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            classes = pairs.into_iter().map(|(_, class)| class).collect();
+        }
         check_classes(&table, &labels, &classes, options)?;
         let main = |group: usize| most(&labels[group]);
         let held = split(labels.len(), &main, options)?;
