@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Texts learnt by candle-recurrent and by fastText: accuracy and seconds in one run, on the same rows and threads.
 
-    python -m venv /tmp/fasttext && /tmp/fasttext/bin/pip install fasttext-wheel numpy
-    /tmp/fasttext/bin/python scripts/bench_texts.py --nsmc FOLDER --imdb FOLDER
+    python -m venv ../fasttext && ../fasttext/bin/pip install fasttext-wheel numpy
+    ../fasttext/bin/python scripts/bench_texts.py --nsmc FOLDER --imdb FOLDER
 
 --nsmc names a folder with ratings_train.txt and ratings_test.txt (id, document and label, separated by tabs), --imdb one
 with Keras's imdb.npz and imdb_word_index.json, which are decoded into words. --nsmc-train and --imdb-train say what
