@@ -201,9 +201,14 @@ impl Reading {
         self.label_column.as_deref()
     }
 
-    /// Whether a column of texts is named.
-    pub(super) fn has_text_column(&self) -> bool {
-        self.text_column.is_some()
+    /// The first option of tables of texts that is given, the column of the labels aside.
+    pub(super) fn of_texts(&self) -> Option<&'static str> {
+        let options = [
+            (self.text_column.is_some(), "--text-column"),
+            (self.label_separator.is_some(), "--label-separator"),
+            (self.text_encoding.is_some(), "--encoding"),
+        ];
+        options.into_iter().find_map(|(given, name)| given.then_some(name))
     }
 
     /// Takes the lines that say what is being read.

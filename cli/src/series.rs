@@ -114,10 +114,13 @@ pub(super) fn refuse_others(settings: &Settings, option: &str) -> anyhow::Result
         bail!("{option} goes with one model, not with `all`");
     }
     args.own_texts.check_unused()?;
-    let texts =
-        [(args.vocab_size.is_some(), "--vocab-size"), (args.reading.has_text_column(), "--text-column")];
-    let given = texts.into_iter().find_map(|(given, name)| given.then_some(name));
-    match given.or(args.reading.encoding.given()) {
+    if let Source::Path(path) = &args.reading.data
+        && path.to_string_lossy().starts_with("hf://")
+    {
+        bail!("--data {}: measurements are read from a file here; fetch it first", path.display());
+    }
+    let given = args.vocab_size.is_some().then_some("--vocab-size");
+    match given.or(args.reading.of_texts()).or(args.reading.encoding.given()) {
         Some(given) => {
             bail!("{given}: is for texts, and {option} says that the data are measurements; leave it out")
         }
