@@ -4,16 +4,14 @@ use super::dataset::Parts;
 use super::model::Init;
 use super::output::{Output, message};
 use super::own_texts::tell;
-use super::run_folder::Claim;
 use super::settings::{Settings, check_size};
-use super::train::{Ended, Run, report_one};
-use super::{Outcome, interrupt, run_folder, series};
+use super::train::report_one;
+use super::{Outcome, interrupt, series};
 use anyhow::{Context, bail};
 use candle_recurrent::checkpoint::Checkpoint;
 use candle_recurrent::data::series::{PreparedSequences, Sample, SequenceConfig, Table};
 use candle_recurrent::data::{Examples, Source, Targets};
 use candle_recurrent::layers::Mode;
-use candle_recurrent::model::Weights;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -53,34 +51,15 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
         test: Some(test),
         tokenizer: None,
     };
-    let weights = match &init {
-        Some(init) => init.weights(&config.model, &device)?,
-        None => Weights::init(&config.model, args.seed, &device)?,
+    let Some(trained) = series::run(args, &config, &parts, init.as_ref(), &device, output)? else {
+        return Ok(Outcome::Interrupted);
     };
-    interrupt::defer();
-    let folder = run_folder::create(args.out.as_deref(), &config.model.name)?;
-    let _claim = Claim::on(&folder)?;
-    let run = Run { args, config: &config, parts: &parts, state: None, folder: &folder, device: &device };
-    match run.train(&weights) {
-        Ok(Ended::Done(report)) if args.json => output.json(&report)?,
-        Ok(Ended::Done(report)) => {
-            report_one(&report, output)?;
-            output.line(format_args!("folder: {}", report.folder))?;
-            output.line(format_args!(
-                "next: candle-recurrent predict {} --data {}",
-                report.folder,
-                path.display()
-            ))?;
-        }
-        Ok(Ended::Interrupted(reached)) => {
-            if args.json {
-                output.json(&reached)?;
-            }
-            return Ok(Outcome::Interrupted);
-        }
-        Err(error) => {
-            run_folder::remove_if_empty(&folder);
-            return Err(error);
+    let report = &trained.report;
+    match args.json {
+        true => output.json(report)?,
+        false => {
+            report_one(report, output)?;
+            series::say_next(report, path, output)?;
         }
     }
     Ok(Outcome::Done)

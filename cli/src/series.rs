@@ -5,8 +5,9 @@ use super::forecast_report::{coverage, heads, rows};
 use super::model::Init;
 use super::output::{message, table};
 use super::own_texts::tell;
+use super::report::Report;
 use super::run_folder::Claim;
-use super::settings::{Settings, check_size};
+use super::settings::{Args, Settings, check_size};
 use super::train::{Ended, Run, report_one};
 use super::{Outcome, Output, interrupt, run_folder};
 use anyhow::{Context, bail};
@@ -60,35 +61,18 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
         test: Some(part(Part::Test)?),
         tokenizer: None,
     };
-    let weights = match &init {
-        Some(init) => init.weights(&config.model, &device)?,
-        None => Weights::init(&config.model, args.seed, &device)?,
+    let Some(trained) = run(args, &config, &parts, init.as_ref(), &device, output)? else {
+        return Ok(Outcome::Interrupted);
     };
-    interrupt::defer();
-    let folder = run_folder::create(args.out.as_deref(), &config.model.name)?;
-    let _claim = Claim::on(&folder)?;
-    let run = Run { args, config: &config, parts: &parts, state: None, folder: &folder, device: &device };
-    let report = match run.train(&weights) {
-        Ok(Ended::Done(report)) => report,
-        Ok(Ended::Interrupted(reached)) => {
-            if args.json {
-                output.json(&reached)?;
-            }
-            return Ok(Outcome::Interrupted);
-        }
-        Err(error) => {
-            run_folder::remove_if_empty(&folder);
-            return Err(error);
-        }
-    };
-    let tests = judge(&folder, &prepared, &device)?;
+    let report = &trained.report;
+    let tests = judge(&trained.folder, &prepared, &device)?;
     if args.json {
-        let mut value = serde_json::to_value(&report)?;
+        let mut value = serde_json::to_value(report)?;
         value["forecast"] = tests.json(&prepared);
         output.json(&value)?;
         return Ok(Outcome::Done);
     }
-    report_one(&report, output)?;
+    report_one(report, output)?;
     let season = prepared.config.season;
     let model = &config.model.name;
     let mut lines = vec![heads(&["part", "forecast"])];
@@ -98,13 +82,57 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     if let Some(line) = coverage(&tests.test) {
         output.line(format_args!("test: {line}"))?;
     }
+    say_next(report, path, output)?;
+    Ok(Outcome::Done)
+}
+
+/// A run that is done, and its folder, which is kept from other runs for as long as this lives.
+pub(super) struct Trained {
+    pub(super) report: Report,
+    folder: ModelFolder,
+    _claim: Claim,
+}
+
+/// Trains a model of measurements; none where the run was interrupted, which is told then.
+pub(super) fn run(
+    args: &Args,
+    config: &Config,
+    parts: &Parts,
+    init: Option<&Init>,
+    device: &Device,
+    output: &mut Output,
+) -> anyhow::Result<Option<Trained>> {
+    let weights = match init {
+        Some(init) => init.weights(&config.model, device)?,
+        None => Weights::init(&config.model, args.seed, device)?,
+    };
+    interrupt::defer();
+    let folder = run_folder::create(args.out.as_deref(), &config.model.name)?;
+    let claim = Claim::on(&folder)?;
+    match (Run { args, config, parts, state: None, folder: &folder, device }).train(&weights) {
+        Ok(Ended::Done(report)) => Ok(Some(Trained { report, folder, _claim: claim })),
+        Ok(Ended::Interrupted(reached)) => {
+            if args.json {
+                output.json(&reached)?;
+            }
+            Ok(None)
+        }
+        Err(error) => {
+            run_folder::remove_if_empty(&folder);
+            Err(error)
+        }
+    }
+}
+
+/// Where the run is, and what to type next.
+pub(super) fn say_next(report: &Report, data: &Path, output: &mut Output) -> anyhow::Result<()> {
     output.line(format_args!("folder: {}", report.folder))?;
     output.line(format_args!(
         "next: candle-recurrent predict {} --data {}",
         report.folder,
-        path.display()
+        data.display()
     ))?;
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// Refuses options of other kinds of data; `option` says that it is measurements.
