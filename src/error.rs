@@ -75,17 +75,28 @@ pub enum Error {
     },
     /// Training produced a loss that is no number, or so large that there is no way back.
     #[error(
-        "the loss became {loss:e} in epoch {epoch}: try a smaller learning rate; what was saved before stays"
+        "the loss became {loss:e} in epoch {epoch}, {}{first}: try a smaller learning rate, or clipnorm in the optimizer's \
+         config; what was saved before stays",
+        step(batch)
     )]
     Diverged {
         /// The loss.
         loss: f64,
         /// The epoch, counted from 1.
         epoch: usize,
+        /// The step of the epoch, counted from 1; none for the loss of the validation.
+        batch: Option<usize>,
+        /// What was not finite first, in words; nothing where that is not known.
+        first: String,
     },
     /// An error of Candle itself.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// When a loss was no number.
+fn step(batch: &Option<usize>) -> String {
+    batch.map_or("at the validation".into(), |batch| format!("step {batch}"))
 }
 
 /// The field of a [`Error::Cell`] in words.

@@ -1,7 +1,7 @@
 //! The model folder, its files, and the zoo.
 
 use candle_core::Device;
-use candle_recurrent::checkpoint::{Config, ModelFolder, Results, card};
+use candle_recurrent::checkpoint::{Config, Contents, ModelFolder, Results, card};
 use candle_recurrent::model::{ModelConfig, Weights};
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::{Epoch, History};
@@ -99,10 +99,17 @@ fn a_folder_gives_back_what_was_written() -> Result<()> {
     let weights = Weights::init(&config.model, 3, &Device::Cpu)?;
     let history = History { epochs: vec![epoch(1, 0.6), epoch(2, 0.4368)] };
     let tokenizer = Tokenizer::from_words(["film", "good", "bad"], 7)?;
-    folder.save(&config, &history.epochs[1], &weights.snapshot()?, None, Some(&tokenizer), &history)?;
+    folder.save(&Contents {
+        config: &config,
+        weights: &weights.snapshot()?,
+        epoch: Some(&history.epochs[1]),
+        optimizer: None,
+        tokenizer: Some(&tokenizer),
+        history: Some(&history),
+    })?;
 
     let folder = ModelFolder::open(folder.path())?;
-    assert_eq!(folder.config()?, config);
+    assert_eq!(Config { saved: None, ..folder.config()? }, config);
     assert_eq!(folder.history()?, history);
     let loaded = folder.weights(&config.model, &Device::Cpu)?;
     for ((name, before), (_, after)) in weights.iter().zip(loaded.iter()) {
@@ -113,7 +120,7 @@ fn a_folder_gives_back_what_was_written() -> Result<()> {
     let read = checkpoint.tokenizer.expect("a tokenizer");
     assert_eq!(read.encode("Good film!")?, tokenizer.encode("Good film!")?);
     // No temporary file is left.
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4);
     Ok(())
 }
 

@@ -377,7 +377,7 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_best() -> Result<()> {
             &mut log,
         );
         match result {
-            Err(Error::Diverged { loss, epoch }) => {
+            Err(Error::Diverged { loss, epoch, .. }) => {
                 assert!(!loss.is_finite() && epoch == 3, "{loss}, {epoch}")
             }
             other => panic!("{other:?}"),

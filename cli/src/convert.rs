@@ -7,9 +7,7 @@ use super::run_folder::{refuse_input, refuse_run};
 use super::{Outcome, Output};
 use anyhow::Context;
 use candle_core::{DType, Device, Tensor};
-use candle_recurrent::checkpoint::{
-    Config, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
-};
+use candle_recurrent::checkpoint::{Config, Contents, HISTORY_FILE, ModelFolder, STATE_FILE};
 use candle_recurrent::keras::{self, Layout, Training};
 use candle_recurrent::sharing::Needed;
 use candle_recurrent::text::Tokenizer;
@@ -55,6 +53,9 @@ pub(super) struct Args {
     /// Store the weights of a model folder or a .safetensors in 16 bits: half the size, and answers that differ in the fourth digit
     #[arg(long)]
     float16: bool,
+    /// Replace a training run in OUT
+    #[arg(long)]
+    overwrite: bool,
     /// Print one JSON value: input, output, format, layout, params, notes
     #[arg(long)]
     json: bool,
@@ -191,15 +192,15 @@ impl Source {
                 }
             }
             ModelSource::Folder(folder) => {
-                let config = folder.config()?;
+                let (config, weights, tokenizer) = folder.trained(&device)?;
                 let has_history = folder.path().join(HISTORY_FILE).is_file();
                 let state = folder.optimizer_state()?;
                 let training = Training::of(&config.recipe, state.as_ref())?;
                 Self {
                     // A folder without a recipe of its own says nothing of how it was trained.
                     training: Some(training).filter(|_| !config.recipe.loss.is_null()),
-                    weights: folder.weights(&config.model, &device)?.snapshot()?,
-                    tokenizer: folder.tokenizer()?,
+                    weights: weights.snapshot()?,
+                    tokenizer,
                     history: has_history.then(|| folder.history()).transpose()?,
                     warnings: vec![],
                     left: vec![],
@@ -300,7 +301,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let Settings { args, format } = settings;
     let out = args.output.as_path();
     refuse_input(&[Some(Path::new(&args.input)), args.config.as_deref()], out, "OUT")?;
-    refuse_run(out)?;
+    refuse_run(out, args.overwrite)?;
     let mut source = Source::read(&args.input, args.config.as_deref(), &args.lambdas, args.until.as_deref())?;
     if args.float16 {
         source.halve()?;
@@ -355,35 +356,22 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
 /// Writes a model folder.
 pub(super) fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
     let folder = ModelFolder::create(out)?;
-    let best = source.history.as_ref().and_then(|history| history.best());
-    if let (Some(history), Some(best)) = (&source.history, best) {
-        let state = source.training.as_ref().map(|training| training.state.by_name()).transpose()?.flatten();
-        folder.save(
-            &source.config,
-            best,
-            &source.weights,
-            state.as_ref(),
-            source.tokenizer.as_ref(),
-            history,
-        )?;
+    let _claim = folder.claim()?;
+    // What was trained here before does not go on.
+    folder.remove(STATE_FILE)?;
+    let history = source.history.as_ref().and_then(|history| Some((history, history.best()?)));
+    let state = source.training.as_ref().map(|training| training.state.by_name()).transpose()?.flatten();
+    folder.save(&Contents {
+        config: &source.config,
+        weights: &source.weights,
+        epoch: history.map(|(_, best)| best),
+        optimizer: state.as_ref(),
+        tokenizer: source.tokenizer.as_ref(),
+        history: history.map(|(history, _)| history),
+    })?;
+    folder.save_card(&source.config)?;
+    if let Some((history, _)) = history {
         folder.save_pictures(&source.config.model.name, history)?;
-        return Ok(());
     }
-    let model = &source.config.model;
-    let weights = Layout::Keras.apply(model, &source.weights)?;
-    // Of an older model in this place nothing may stay that belongs to it.
-    for name in [HISTORY_FILE, SVG_FILE, PNG_FILE] {
-        folder.remove(name)?;
-    }
-    match &source.tokenizer {
-        Some(tokenizer) => folder.write(TOKENIZER_FILE, tokenizer.to_json()?)?,
-        None => folder.remove(TOKENIZER_FILE)?,
-    }
-    match source.training.as_ref().map(|training| training.state.by_name()).transpose()?.flatten() {
-        Some(state) => folder.save_optimizer(&state)?,
-        None => folder.remove(OPTIMIZER_FILE)?,
-    }
-    folder.save_config(&source.config)?;
-    weights.save(out.join(WEIGHTS_FILE), &Layout::Keras.metadata(model))?;
     Ok(())
 }

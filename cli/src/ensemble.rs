@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Store the weights in 16 bits: half the size, and answers that differ in the fourth digit
     #[arg(long)]
     float16: bool,
+    /// Replace a training run in --out
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     lambdas: Lambdas,
     /// Print one JSON value: output, members, params
@@ -41,7 +44,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let read: Vec<Option<&Path>> = args.models.iter().map(|model| Some(Path::new(model))).collect();
     refuse_input(&read, &args.out, "--out")?;
-    refuse_run(&args.out)?;
+    refuse_run(&args.out, args.overwrite)?;
     let mut members: Vec<Member> = vec![];
     let mut tokenizer: Option<Tokenizer> = None;
     for (number, name) in args.models.iter().enumerate() {

@@ -2,11 +2,12 @@
 //! is touched; then one call into the library, and a report. The library prints nothing.
 //!
 //! Results go to standard output, progress and messages to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
-//! 130 interrupted.
+//! 129, 130, 143 ended by a hang-up, Ctrl-C or a request to terminate.
 
 mod answers;
 mod arrays;
 mod backtest;
+mod begun;
 mod classify;
 mod command;
 mod comparison;
@@ -42,6 +43,7 @@ mod reading;
 mod recipe;
 mod recorder;
 mod report;
+mod resume;
 mod run_folder;
 mod sequences;
 mod series;
@@ -54,7 +56,8 @@ mod values;
 mod words;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::Output;
 use series_args::Kind;
 use std::ffi::OsString;
@@ -124,7 +127,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let result = match not_text(&args).or_else(unknown_instructions) {
         Some(error) => Err(error.into()),
-        None => Cli::try_parse_from(&args).map_err(Into::into).and_then(|cli| cli.command.run(&mut output)),
+        None => run(&args, &mut output),
     };
     let result = result.and_then(|outcome| {
         output.flush()?;
@@ -133,19 +136,30 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Faulty) => ExitCode::FAILURE,
-        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Ok(Outcome::Interrupted) => interrupt::code(),
         Err(error) => report(&error),
     }
 }
 
+/// Parses the command line and runs the command.
+fn run(args: &[OsString], output: &mut Output) -> anyhow::Result<Outcome> {
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let mut given = vec![];
+    if let Some((name, matches)) = matches.subcommand() {
+        let command = Cli::command();
+        let arguments = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+        let names = arguments.map(|argument| argument.get_id().as_str());
+        let is_given = |name: &&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        given.extend(names.filter(is_given).map(String::from));
+    }
+    Cli::from_arg_matches(&matches)?.command.run(&given, output)
+}
+
 impl Command {
-    fn run(self, output: &mut Output) -> anyhow::Result<Outcome> {
+    /// `given` are the names of the arguments that stand on the command line.
+    fn run(self, given: &[String], output: &mut Output) -> anyhow::Result<Outcome> {
         match self {
-            Self::Train(args) => match args.series.kind(args.reading.label_column())? {
-                Kind::Others => train::run(args.settings()?, output),
-                Kind::Forecast => series::train(args.settings()?, output),
-                Kind::Sequences => sequences::train(args.settings()?, output),
-            },
+            Self::Train(args) => Self::train(resume::arguments(args, given)?, output),
             Self::Evaluate(args) => evaluate::run(&args, output),
             Self::Backtest(args) => backtest::run(&args, output),
             Self::Predict(args) => predict::run(&args, output),
@@ -155,6 +169,14 @@ impl Command {
             Self::List(args) => list::run(&args, output),
             Self::Plot(args) => plot::run(&args, output),
             Self::Push(args) => push::run(&args, output),
+        }
+    }
+
+    fn train(args: Box<settings::Args>, output: &mut Output) -> anyhow::Result<Outcome> {
+        match args.series.kind(args.reading.label_column())? {
+            Kind::Others => train::run(args.settings()?, output),
+            Kind::Forecast => series::train(args.settings()?, output),
+            Kind::Sequences => sequences::train(args.settings()?, output),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::hub;
 use super::lambdas::Lambdas;
 use super::output::message;
 use super::tokenizer::is_vocabulary;
+use anyhow::Context;
 use candle_core::{Device, Tensor};
 use candle_recurrent::checkpoint::{CONFIG_FILE, Checkpoint, Config, ModelFolder, WEIGHTS_FILE};
 use candle_recurrent::formats::read_text;
@@ -194,9 +195,8 @@ impl ModelSource {
             }
             (Self::Folder(folder), None) => folder.load(device)?,
             (Self::Folder(folder), Some(until)) => {
-                let config = folder.config()?;
-                let weights = folder.weights(&config.model, device)?;
-                cut(config, &weights, folder.tokenizer()?, device, until)?
+                let (config, weights, tokenizer) = folder.trained(device)?;
+                cut(config, &weights, tokenizer, device, until)?
             }
             (Self::Config(path), _) => anyhow::bail!(
                 "{}: is a configuration without weights; give the folder of a trained model",
@@ -293,42 +293,50 @@ fn is_architecture(json: &str) -> bool {
 
 /// The weights that `--init` names: a model folder, a safetensors or PyTorch file, with the vocabulary beside it.
 pub(super) struct Init {
-    pub(super) weights: PathBuf,
+    path: PathBuf,
+    bytes: Vec<u8>,
     pub(super) tokenizer: Option<Tokenizer>,
 }
 
 impl Init {
     pub(super) fn find(path: &Path) -> anyhow::Result<Self> {
-        use candle_recurrent::checkpoint::{TOKENIZER_FILE, WEIGHTS_FILE};
+        use candle_recurrent::checkpoint::WEIGHTS_FILE;
         let from_hub = path.to_str().map(|path| hub::model(path, Needed::Model)).transpose()?.flatten();
         let path = from_hub.as_deref().unwrap_or(path);
-        let weights = if path.is_dir() { path.join(WEIGHTS_FILE) } else { path.to_path_buf() };
+        let is_folder = path.is_dir();
+        let weights = if is_folder { path.join(WEIGHTS_FILE) } else { path.to_path_buf() };
         if !weights.is_file() {
             anyhow::bail!(
                 "--init {}: there is no such file; give a model folder, a .safetensors or a PyTorch file (.pt)",
                 weights.display()
             );
         }
-        let tokenizer = weights.with_file_name(TOKENIZER_FILE);
         // Only the vocabulary of a model belongs to weights; a stray file of that name does not.
-        let beside_model = weights.with_file_name(CONFIG_FILE).is_file() && tokenizer.is_file();
-        let tokenizer = beside_model.then(|| Tokenizer::load(tokenizer)).transpose()?;
-        Ok(Self { weights, tokenizer })
+        let folder = match weights.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => Path::new("."),
+        };
+        let folder = folder.join(CONFIG_FILE).is_file().then(|| ModelFolder::open(folder));
+        let (bytes, tokenizer) = match folder.transpose()? {
+            Some(folder) if weights.ends_with(WEIGHTS_FILE) => folder.weights_file()?,
+            Some(folder) => (read(&weights)?, folder.tokenizer()?),
+            None => (read(&weights)?, None),
+        };
+        Ok(Self { path: weights, bytes, tokenizer })
     }
 
     /// The variables of `model`, in whichever names the file has them.
     pub(super) fn weights(&self, model: &ModelConfig, device: &Device) -> anyhow::Result<Weights> {
-        let path = &self.weights;
+        let (path, bytes) = (&self.path, &self.bytes);
         Ok(match keras::kind(path) {
-            Ok(Kind::Zip | Kind::Torch) => {
-                let bytes = std::fs::read(path)?;
-                keras::weights_from_torch(model, &bytes, path, device)?
-            }
-            Ok(Kind::Safetensors) => {
-                let bytes = std::fs::read(path)?;
-                keras::weights_from_safetensors(model, &bytes, path, device)?
-            }
-            _ => Weights::load(model, path, device)?,
+            Ok(Kind::Zip | Kind::Torch) => keras::weights_from_torch(model, bytes, path, device)?,
+            Ok(Kind::Safetensors) => keras::weights_from_safetensors(model, bytes, path, device)?,
+            _ => Weights::from_bytes(model, bytes, path, device)?,
         })
     }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
 }

@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             args.data.as_deref(),
         ];
         refuse_input(&read, out, "--output")?;
-        refuse_run(out)?;
+        refuse_run(out, false)?;
     }
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?
         .load(&Device::Cpu, args.until.as_deref())?;

@@ -2,7 +2,6 @@
 
 use super::device::status;
 use super::output::{message, table};
-use super::run_folder::Claim;
 use super::{Outcome, Output};
 use candle_recurrent::checkpoint::ModelFolder;
 use candle_recurrent::hub::{Address, Hub, Kind};
@@ -56,7 +55,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     }
     let folder = ModelFolder::open(&args.run)?;
     // Not while a training writes to it.
-    let _claim = Claim::on(&folder)?;
+    let _claim = folder.claim()?;
     let plan = Plan::new(&folder, &address)?;
     let mut rows = vec![];
     for file in &plan.files {

@@ -67,6 +67,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Takes from the options of a command that goes on with a run what does not change it.
+    pub(super) fn go_on(&mut self, now: &Self) {
+        (self.threads, self.quiet) = (now.threads, now.quiet);
+    }
+
     /// Opens the device.
     pub(super) fn device(&self) -> anyhow::Result<Device> {
         self.device.open()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(super) struct RecipeArgs {
     /// The most epochs [default: the recipe's, 100 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
-    epochs: Option<usize>,
+    pub(super) epochs: Option<usize>,
     /// Rows a step [default: the recipe's, 64 in the zoo]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     batch_size: Option<usize>,

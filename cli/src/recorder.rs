@@ -1,53 +1,66 @@
 //! The observer of a run: shows it, and writes the model folder as it goes, so that a crash loses nothing.
 
 use super::interrupt;
+use super::output::message;
 use super::progress::Progress;
-use candle_recurrent::Result;
-use candle_recurrent::checkpoint::{Config, ModelFolder, Results, SVG_FILE};
+use candle_recurrent::checkpoint::{Config, Contents, ModelFolder, Results, RunOf, SVG_FILE, SavedRun};
 use candle_recurrent::plot;
 use candle_recurrent::text::Tokenizer;
-use candle_recurrent::train::{Epoch, History, Observer, Optimizer, Snapshot, Step};
+use candle_recurrent::train::{Epoch, History, Observer, Optimizer, RunState, Snapshot, Step};
+use candle_recurrent::{Error, Result};
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What a run is, apart from its course.
+pub(super) struct About<'a> {
+    pub(super) folder: &'a ModelFolder,
+    pub(super) config: &'a Config,
+    pub(super) tokenizer: Option<&'a Tokenizer>,
+    /// What the data are called.
+    pub(super) data: String,
+    pub(super) of: RunOf,
+    /// How often its state is written down within an epoch.
+    pub(super) save_every: Duration,
+    pub(super) quiet: bool,
+}
+
+/// Where a run stands that was written down: epochs that are done, and batches of the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) epochs: usize,
+    pub(super) batches: usize,
+}
 
 /// Writes a run to its folder. After the first epoch the folder is complete.
 pub(super) struct Recorder<'a> {
-    folder: &'a ModelFolder,
+    about: About<'a>,
     config: Config,
-    tokenizer: Option<&'a Tokenizer>,
-    data: String,
-    seed: u64,
     progress: Progress,
     start: Instant,
     history: History,
     complete: bool,
     /// The epoch that was kept last.
     kept: Option<usize>,
+    /// When the state was written last, and where that was.
+    saved: (Instant, Option<Place>),
+    warned: bool,
 }
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(
-        folder: &'a ModelFolder,
-        config: &Config,
-        tokenizer: Option<&'a Tokenizer>,
-        data: &str,
-        seed: u64,
-        quiet: bool,
-    ) -> Self {
-        let config = Config { results: None, ..config.clone() };
-        let (progress, start) = (Progress::stderr(quiet), Instant::now());
-        let history = History::default();
+    /// Of a run that begins, or goes on from a state.
+    pub(super) fn new(about: About<'a>, state: Option<&RunState>) -> Self {
+        let config = Config { results: None, saved: None, ..about.config.clone() };
+        let kept = state.and_then(|state| state.kept);
         Self {
-            folder,
             config,
-            tokenizer,
-            data: data.into(),
-            seed,
-            progress,
-            start,
-            history,
-            complete: false,
-            kept: None,
+            progress: Progress::stderr(about.quiet),
+            start: Instant::now(),
+            history: state.map(|state| state.history.clone()).unwrap_or_default(),
+            complete: kept.is_some(),
+            kept,
+            saved: (Instant::now(), None),
+            warned: false,
+            about,
         }
     }
 
@@ -64,13 +77,23 @@ impl<'a> Recorder<'a> {
         // The figures of the training are those of moving weights, and of less interest.
         let counts = |(name, _): &(&str, f64)| !has_validation || name.starts_with("val_");
         Some(Results {
-            data: self.data.clone(),
-            seed: self.seed,
+            data: self.about.data.clone(),
+            seed: self.about.of.seed,
             epochs: self.history.epochs.len(),
             best_epoch: best.epoch,
             figures: best.figures.iter().filter(counts).collect(),
-            seconds: self.start.elapsed().as_secs_f64(),
+            seconds: self.seconds(),
         })
+    }
+
+    /// The seconds that the run has taken, before a pause too.
+    fn seconds(&self) -> f64 {
+        self.about.of.seconds + self.start.elapsed().as_secs_f64()
+    }
+
+    /// Where the run's state was written down last.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.saved.1
     }
 
     /// Writes the last figures and pictures. Does nothing where no epoch was done.
@@ -79,13 +102,28 @@ impl<'a> Recorder<'a> {
             return Ok(());
         }
         self.config.results = results;
-        self.folder.save_config(&self.config)?;
-        self.folder.save_history(&self.history)?;
-        self.folder.save_pictures(&self.title(), &self.history)
+        let folder = self.about.folder;
+        folder.save_config(&self.config)?;
+        folder.save_history(&self.history)?;
+        self.beside(folder.save_card(&self.config).and_then(|()| self.save_pictures()));
+        Ok(())
+    }
+
+    fn save_pictures(&self) -> Result<()> {
+        self.about.folder.save_pictures(&self.title(), &self.history)
+    }
+
+    /// What goes wrong with a card or a picture is told once, and no reason to end a run.
+    fn beside(&mut self, result: Result<()>) {
+        if let Err(error) = result
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            message(&format!("warning: {error}; the training goes on without it"));
+        }
     }
 
     fn title(&self) -> String {
-        format!("{} on {}", self.config.model.name, self.data)
+        format!("{} on {}", self.config.model.name, self.about.data)
     }
 }
 
@@ -104,7 +142,7 @@ impl Observer for Recorder<'_> {
     fn on_epoch(&mut self, history: &History) -> Result<ControlFlow<()>> {
         self.history = history.clone();
         if self.complete {
-            self.folder.save_history(history)?;
+            self.about.folder.save_history(history)?;
         }
         self.progress.on_epoch(history)
     }
@@ -112,14 +150,43 @@ impl Observer for Recorder<'_> {
     fn on_best(&mut self, epoch: &Epoch, weights: &Snapshot, optimizer: &Optimizer) -> Result<()> {
         self.kept = Some(epoch.epoch);
         self.config.results = self.results();
-        let state = optimizer.state()?;
-        self.folder.save(&self.config, epoch, weights, Some(&state), self.tokenizer, &self.history)?;
-        if self.complete {
+        let (state, folder) = (optimizer.state()?, self.about.folder);
+        folder.save(&Contents {
+            config: &self.config,
+            weights,
+            epoch: Some(epoch),
+            optimizer: Some(&state),
+            tokenizer: self.about.tokenizer,
+            history: Some(&self.history),
+        })?;
+        self.beside(folder.save_card(&self.config));
+        let pictures = match self.complete {
             // The PNG takes longer to draw than a short epoch to train: it follows at the end.
-            return self.folder.write(SVG_FILE, plot::loss(&self.title(), &self.history)?.svg());
-        }
-        self.folder.save_pictures(&self.title(), &self.history)?;
+            true => plot::loss(&self.title(), &self.history)
+                .and_then(|picture| folder.write(SVG_FILE, picture.svg())),
+            false => self.save_pictures(),
+        };
+        self.beside(pictures);
         self.complete = true;
+        Ok(())
+    }
+
+    fn wants_state(&mut self, epoch_is_done: bool) -> bool {
+        epoch_is_done || interrupt::requested() || self.saved.0.elapsed() >= self.about.save_every
+    }
+
+    fn on_state(&mut self, state: RunState) -> Result<()> {
+        let place = Place { epochs: state.epochs, batches: state.batches };
+        let of = RunOf { seconds: self.seconds(), ..self.about.of.clone() };
+        SavedRun { of, state }.save(self.about.folder.path())?;
+        self.saved = (Instant::now(), Some(place));
+        Ok(())
+    }
+
+    fn on_rollback(&mut self, reason: &Error, learning_rate: f64) -> Result<()> {
+        message(&format!(
+            "warning: {reason}; back at the end of the epoch before, and on with a learning rate of {learning_rate:e}"
+        ));
         Ok(())
     }
 }

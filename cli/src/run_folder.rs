@@ -1,7 +1,9 @@
 //! Where a run is written: a new folder, or the one that `--out` names.
 
-use candle_recurrent::checkpoint::{CONFIG_FILE, HISTORY_FILE, ModelFolder, TOKENIZER_FILE, WEIGHTS_FILE};
-use std::fs::{File, TryLockError};
+use super::settings::Args;
+use candle_recurrent::checkpoint::{
+    CONFIG_FILE, Claim, HISTORY_FILE, ModelFolder, STATE_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
+};
 use std::path::{Path, PathBuf};
 
 /// Runs without `--out` go here.
@@ -14,9 +16,9 @@ pub(super) fn first_free(root: &Path, stem: &str, free: impl Fn(&Path) -> bool) 
     candidates.find(|path| free(path)).unwrap_or_else(|| root.join(stem))
 }
 
-/// The folder of a run of the model `name`: `out` itself, or a new one under `runs/`; an older run is never replaced
-/// without being named.
-pub(super) fn create(out: Option<&Path>, name: &str) -> anyhow::Result<ModelFolder> {
+/// The folder of a run of the model `name`, kept from other writers: `out` itself, or a new one under `runs/`. An older run in it
+/// is gone on with, or replaced where --overwrite says so.
+pub(super) fn create(args: &Args, out: Option<&Path>, name: &str) -> anyhow::Result<(ModelFolder, Claim)> {
     let path = match out {
         Some(out) => out.to_path_buf(),
         None => {
@@ -34,7 +36,28 @@ pub(super) fn create(out: Option<&Path>, name: &str) -> anyhow::Result<ModelFold
             }
         }
     };
-    Ok(ModelFolder::create(path)?)
+    let goes_on = args.resumed.is_some();
+    if !goes_on && !args.overwrite {
+        refuse_existing(&path)?;
+    }
+    let folder = ModelFolder::create(path)?;
+    let claim = folder.claim()?;
+    Ok((folder, claim))
+}
+
+/// Refuses a folder that holds a model or a run.
+fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    if path.join(STATE_FILE).is_file() {
+        anyhow::bail!(
+            "{shown}: holds a training run, which would be lost; go on with it by --resume {shown}, name another folder, or \
+             say --overwrite"
+        );
+    }
+    if path.join(CONFIG_FILE).is_file() {
+        anyhow::bail!("{shown}: holds a model, which would be lost; name another folder, or say --overwrite");
+    }
+    Ok(())
 }
 
 /// Refuses to write to `out`, the argument `name`, where it would destroy what is `read`: a file, a folder's weights.
@@ -50,11 +73,17 @@ pub(super) fn refuse_input(read: &[Option<&Path>], out: &Path, name: &str) -> an
     Ok(())
 }
 
-/// Refuses to write to `out` where a run would be lost by it: the run's folder, or a file that makes it one.
-pub(super) fn refuse_run(out: &Path) -> anyhow::Result<()> {
-    let is_run = |folder: &Path| [CONFIG_FILE, HISTORY_FILE].iter().all(|name| folder.join(name).is_file());
-    if is_run(out) {
-        anyhow::bail!("{}: holds a training run, which would be lost; name another folder", out.display());
+/// Refuses to write to `out` where a run would be lost by it: the run's folder unless it is to be overwritten, or a file that
+/// makes it one.
+pub(super) fn refuse_run(out: &Path, overwrite: bool) -> anyhow::Result<()> {
+    let has = |folder: &Path, names: [&str; 2]| names.iter().all(|name| folder.join(name).is_file());
+    let is_run =
+        |folder: &Path| has(folder, [CONFIG_FILE, HISTORY_FILE]) || folder.join(STATE_FILE).is_file();
+    if is_run(out) && !overwrite {
+        anyhow::bail!(
+            "{}: holds a training run, which would be lost; name another folder, or say --overwrite",
+            out.display()
+        );
     }
     let parts = [CONFIG_FILE, HISTORY_FILE, TOKENIZER_FILE, WEIGHTS_FILE];
     // Through a link as well.
@@ -63,20 +92,6 @@ pub(super) fn refuse_run(out: &Path) -> anyhow::Result<()> {
         anyhow::bail!("{shown}: belongs to a training run, which would be lost; name another file");
     }
     Ok(())
-}
-
-/// Keeps other runs out of a folder for as long as it lives; the system lifts it also where a run is killed.
-pub(super) struct Claim(#[expect(dead_code, reason = "holds the lock")] Option<File>);
-
-impl Claim {
-    /// Where the system has no such locks, as on some network drives, nothing is claimed.
-    pub(super) fn on(folder: &ModelFolder) -> anyhow::Result<Self> {
-        let file = File::open(folder.path()).ok();
-        if let Some(Err(TryLockError::WouldBlock)) = file.as_ref().map(File::try_lock) {
-            anyhow::bail!("{}: another run is writing to it; name another --out", folder.path().display());
-        }
-        Ok(Self(file))
-    }
 }
 
 /// A model's name as a file name.

@@ -51,7 +51,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
         test: Some(test),
         tokenizer: None,
     };
-    let Some(trained) = series::run(args, &config, &parts, init.as_ref(), &device, output)? else {
+    let Some(trained) = series::run(args, name, &config, &parts, init.as_ref(), &device, output)? else {
         return Ok(Outcome::Interrupted);
     };
     let report = &trained.report;

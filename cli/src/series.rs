@@ -6,13 +6,14 @@ use super::model::Init;
 use super::output::{message, table};
 use super::own_texts::tell;
 use super::report::Report;
-use super::run_folder::Claim;
 use super::settings::{Args, Settings, check_size};
 use super::train::{Ended, Run, report_one};
 use super::{Outcome, Output, interrupt, run_folder};
 use anyhow::{Context, bail};
 use candle_core::Device;
-use candle_recurrent::checkpoint::{Config, FORECAST_PNG_FILE, FORECAST_SVG_FILE, ModelFolder, Recipe};
+use candle_recurrent::checkpoint::{
+    Claim, Config, FORECAST_PNG_FILE, FORECAST_SVG_FILE, ModelFolder, Recipe,
+};
 use candle_recurrent::data::Source;
 use candle_recurrent::data::series::{Part, PreparedSeries, Table};
 use candle_recurrent::forecast::{Backtest, Forecaster};
@@ -61,7 +62,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
         test: Some(part(Part::Test)?),
         tokenizer: None,
     };
-    let Some(trained) = run(args, &config, &parts, init.as_ref(), &device, output)? else {
+    let Some(trained) = run(args, name, &config, &parts, init.as_ref(), &device, output)? else {
         return Ok(Outcome::Interrupted);
     };
     let report = &trained.report;
@@ -96,6 +97,7 @@ pub(super) struct Trained {
 /// Trains a model of measurements; none where the run was interrupted, which is told then.
 pub(super) fn run(
     args: &Args,
+    name: &str,
     config: &Config,
     parts: &Parts,
     init: Option<&Init>,
@@ -107,9 +109,8 @@ pub(super) fn run(
         None => Weights::init(&config.model, args.seed, device)?,
     };
     interrupt::defer();
-    let folder = run_folder::create(args.out.as_deref(), &config.model.name)?;
-    let claim = Claim::on(&folder)?;
-    match (Run { args, config, parts, state: None, folder: &folder, device }).train(&weights) {
+    let (folder, claim) = run_folder::create(args, args.out.as_deref(), &config.model.name)?;
+    match (Run { args, name, config, parts, state: None, folder: &folder, device }).train(&weights) {
         Ok(Ended::Done(report)) => Ok(Some(Trained { report, folder, _claim: claim })),
         Ok(Ended::Interrupted(reached)) => {
             if args.json {

@@ -1,5 +1,6 @@
 //! What `train` is asked for: its arguments, checked, and the configurations that they make.
 
+use super::begun::Begun;
 use super::model::Start;
 use super::own_texts::OwnTexts;
 use super::reading::Reading;
@@ -8,12 +9,12 @@ use super::series_args::SeriesArgs;
 use super::values;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use candle_recurrent::checkpoint::{Config, Recipe};
+use candle_recurrent::checkpoint::{Config, Recipe, SavedRun};
 use candle_recurrent::data::{self, ArraySource, LabelledSource, Sentences, Targets};
 use candle_recurrent::model::ModelConfig;
 use candle_recurrent::sharing::Needed;
 use candle_recurrent::text::TokenizerKind;
-use candle_recurrent::train::{LearningRate, Shuffle};
+use candle_recurrent::train::{LearningRate, OnNan, Shuffle};
 use candle_recurrent::zoo;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 ///
 /// The recipe is the model's own (`models/NAME/config.json` for the zoo) unless an option says otherwise. Training
 /// stops when the validation loss has not improved for --patience epochs; the weights of the best epoch are written as
-/// soon as they are found. Ctrl-C stops after the current batch and keeps them. The same seed gives the same weights,
+/// soon as they are found. Ctrl-C stops after the current batch; --resume goes on from there. The same seed gives the same weights,
 /// bit for bit, whatever --threads says.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -34,6 +35,7 @@ Examples:
   candle-recurrent train my-model/config.json --data aclImdb
   candle-recurrent train lstm --data reviews.csv --text-column document --label-column label
   candle-recurrent train lstm --init runs/lstm
+  candle-recurrent train --resume runs/lstm
   candle-recurrent train forecaster.json --data prices.npz --loss huber --optimizer adam
   candle-recurrent train gru --data prices.csv --target close --features volume --window 60 --horizon 5
   candle-recurrent train best-lstm-model.h5 --data imdb --learning-rate 1e-5")]
@@ -66,10 +68,26 @@ pub(super) struct Args {
     pub(super) own_texts: OwnTexts,
     #[command(flatten)]
     pub(super) series: SeriesArgs,
-    /// The run's folder; an older model in it is replaced. With all: the folder of the nine runs' folders [default:
-    /// runs/NAME, or runs/NAME-2 and so on, so that no run replaces another]
+    /// The run's folder. With all: the folder of the nine runs' folders [default: runs/NAME, or runs/NAME-2 and so on]
     #[arg(long, value_name = "FOLDER")]
     pub(super) out: Option<PathBuf>,
+    /// Replace a model or a run in --out; it stays until the first epoch of the new one is done
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// Go on with a run that was stopped, by Ctrl-C or by anything else, as if it never had been; or with one that is done, for
+    /// more --epochs. Its arguments are known
+    #[arg(long, value_name = "RUN")]
+    pub(super) resume: Option<PathBuf>,
+    /// Where the run stands is written down after every epoch, and within one so often
+    #[arg(long, value_name = "MINUTES", default_value_t = 5.0, allow_negative_numbers = true, value_parser = values::minutes)]
+    pub(super) save_every: f64,
+    /// Where the loss becomes NaN or infinite: stop, or rollback to the end of the epoch before and on from there at half the
+    /// learning rate, three times at most
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "stop")]
+    pub(super) on_nan: NanRule,
+    /// What --resume names.
+    #[arg(skip)]
+    pub(super) resumed: Option<(SavedRun, Begun)>,
     /// Start from these weights, a model folder, a .safetensors or a PyTorch file (.pt) with the model's shapes, here or
     /// on the Hub (hf://OWNER/NAME); the vocabulary beside them is used too
     #[arg(long, value_name = "FILE")]
@@ -91,6 +109,22 @@ pub(super) struct Args {
     /// and so on, seconds, folder; with all, a list of them. After Ctrl-C it is what was reached, with interrupted
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What becomes of a run whose loss is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum NanRule {
+    Stop,
+    Rollback,
+}
+
+impl From<NanRule> for OnNan {
+    fn from(rule: NanRule) -> Self {
+        match rule {
+            NanRule::Stop => Self::Stop,
+            NanRule::Rollback => Self::Rollback,
+        }
+    }
 }
 
 /// What to train: everything the command line says, checked.
@@ -117,6 +151,15 @@ impl Args {
             false => vec![self.model.clone()],
         };
         Ok(Settings { models, all, arrays: None, labelled: None, args: self })
+    }
+
+    /// Takes from the command that goes on with the run what may be other than when it was begun.
+    pub(super) fn go_on(&mut self, now: Self, model: &str, run: PathBuf, epochs: Option<usize>) {
+        self.model = model.into();
+        (self.out, self.resume) = (Some(run.clone()), Some(run));
+        self.recipe.epochs = now.recipe.epochs.or(epochs);
+        self.reading.go_on(&now.reading);
+        (self.save_every, self.json) = (now.save_every, now.json);
     }
 
     /// Changes a recipe's loss and metrics, after they were fitted to the data.

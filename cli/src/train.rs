@@ -1,19 +1,19 @@
 //! `train`: from a recipe and data to a model folder.
 
+use super::begun::Begun;
 use super::comparison::{comparison_table, save_comparison};
 use super::dataset::{self, Parts};
 use super::hub;
 use super::model::{Init, Start};
 use super::output::message;
 use super::own_texts::{self, TextShape};
-use super::recorder::Recorder;
+use super::recorder::{About, Recorder};
 use super::report::Report;
-use super::run_folder::Claim;
 use super::settings::{Args, Settings, check_size};
 use super::{Outcome, Output, command, interrupt, run_folder};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use candle_recurrent::checkpoint::{Config, ModelFolder, Results, TOKENIZER_FILE};
+use candle_recurrent::checkpoint::{Config, ModelFolder, Results, RunOf, STATE_FILE, TOKENIZER_FILE};
 use candle_recurrent::data::{self, Examples, Source};
 use candle_recurrent::model::Weights;
 use candle_recurrent::train::{CallbackConfig, Figures, History, ModelCheckpoint, Stop, Trainer};
@@ -21,6 +21,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::path::Path;
+use std::time::Duration;
+
 pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result<Outcome> {
     settings.arrays = settings.args.reading.arrays()?;
     if settings.arrays.is_none() {
@@ -109,9 +111,8 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
         };
         // From here on there is something to keep, or to tidy up.
         interrupt::defer();
-        let folder = run_folder::create(out.as_deref(), &config.model.name)?;
-        let _claim = Claim::on(&folder)?;
-        let run = Run { args, config, parts, state: state.as_ref(), folder: &folder, device: &device };
+        let (folder, _claim) = run_folder::create(args, out.as_deref(), &config.model.name)?;
+        let run = Run { args, name, config, parts, state: state.as_ref(), folder: &folder, device: &device };
         match run.train(&weights) {
             Ok(Ended::Done(report)) => reports.push(report),
             Ok(Ended::Interrupted(reached)) => {
@@ -147,6 +148,8 @@ pub(super) enum Ended {
 /// One model's training.
 pub(super) struct Run<'a> {
     pub(super) args: &'a Args,
+    /// The MODEL that was asked for.
+    pub(super) name: &'a str,
     pub(super) config: &'a Config,
     pub(super) parts: &'a Parts,
     /// What the optimiser goes on from.
@@ -158,7 +161,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Trains and writes the folder.
     pub(super) fn train(&self, weights: &Weights) -> anyhow::Result<Ended> {
-        let Self { args, config, parts, state, folder, device } = *self;
+        let Self { args, config, parts, state, folder, device, .. } = *self;
         let summary = config.model.summary()?;
         if !args.reading.quiet {
             let count = |part: &Option<Examples>| part.as_ref().map_or(0, Examples::rows);
@@ -202,16 +205,30 @@ impl Run<'_> {
         if args.remat {
             candle_recurrent::recompute_beyond(0);
         }
-        let mut recorder = Recorder::new(
+        fit_config.on_nan = args.on_nan.into();
+        let of = self.of()?;
+        let state = match &args.resumed {
+            Some((saved, _)) => {
+                saved.of.check(&of).with_context(|| format!("--resume {}", folder.path().display()))?;
+                if !args.reading.quiet {
+                    message(&format!("going on {}", place_in_words(saved.state.epochs, saved.state.batches)));
+                }
+                Some(saved.state.clone())
+            }
+            None => None,
+        };
+        let about = About {
             folder,
             config,
-            parts.tokenizer.as_ref(),
-            &self.data(),
-            args.seed,
-            args.reading.quiet,
-        );
-        let mut run =
-            || trainer.fit_watched(&parts.train, parts.validation.as_ref(), &fit_config, &mut recorder);
+            tokenizer: parts.tokenizer.as_ref(),
+            data: self.data(),
+            of,
+            save_every: Duration::from_secs_f64(args.save_every * 60.0),
+            quiet: args.reading.quiet,
+        };
+        let mut recorder = Recorder::new(about, state.as_ref());
+        let (train, validation) = (&parts.train, parts.validation.as_ref());
+        let run = || trainer.fit_from(state, train, validation, &fit_config, &mut recorder);
         let outcome = if device.is_cpu() { candle_recurrent::awake(run) } else { run() };
         let results = recorder.results();
         let outcome = match outcome {
@@ -219,14 +236,22 @@ impl Run<'_> {
             Err(error) => {
                 // What is kept gets its pictures and figures; the error that ended the run is the one to tell.
                 let _ = recorder.finish(results);
+                if recorder.place().is_some_and(|place| place.epochs == 0 && place.batches == 0) {
+                    // There is nothing to go on with.
+                    let _ = folder.remove(STATE_FILE);
+                }
                 return Err(error.into());
             }
         };
+        let resume = format!("candle-recurrent train --resume {}", in_shell(folder.path()));
+        if let (Stop::Interrupted, Some(place)) = (outcome.stop, recorder.place()) {
+            let place = place_in_words(place.epochs, place.batches);
+            message(&format!("interrupted {place}; go on from there with: {resume}"));
+        }
         let Some(mut results) = results else {
-            run_folder::remove_if_empty(folder);
-            message("interrupted before the first epoch was done: nothing is kept");
             let (model, data) = (&config.model.name, &parts.name);
-            let reached = json!({ "model": model, "data": data, "epochs": 0, "interrupted": true });
+            let reached =
+                json!({ "model": model, "data": data, "epochs": 0, "interrupted": true, "resume": resume });
             return Ok(Ended::Interrupted(reached));
         };
         let report = |results: &Results, interrupted: bool, history: &History| Report {
@@ -243,13 +268,14 @@ impl Run<'_> {
         if outcome.stop == Stop::Interrupted {
             recorder.finish(Some(results.clone()))?;
             message(&format!(
-                "interrupted: the best epoch so far ({} of {}, loss {:.4}) is kept in {}",
+                "the best epoch so far ({} of {}, loss {:.4}) is kept in {}",
                 results.best_epoch,
                 results.epochs,
                 results.judged_loss(),
                 folder.path().display()
             ));
-            let reached = serde_json::to_value(report(&results, true, recorder.history()))?;
+            let mut reached = serde_json::to_value(report(&results, true, recorder.history()))?;
+            reached["resume"] = resume.into();
             return Ok(Ended::Interrupted(reached));
         }
         if let Some(test) = &parts.test {
@@ -275,6 +301,28 @@ impl Run<'_> {
             ));
         }
         Ok(Ended::Done(report(&results, false, recorder.history())))
+    }
+
+    /// What the run is of.
+    fn of(&self) -> anyhow::Result<RunOf> {
+        let Self { args, config, parts, .. } = self;
+        let config = Config { results: None, saved: None, ..(*config).clone() };
+        let (begun, seconds) = match &args.resumed {
+            Some((saved, begun)) => (begun.clone(), saved.of.seconds),
+            None => (Begun::now(&self.name)?, 0.0),
+        };
+        let parts = [
+            ("training rows", Some(&parts.train)),
+            ("validation rows", parts.validation.as_ref()),
+            ("test rows", parts.test.as_ref()),
+        ];
+        Ok(RunOf {
+            config: serde_json::to_value(config)?,
+            seed: args.seed,
+            data: RunOf::sums(&parts, self.parts.tokenizer.as_ref())?,
+            begun: serde_json::to_value(begun)?,
+            seconds,
+        })
     }
 
     /// What the model card calls the data.
@@ -351,12 +399,26 @@ pub(super) fn report_one(report: &Report, output: &mut Output) -> anyhow::Result
     Ok(())
 }
 
+/// A path as a shell takes it.
+fn in_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '\\' | ':');
+    if path.chars().all(plain) { path } else { format!("'{path}'") }
+}
+
+/// Where a run stands.
+fn place_in_words(epochs: usize, batches: usize) -> String {
+    match batches {
+        0 if epochs == 0 => "before the first step".into(),
+        0 => format!("after epoch {epochs}"),
+        batches => format!("in epoch {}, after step {batches}", epochs + 1),
+    }
+}
+
 /// What to type next.
 fn next_command(folder: &Path, settings: &Settings) -> String {
     let reads_text = folder.join(TOKENIZER_FILE).is_file();
-    let folder = folder.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '\\' | ':');
-    let folder = if folder.chars().all(plain) { folder } else { format!("'{folder}'") };
+    let folder = in_shell(folder);
     if settings.arrays.is_some() {
         return format!("candle-recurrent predict {folder} --input x.npz");
     }

@@ -51,6 +51,14 @@ pub(super) fn max_len(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A time in minutes.
+pub(super) fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err("give a number of minutes from 0, such as 5 or 0.5".into()),
+    }
+}
+
 /// A learning rate.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

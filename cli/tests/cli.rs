@@ -136,6 +136,7 @@ fn a_run_is_a_whole_model_folder() {
         "loss.svg",
         "model.safetensors",
         "optimizer.safetensors",
+        "state.safetensors",
         "tokenizer.json",
     ];
     assert_eq!(names(&here.join("runs/lstm")), files);
@@ -296,7 +297,18 @@ fn predict_reads_arguments_and_lines() {
     fails(program(here).args(["predict", "model"]).write_stdin("\n \n").assert(), 1, "no text");
     fails(run(here, &["predict", "model", "good", " "]), 1, "TEXT 2 of 2: is empty");
     fs::remove_file(here.join("model/tokenizer.json")).expect("removed");
+    fails(run(here, &["predict", "model", "good"]), 1, "tokenizer.json: is missing");
+    without_sums(&here.join("model"));
     fails(run(here, &["predict", "model", "good"]), 1, "has no vocabulary");
+}
+
+/// Takes out of `config.json` what it says of the files beside it.
+fn without_sums(model: &Path) {
+    let path = model.join("config.json");
+    let text = fs::read_to_string(&path).expect("a config");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    config.as_object_mut().expect("an object").remove("checkpoint").expect("the files' sums");
+    fs::write(path, config.to_string()).expect("written");
 }
 
 #[test]
@@ -413,7 +425,7 @@ fn damaged_weights_are_said_on_one_line() {
         "model/model.safetensors: variable `lstm.kernel`: the model needs shape [16, 36]",
     );
     fs::remove_file(&weights).expect("removed");
-    fails(run(here, &["evaluate", "model"]), 1, "no trained weights");
+    fails(run(here, &["evaluate", "model"]), 1, "model.safetensors: is missing");
 }
 
 #[test]
@@ -475,7 +487,7 @@ mod unix {
     }
 
     fn run_is_whole(here: &Path, run: &Path) {
-        assert_eq!(names(run).len(), 8, "{:?}", names(run));
+        assert_eq!(names(run).len(), 9, "{:?}", names(run));
         let path = run.to_string_lossy();
         super::run(here, &["predict", &path, "good"]).success();
         super::run(here, &["plot", &path, "--out", "again.svg"]).success();
@@ -501,12 +513,11 @@ mod unix {
         let content = |name: &str| fs::read(here.join("model").join(name)).expect("a file");
         let files = names(&here.join("model"));
         let before: Vec<_> = files.iter().map(|name| content(name)).collect();
-        // Files that cannot grow past so many blocks of 512 bytes stand for a full disk: the first file fails, or only
-        // the weights do.
-        for (blocks, file) in [(1, "model/"), (8, "model/model.safetensors")] {
+        // Files that cannot grow past so many blocks of 512 bytes stand for a full disk: the first that is written fails.
+        for (blocks, file) in [(1, "model/state.safetensors"), (8, "model/state.safetensors")] {
             let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
             let args = ["train", "gru", "--data", "reviews", "--epochs", "1", "--quiet", "--out", "model"];
-            let sizes = ["--max-len", "6", "--vocab-size", "20"];
+            let sizes = ["--max-len", "6", "--vocab-size", "20", "--overwrite"];
             let assert = Command::new("sh")
                 .current_dir(here)
                 .args(["-c", &script, env!("CARGO_BIN_EXE_candle-recurrent")])

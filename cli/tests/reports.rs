@@ -38,7 +38,7 @@ fn data(folder: &Path, labels: &[&str]) {
 fn train(folder: &Path, more: &[&str]) {
     let args =
         ["train", "gru", "--data", "x.csv", "--epochs", "15", "--optimizer", "adam", "--learning-rate"];
-    run(folder, &[&args[..], &["0.02", "--out", "run", "--quiet"], more].concat()).success();
+    run(folder, &[&args[..], &["0.02", "--out", "run", "--overwrite", "--quiet"], more].concat()).success();
 }
 
 #[test]

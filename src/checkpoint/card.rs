@@ -150,7 +150,6 @@ fn rows(results: &Results) -> Vec<(String, String)> {
     let mut rows = vec![("data".to_string(), results.data.clone())];
     rows.extend(results.figures.iter().map(|(name, value)| (figure_in_words(name), format!("{value:.4}"))));
     rows.push(("best epoch".into(), format!("{} of {}", results.best_epoch, results.epochs)));
-    rows.push(("seconds of training".into(), format!("{:.1}", results.seconds)));
     rows.push(("seed".into(), results.seed.to_string()));
     rows
 }

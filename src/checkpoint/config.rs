@@ -1,5 +1,6 @@
 //! `config.json`: a model and how it is trained.
 
+use super::saved::{Saved, check_version};
 use crate::data::series::{SequenceConfig, SeriesConfig};
 use crate::data::{self, Array};
 use crate::formats::read_text;
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The layers and the recipe.
+pub const CONFIG_FILE: &str = "config.json";
 
 /// What `config.json` says: the layers, the recipe of their training and, once trained, what it came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +46,9 @@ pub struct Config {
     /// The figures of the checkpoint beside this file; none for a model that is not trained yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<Results>,
+    /// The files that were saved with it, by their sums.
+    #[serde(rename = "checkpoint", skip_serializing_if = "Option::is_none")]
+    pub saved: Option<Saved>,
 }
 
 /// How a model is trained. The default is the zoo's recipe, the loss left open.
@@ -207,13 +214,25 @@ struct RawConfig {
     sequences: Option<SequenceConfig>,
     #[serde(default)]
     results: Option<Results>,
+    #[serde(default)]
+    checkpoint: Option<Saved>,
 }
 
 impl TryFrom<RawConfig> for Config {
     type Error = Error;
 
     fn try_from(raw: RawConfig) -> Result<Self> {
-        let RawConfig { model, mut recipe, classes, multi_label, command, series, sequences, results } = raw;
+        let RawConfig {
+            model,
+            mut recipe,
+            classes,
+            multi_label,
+            command,
+            series,
+            sequences,
+            results,
+            checkpoint: saved,
+        } = raw;
         for (field, value) in [("vocab_size", model.vocab_size()), ("max_len", model.max_len())] {
             if let (Some(value), false) = (value, recipe.contains_key(field)) {
                 recipe.insert(field.into(), value.into());
@@ -232,7 +251,7 @@ impl TryFrom<RawConfig> for Config {
             recipe.insert("callbacks".into(), serde_json::to_value(callbacks(patience)).unwrap_or_default());
         }
         let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
-        let config = Self { model, recipe, classes, multi_label, command, series, sequences, results };
+        let config = Self { model, recipe, classes, multi_label, command, series, sequences, results, saved };
         config.check()?;
         Ok(config)
     }
@@ -265,6 +284,7 @@ impl Config {
             series: None,
             sequences: None,
             results: None,
+            saved: None,
         }
     }
 
@@ -274,6 +294,7 @@ impl Config {
     /// [`Error::File`] where it is no such JSON, a class, field or activation is unknown, the layers do not fit each
     /// other, or the recipe does not fit the model.
     pub fn from_json(json: &str, origin: &Path) -> Result<Self> {
+        check_version(json, origin)?;
         json::from_str(json).map_err(|what| Error::file(origin, what))
     }
 
@@ -497,6 +518,7 @@ impl Recipe {
             seed,
             callbacks: self.callbacks.clone(),
             class_weight: self.class_weight.clone(),
+            ..FitConfig::default()
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Reading and writing a model folder.
 
-use super::{Config, card};
-use crate::formats::file::{Staged, cause, stage, write_atomic};
+use super::card;
+use super::claim::Claim;
+use super::config::{CONFIG_FILE, Config};
+use super::parts::{self, Waiting};
+use super::saved::Saved;
+use crate::formats::file::{TEMPORARY, cause, utf8, write_atomic};
 use crate::formats::safetensors::to_safetensors;
 use crate::layers::Mode;
 use crate::model::{Model, ModelConfig, Weights};
@@ -10,16 +14,17 @@ use crate::train::{Epoch, History};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The layers and the recipe.
-pub const CONFIG_FILE: &str = "config.json";
 /// The weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// The optimiser's state, by variable, where training is to go on.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The vocabulary.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// The state of a run, from which it goes on.
+pub const STATE_FILE: &str = "state.safetensors";
 /// The figures of every epoch.
 pub const HISTORY_FILE: &str = "history.csv";
 /// The loss curves as SVG.
@@ -102,6 +107,22 @@ impl Checkpoint {
 /// Texts a step of prediction.
 const PREDICTION_BATCH: usize = 256;
 
+/// What a model folder is to hold.
+pub struct Contents<'a> {
+    /// Layers, recipe, figures.
+    pub config: &'a Config,
+    /// The weights by full name.
+    pub weights: &'a BTreeMap<String, Tensor>,
+    /// The epoch that they are from.
+    pub epoch: Option<&'a Epoch>,
+    /// The optimiser's state, where training is to go on from here.
+    pub optimizer: Option<&'a BTreeMap<String, Tensor>>,
+    /// The vocabulary.
+    pub tokenizer: Option<&'a Tokenizer>,
+    /// The figures of the epochs so far.
+    pub history: Option<&'a History>,
+}
+
 /// A folder that holds a model, or will.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFolder {
@@ -124,8 +145,8 @@ impl ModelFolder {
         Ok(Self { path: path.into() })
     }
 
-    /// A folder to write a model to, made with its parents where it is not there yet. Files of an older model in it
-    /// are replaced one by one as new ones are written.
+    /// A folder to write a model to, made with its parents where it is not there yet. An older model in it is there until a new
+    /// one is whole.
     ///
     /// # Errors
     /// [`Error::File`] where it cannot be made or written to, or holds other things but no model.
@@ -138,14 +159,25 @@ impl ModelFolder {
             return Err(Error::file(path, "is a file, where a folder is to be written; name another"));
         }
         std::fs::create_dir_all(path).map_err(fail)?;
-        let empty = std::fs::read_dir(path).map_err(fail)?.next().is_none();
-        if !empty && !path.join(CONFIG_FILE).is_file() {
+        let mut entries = std::fs::read_dir(path).map_err(fail)?.filter_map(std::result::Result::ok);
+        // What a run that was killed left behind is taken over.
+        let is_ours = |name: &OsStr| name == STATE_FILE || parts::is_left_over(name);
+        let foreign = entries.any(|entry| !is_ours(&entry.file_name()));
+        if foreign && !path.join(CONFIG_FILE).is_file() {
             let what = "holds files but no config.json, so it is no model folder; name a new or empty one";
             return Err(Error::file(path, what));
         }
         // Better to learn now than after the training that nothing can be written here.
-        tempfile::Builder::new().prefix(".candle-recurrent-").tempfile_in(path).map_err(fail)?;
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(path).map_err(fail)?;
         Ok(Self { path: path.into() })
+    }
+
+    /// Keeps other writers out of the folder for as long as the claim lives, and ends what one that was killed had begun.
+    ///
+    /// # Errors
+    /// [`Error::File`] where another holds it, or what is left cannot be tidied up.
+    pub fn claim(&self) -> Result<Claim> {
+        Claim::on(&self.path)
     }
 
     /// Where it lies.
@@ -166,14 +198,18 @@ impl ModelFolder {
     /// # Errors
     /// Where there are none, or as [`Weights::load`].
     pub fn weights(&self, config: &ModelConfig, device: &Device) -> Result<Weights> {
+        let [weights] = self.parts([WEIGHTS_FILE])?.1;
+        self.weights_of(config, weights, device)
+    }
+
+    fn weights_of(&self, config: &ModelConfig, bytes: Option<Vec<u8>>, device: &Device) -> Result<Weights> {
         let path = self.path.join(WEIGHTS_FILE);
-        if !path.exists() {
-            return Err(Error::file(
-                path,
-                "is missing: the folder holds a configuration but no trained weights",
-            ));
+        match bytes {
+            Some(bytes) => Weights::from_bytes(config, &bytes, &path, device),
+            None => {
+                Err(Error::file(path, "is missing: the folder holds a configuration but no trained weights"))
+            }
         }
-        Weights::load(config, path, device)
     }
 
     /// The optimiser's state by variable ([`Optimizer::state`](crate::train::Optimizer::state)); none where the folder has no
@@ -182,12 +218,11 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::File`] where it cannot be read.
     pub fn optimizer_state(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
-        let path = self.path.join(OPTIMIZER_FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let state = candle_core::safetensors::load(&path, &Device::Cpu)
-            .map_err(|error| Error::file(&path, format!("is no optimiser's state: {error}")))?;
+        let [state] = self.parts([OPTIMIZER_FILE])?.1;
+        let Some(bytes) = state else { return Ok(None) };
+        let state = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| {
+            Error::file(self.path.join(OPTIMIZER_FILE), format!("is no optimiser's state: {error}"))
+        })?;
         Ok(Some(state.into_iter().collect()))
     }
 
@@ -196,8 +231,40 @@ impl ModelFolder {
     /// # Errors
     /// As [`Tokenizer::load`].
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        let [tokenizer] = self.parts([TOKENIZER_FILE])?.1;
+        self.tokenizer_of(tokenizer)
+    }
+
+    fn tokenizer_of(&self, bytes: Option<Vec<u8>>) -> Result<Option<Tokenizer>> {
         let path = self.path.join(TOKENIZER_FILE);
-        path.exists().then(|| Tokenizer::load(path)).transpose()
+        bytes.map(|bytes| Tokenizer::from_json(&utf8(bytes, &path)?, &path)).transpose()
+    }
+
+    /// Files of one model, whatever a writer does meanwhile, with its configuration.
+    fn parts<const N: usize>(&self, names: [&str; N]) -> Result<(Config, [Option<Vec<u8>>; N])> {
+        let (config, parts) = parts::read(&self.path, &names)?;
+        let mut parts = parts.into_iter();
+        Ok((config, std::array::from_fn(|_| parts.next().flatten())))
+    }
+
+    /// The bytes of `model.safetensors`, and the vocabulary of the same model.
+    ///
+    /// # Errors
+    /// As the parts.
+    pub fn weights_file(&self) -> Result<(Vec<u8>, Option<Tokenizer>)> {
+        let (_, [weights, tokenizer]) = self.parts([WEIGHTS_FILE, TOKENIZER_FILE])?;
+        let missing = || Error::file(self.path.join(WEIGHTS_FILE), "is missing: the folder holds no weights");
+        Ok((weights.ok_or_else(missing)?, self.tokenizer_of(tokenizer)?))
+    }
+
+    /// Layers, weights and vocabulary of one model, whatever a writer does meanwhile.
+    ///
+    /// # Errors
+    /// As the parts.
+    pub fn trained(&self, device: &Device) -> Result<(Config, Weights, Option<Tokenizer>)> {
+        let (config, [weights, tokenizer]) = self.parts([WEIGHTS_FILE, TOKENIZER_FILE])?;
+        let weights = self.weights_of(&config.model, weights, device)?;
+        Ok((config, weights, self.tokenizer_of(tokenizer)?))
     }
 
     /// The figures of every epoch.
@@ -213,9 +280,9 @@ impl ModelFolder {
     /// # Errors
     /// As the parts.
     pub fn load(&self, device: &Device) -> Result<Checkpoint> {
-        let config = self.config()?;
-        let model = Model::new(&config.model, self.weights(&config.model, device)?.detached())?;
-        Ok(Checkpoint { config, model, tokenizer: self.tokenizer()?, device: device.clone() })
+        let (config, weights, tokenizer) = self.trained(device)?;
+        let model = Model::new(&config.model, weights.detached())?;
+        Ok(Checkpoint { config, model, tokenizer, device: device.clone() })
     }
 
     /// Writes one file of the folder, whole or not at all.
@@ -226,42 +293,31 @@ impl ModelFolder {
         write_atomic(self.path.join(name), bytes.as_ref())
     }
 
-    /// Writes the files of a model that belong together: all are on the disk before the first gets its name, so a full
-    /// disk leaves an older model as it was. An older vocabulary is removed where there is no new one.
+    /// Writes a model. A reader finds the older one whole until the new one is, and then that; so does whoever comes after a
+    /// crash.
     ///
     /// # Errors
-    /// As [`ModelFolder::write`].
-    pub fn save(
-        &self,
-        config: &Config,
-        epoch: &Epoch,
-        weights: &BTreeMap<String, Tensor>,
-        optimizer: Option<&BTreeMap<String, Tensor>>,
-        tokenizer: Option<&Tokenizer>,
-        history: &History,
-    ) -> Result<()> {
+    /// As [`ModelFolder::write`]; an older model is as it was then.
+    pub fn save(&self, contents: &Contents) -> Result<()> {
+        let Contents { config, weights, epoch, optimizer, tokenizer, history } = *contents;
         config.check()?;
-        let mut files = vec![
-            (CONFIG_FILE, config.to_json()?.into_bytes()),
-            (CARD_FILE, card(config)?.into_bytes()),
-            (HISTORY_FILE, history.to_csv().into_bytes()),
-        ];
+        let mut files = vec![(WEIGHTS_FILE, weights_file(&config.model.name, epoch, weights)?)];
         if let Some(tokenizer) = tokenizer {
             files.push((TOKENIZER_FILE, tokenizer.to_json()?.into_bytes()));
         }
-        files.push((WEIGHTS_FILE, weights_file(&config.model.name, epoch, weights)?));
         if let Some(state) = optimizer {
             files.push((OPTIMIZER_FILE, state_file(state)?));
         }
-        let staged = files.into_iter().map(|(name, bytes)| stage(&self.path.join(name), &bytes));
-        let staged = staged.collect::<Result<Vec<_>>>()?;
-        if tokenizer.is_none() {
-            self.remove(TOKENIZER_FILE)?;
+        let saved = Saved::of(&files);
+        let config = Config { saved: Some(saved.clone()), ..config.clone() };
+        let waiting = Waiting::write(&self.path, &files, &saved)?;
+        self.write(CONFIG_FILE, config.to_json()?)?;
+        waiting.place(&saved, &[WEIGHTS_FILE, TOKENIZER_FILE, OPTIMIZER_FILE])?;
+        match history {
+            Some(history) => self.save_history(history),
+            // Of an older model nothing may stay that belongs to it.
+            None => [HISTORY_FILE, SVG_FILE, PNG_FILE].iter().try_for_each(|name| self.remove(name)),
         }
-        if optimizer.is_none() {
-            self.remove(OPTIMIZER_FILE)?;
-        }
-        staged.into_iter().try_for_each(Staged::rename)
     }
 
     /// Removes one file of the folder, if it is there.
@@ -269,28 +325,24 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::File`] where it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path.join(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
-            _ => Ok(()),
-        }
+        parts::remove(&self.path.join(name))
     }
 
-    /// Writes `config.json` and, from the same figures, the model card.
+    /// Writes `config.json` anew, of the model that the folder holds.
     ///
     /// # Errors
     /// As [`ModelFolder::write`].
     pub fn save_config(&self, config: &Config) -> Result<()> {
-        self.write(CONFIG_FILE, config.to_json()?)?;
-        self.write(CARD_FILE, card(config)?)
+        let config = Config { saved: self.config()?.saved, ..config.clone() };
+        self.write(CONFIG_FILE, config.to_json()?)
     }
 
-    /// Writes `optimizer.safetensors`.
+    /// Writes the model card.
     ///
     /// # Errors
     /// As [`ModelFolder::write`].
-    pub fn save_optimizer(&self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        self.write(OPTIMIZER_FILE, state_file(state)?)
+    pub fn save_card(&self, config: &Config) -> Result<()> {
+        self.write(CARD_FILE, card(config)?)
     }
 
     /// Writes `history.csv`.
@@ -319,12 +371,12 @@ fn state_file(state: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
 
 /// `model.safetensors` with its metadata: format, model, epoch and val_loss. The same weights of the same epoch give the
 /// same bytes.
-fn weights_file(model: &str, epoch: &Epoch, weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
-    let mut metadata = BTreeMap::from([
-        ("format", "candle-recurrent".to_string()),
-        ("model", model.to_string()),
-        ("epoch", epoch.epoch.to_string()),
-    ]);
-    metadata.extend(epoch.val_loss().map(|loss| ("val_loss", loss.to_string())));
+fn weights_file(model: &str, epoch: Option<&Epoch>, weights: &BTreeMap<String, Tensor>) -> Result<Vec<u8>> {
+    let mut metadata =
+        BTreeMap::from([("format", "candle-recurrent".to_string()), ("model", model.to_string())]);
+    if let Some(epoch) = epoch {
+        metadata.insert("epoch", epoch.epoch.to_string());
+        metadata.extend(epoch.val_loss().map(|loss| ("val_loss", loss.to_string())));
+    }
     to_safetensors(weights, &metadata)
 }

@@ -10,21 +10,28 @@
 //! | `loss.svg`, `loss.png` | the loss curves |
 //! | `README.md` | a model card for the Hugging Face Hub |
 //!
-//! Every file is written under a temporary name beside its place and renamed: a reader never sees half a file.
+//! A reader never sees half a file, nor files of two models: `config.json` names the others by their sums ([`Saved`]).
 
 mod card;
+mod claim;
 mod config;
 mod ensemble;
 mod folder;
 mod head;
 mod own_card;
+mod parts;
+mod run;
+mod saved;
 mod sequences;
 mod series;
 
 pub use card::{card, card_at, recurrent_in_words};
-pub use config::{Config, Recipe, Results, from_value};
+pub use claim::Claim;
+pub use config::{CONFIG_FILE, Config, Recipe, Results, from_value};
 pub use ensemble::{Member, ensemble};
 pub use folder::{
-    CARD_FILE, CONFIG_FILE, Checkpoint, FORECAST_PNG_FILE, FORECAST_SVG_FILE, HISTORY_FILE, ModelFolder,
-    OPTIMIZER_FILE, PNG_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
+    CARD_FILE, Checkpoint, Contents, FORECAST_PNG_FILE, FORECAST_SVG_FILE, HISTORY_FILE, ModelFolder,
+    OPTIMIZER_FILE, PNG_FILE, STATE_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
 };
+pub use run::{RunOf, SavedRun};
+pub use saved::{FORMAT_VERSION, Saved};

@@ -97,6 +97,30 @@ impl Examples {
         &self.weights
     }
 
+    /// A SHA-256 of all shapes and numbers, in hexadecimal digits: equal data have equal sums.
+    pub fn sum(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut sum = Sha256::new();
+        for (kind, arrays) in
+            [("inputs", self.inputs()), ("targets", self.targets()), ("weights", self.weights())]
+        {
+            for array in arrays {
+                sum.update(format!("{kind} {} {:?}\n", array.rows(), array.row_shape()));
+                let mut bytes = vec![];
+                let read = array.try_for_each_part(|_, values| {
+                    bytes.clear();
+                    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                    sum.update(&bytes);
+                    Ok::<(), std::convert::Infallible>(())
+                });
+                match read {
+                    Ok(()) => {}
+                }
+            }
+        }
+        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// `count` rows from `from` on.
     ///
     /// # Errors

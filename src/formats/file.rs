@@ -4,15 +4,25 @@ use crate::{Error, Result};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// What the names of files begin with that are on their way to their places.
+pub(crate) const TEMPORARY: &str = ".candle-recurrent-";
+
 /// Reads a file of UTF-8 text, without the byte order mark that Windows's editors put first.
 ///
 /// # Errors
 /// [`Error::File`] where it is a folder, cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     check_regular(path)?;
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    utf8(std::fs::read(path).map_err(|error| Error::io(path, error))?, path)
+}
+
+/// The text of bytes, without a byte order mark; `origin` stands for the file in messages.
+///
+/// # Errors
+/// [`Error::File`] where they are not UTF-8.
+pub(crate) fn utf8(bytes: Vec<u8>, origin: &Path) -> Result<String> {
     let mut text =
-        String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text; save it as UTF-8"))?;
+        String::from_utf8(bytes).map_err(|_| Error::file(origin, "is not UTF-8 text; save it as UTF-8"))?;
     if text.starts_with('\u{feff}') {
         text.remove(0);
     }
@@ -50,7 +60,7 @@ impl Staged {
     pub(crate) fn rename(self) -> Result<()> {
         let path = self.path;
         match self.file.persist(&path) {
-            Ok(_) => Ok(()),
+            Ok(_) => sync_folder(folder(&path)),
             Err(fault) => {
                 let what = format!("cannot be written: {}", cause(&fault.error));
                 Err(Error::file(&path, what).with_source(fault.error))
@@ -78,14 +88,19 @@ impl Staging {
         if path.is_dir() {
             return Err(Error::file(path, "cannot be written: it is a folder"));
         }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".candle-recurrent-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o644));
-        }
-        let file = builder.tempfile_in(folder(path)).map_err(|error| cannot(path, error))?;
+        let mut name = std::ffi::OsString::from(TEMPORARY);
+        name.push(path.file_name().unwrap_or_default());
+        // Of two that write to one place each has a name of its own.
+        let file = match temporary(folder(path), &name, 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                remove_stale(&folder(path).join(&name).with_added_extension("tmp"));
+                temporary(folder(path), &name, 0).or_else(|_| temporary(folder(path), &name, 6))
+            }
+            other => other,
+        };
+        let file = file.map_err(|error| cannot(path, error))?;
+        // Who holds the lock is alive.
+        let _ = file.as_file().try_lock();
         Ok(Self { file, path: path.to_path_buf() })
     }
 
@@ -110,6 +125,45 @@ impl Staging {
         self.file.as_file().sync_all().map_err(|error| self.fail(error))?;
         Ok(Staged { file: self.file, path: self.path })
     }
+}
+
+/// A new file of this name, with so many random letters.
+fn temporary(
+    folder: &Path,
+    name: &std::ffi::OsStr,
+    random: usize,
+) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(name).suffix(".tmp").rand_bytes(random);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o644));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Removes what a writer left that was killed.
+fn remove_stale(path: &Path) {
+    let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    let Ok(file) = std::fs::File::open(path) else { return };
+    if is_file && file.try_lock().is_ok() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Brings a folder's names to the disk, where the system knows such a thing.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        let Ok(folder) = std::fs::File::open(path) else { return Ok(()) };
+        if let Err(error) = folder.sync_all()
+            && !matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported)
+        {
+            return Err(cannot(&path.join("."), error));
+        }
+    }
+    Ok(())
 }
 
 /// A file that is written piece by piece under a temporary name: it is whole in the end, or not there.
@@ -153,7 +207,8 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-fn cannot(path: &Path, error: std::io::Error) -> Error {
+/// What is said of a file that cannot be written.
+pub(crate) fn cannot(path: &Path, error: std::io::Error) -> Error {
     let folder = folder(path);
     let cause = match error.kind() {
         std::io::ErrorKind::NotFound if !folder.exists() => {

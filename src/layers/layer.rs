@@ -1,12 +1,14 @@
 //! What a layer is: its arguments ([`Config`]), and the layer built from them ([`Layer`]).
 
 use super::activation::Activation;
+use super::carried::Carried;
 use super::flow::Flow;
 use super::initializer::Variable;
 use super::losses::Losses;
 use super::masks::MaskRule;
 use super::padding::PaddingRule;
 use super::shape::{Checked, Shape};
+use super::watch::Watch;
 use candle_core::{Result, Var};
 use candle_nn::VarBuilder;
 use std::fmt::Debug;
@@ -59,6 +61,8 @@ pub struct Pass<'a> {
     pub frozen: bool,
     /// Where layers put what they add to the loss; none where nobody asks.
     pub losses: Option<&'a Losses>,
+    /// Who looks at what each layer gives; none where nobody does.
+    pub watch: Option<&'a Watch>,
 }
 
 impl From<Mode> for Pass<'_> {
@@ -252,6 +256,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Forgets what is carried from batch to batch.
     fn reset_states(&self) {
         self.children().into_iter().for_each(Layer::reset_states);
+    }
+
+    /// What it and the layers within it carry from batch to batch, in order.
+    fn carried(&self) -> Vec<&Carried> {
+        self.children().into_iter().flat_map(Layer::carried).collect()
     }
 
     /// Variables that a training pass moves without an optimiser, by full name.

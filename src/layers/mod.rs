@@ -45,6 +45,7 @@
 mod activation;
 mod activations;
 mod attention;
+mod carried;
 mod constraint;
 mod conv;
 mod core;
@@ -78,11 +79,13 @@ mod strand;
 mod table;
 mod texts;
 mod token_squares;
+mod watch;
 mod wrap;
 
 pub use activation::Activation;
 pub use activations::*;
 pub use attention::*;
+pub use carried::Carried;
 pub use constraint::Constraint;
 pub use conv::{
     AveragePooling, AveragePoolingConfig, Conv, ConvConfig, ConvTranspose, ConvTransposeConfig, Cropping,
@@ -121,4 +124,5 @@ pub use shape::{Axes, Checked, Shape};
 pub use table::{Rows, Table};
 pub use texts::Texts;
 pub(crate) use token_squares::TokenSquares;
+pub use watch::{Watch, is_finite};
 pub use wrap::{Bidirectional, MergeMode, TimeDistributed};

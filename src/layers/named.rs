@@ -1,6 +1,7 @@
 //! A layer with its name in a model, and what the model says of its training.
 
 use super::activation::Activation;
+use super::carried::Carried;
 use super::flow::{Flow, Values};
 use super::layer::{Config, Layer, Pass, Placed, TensorRef};
 use super::losses::add_activity;
@@ -91,6 +92,10 @@ impl Layer for Ruled {
 
     fn reset_states(&self) {
         self.layer.reset_states();
+    }
+
+    fn carried(&self) -> Vec<&Carried> {
+        self.layer.carried()
     }
 
     fn moving(&self) -> Vec<(String, Var)> {

@@ -14,7 +14,8 @@ pub(crate) use until::{IS_INPUT, left_out, no_such_layer};
 pub use weights::Weights;
 
 use crate::layers::{
-    Activation, Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares, Values,
+    Activation, Carried, Constraint, Flow, Graph, Layer, Losses, Mode, Pass, Regularizer, TokenSquares,
+    Values, Watch,
 };
 use crate::{Error, Result};
 use candle_core::{DType, Tensor, Var};
@@ -213,6 +214,39 @@ impl Model {
     /// The moving statistics of BatchNormalization by full name: a training pass moves them, no optimiser does.
     pub fn moving(&self) -> Vec<(String, Var)> {
         self.graph.moving()
+    }
+
+    /// What stateful layers carry from batch to batch, in the order of the layers.
+    pub fn carried(&self) -> Vec<Option<Vec<Tensor>>> {
+        self.graph.carried().into_iter().map(Carried::get).collect()
+    }
+
+    /// Goes on from what stateful layers carried.
+    ///
+    /// # Errors
+    /// The states of a model with another number of layers that carry some.
+    pub fn set_carried(&self, states: &[Option<Vec<Tensor>>]) -> Result<()> {
+        let layers = self.graph.carried();
+        if layers.len() != states.len() {
+            let what =
+                format!("{} are given, the model has {} layers with states", states.len(), layers.len());
+            return Err(Error::argument("carried states", what));
+        }
+        layers.into_iter().zip(states).for_each(|(layer, states)| layer.set(states.clone()));
+        Ok(())
+    }
+
+    /// The first layer, in the order in which they run, whose output holds NaN or infinite numbers. What stateful layers carry
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// As [`forward_all`](Self::forward_all).
+    pub fn first_not_finite(&self, xs: &[Tensor], mode: Mode) -> Result<Option<String>> {
+        let (watch, carried) = (Watch::default(), self.carried());
+        let inputs: Vec<Flow> = xs.iter().cloned().map(Flow::from).collect();
+        self.graph.run_all(&self.flows(&inputs)?, Pass { mode, watch: Some(&watch), ..Pass::default() })?;
+        self.set_carried(&carried)?;
+        Ok(watch.found())
     }
 
     /// Forgets what stateful layers carry from batch to batch.

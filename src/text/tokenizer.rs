@@ -187,7 +187,15 @@ impl Tokenizer {
     /// [`Error::File`] where the file is missing or not a tokenizer.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::parse(read_text(path)?.as_bytes()).map_err(|what| Error::file(path, what))
+        Self::from_json(&read_text(path)?, path)
+    }
+
+    /// Reads the text of a `tokenizer.json`; `origin` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_json(json: &str, origin: &Path) -> Result<Self> {
+        Self::parse(json.as_bytes()).map_err(|what| Error::file(origin, what))
     }
 
     /// Reads the bytes of a `tokenizer.json`.

@@ -5,16 +5,17 @@ use super::evaluate::{Batch, Total, check_batches, measure};
 use super::history::{Epoch, Figures, History};
 use super::meters::Meters;
 use super::objective::Objective;
-use super::observer::{Observer, Snapshot, Step};
+use super::observer::{Observer, Step};
 use super::optimizers::Optimizer;
 use super::order::{grouped, lengths, shuffled};
 use super::schedules::LearningRate;
+use super::state::{RunState, Snapshot, Standing};
 use super::trainable::Trainable;
 use crate::data::Examples;
-use crate::layers::{Mode, backward};
+use crate::layers::{self, Mode, backward};
 use crate::random::Stream;
 use crate::{Error, Result};
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -41,6 +42,19 @@ impl Shuffle {
     }
 }
 
+/// What becomes of a run whose loss is NaN or infinite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNan {
+    /// It ends with [`Error::Diverged`].
+    #[default]
+    Stop,
+    /// It goes back to the end of the epoch before, and on from there at half the learning rate; three times, then it ends.
+    Rollback,
+}
+
+/// How often a run goes back.
+const ROLLBACKS: usize = 3;
+
 /// How to train. The defaults are the zoo's recipe, without callbacks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FitConfig {
@@ -59,6 +73,8 @@ pub struct FitConfig {
     pub callbacks: Vec<CallbackConfig>,
     /// By class, how much its rows count in training; 1 for those that are not named.
     pub class_weight: BTreeMap<u32, f64>,
+    /// What a loss that is no number means; the end of the run.
+    pub on_nan: OnNan,
 }
 
 impl Default for FitConfig {
@@ -71,6 +87,7 @@ impl Default for FitConfig {
             seed: 42,
             callbacks: vec![],
             class_weight: BTreeMap::new(),
+            on_nan: OnNan::Stop,
         }
     }
 }
@@ -134,6 +151,22 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
     config: &FitConfig,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
+    fit_from(training, None, train, validation, config, observer)
+}
+
+/// As [`fit`], from where a run stood ([`Observer::on_state`]). With the model, the data and the configuration of that run the
+/// outcome is, to the bit, what it would have been without the pause; the most epochs may be others.
+///
+/// # Errors
+/// As [`fit`], and for a state of another model, optimiser or number of rows.
+pub fn fit_from<T: Trainable + ?Sized, F: Trainable + ?Sized>(
+    training: Training<'_, T, F>,
+    state: Option<RunState>,
+    train: &Examples,
+    validation: Option<&Examples>,
+    config: &FitConfig,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     check(&training, train, validation, config)?;
     candle_recurrent_kernel::keep_memory();
     let device = match training.optimizer.variables().first() {
@@ -150,24 +183,26 @@ pub fn fit<T: Trainable + ?Sized, F: Trainable + ?Sized>(
         callbacks: config.callbacks.clone(),
         settled: false,
         device,
-        history: History::default(),
-        restorable: None,
-        kept: None,
+        state: RunState::default(),
     };
+    if let Some(state) = state {
+        run.resume(state)?;
+    }
     let result = run.epochs(observer);
     let finalized = match result {
         Ok(_) => run.training.optimizer.finalize(),
         Err(_) => Ok(()),
     };
     let mut restored_epoch = None;
-    if let Some((epoch, weights)) = run.restorable.take() {
+    if let Some((epoch, weights)) = run.state.restorable.take() {
         run.restore(&weights)?;
         restored_epoch = Some(epoch);
     }
     let stop = result?;
     finalized?;
-    let best_epoch = run.kept.or_else(|| run.history.best().map(|epoch| epoch.epoch));
-    Ok(Outcome { stop, history: run.history, best_epoch, restored_epoch })
+    let RunState { history, kept, .. } = run.state;
+    let best_epoch = kept.or_else(|| history.best().map(|epoch| epoch.epoch));
+    Ok(Outcome { stop, history, best_epoch, restored_epoch })
 }
 
 fn check<T: Trainable + ?Sized, F: Trainable + ?Sized>(
@@ -187,6 +222,11 @@ fn check<T: Trainable + ?Sized, F: Trainable + ?Sized>(
         let what =
             "the learning rate is a schedule, which ReduceLROnPlateau cannot change; leave one of them out";
         return Err(Error::argument("callbacks", what));
+    }
+    if is_schedule && config.on_nan == OnNan::Rollback {
+        let what =
+            "the learning rate is a schedule, and going back halves the rate; give a number, or let it stop";
+        return Err(Error::argument("on_nan", what));
     }
     if training.optimizer.variables().is_empty() {
         return Err(Error::argument(
@@ -295,112 +335,284 @@ struct Run<'a, T: ?Sized, F: ?Sized> {
     /// Whether the callbacks know which way their figures are better.
     settled: bool,
     device: Device,
-    history: History,
-    /// An epoch and its weights, to come back at the end.
-    restorable: Option<(usize, Snapshot)>,
-    /// The epoch that a callback kept last.
-    kept: Option<usize>,
+    /// Where it stands; how it stands (`now`) is in the model and the optimiser while it runs.
+    state: RunState,
 }
 
 impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
-    fn epochs(&mut self, observer: &mut dyn Observer) -> Result<Stop> {
-        let rows = self.train.rows() as u32;
-        let mut order: Vec<u32> = (0..rows).collect();
+    /// Goes on from where a run stood.
+    fn resume(&mut self, mut state: RunState) -> Result<()> {
         let batches = self.train.rows().div_ceil(self.config.batch_size);
+        if state.batches > batches || state.epochs != state.history.epochs.len() {
+            let what = format!(
+                "it stands at batch {} of epoch {}, and the data make {batches} batches an epoch; is it of another run?",
+                state.batches,
+                state.epochs + 1
+            );
+            return Err(Error::argument("state", what));
+        }
+        self.stand(&std::mem::take(&mut state.now))?;
+        self.state = state;
+        Ok(())
+    }
+
+    fn epochs(&mut self, observer: &mut dyn Observer) -> Result<Stop> {
+        if self.state.stopped {
+            return Ok(Stop::EarlyStopping);
+        }
+        if observer.wants_state(true) {
+            self.hand_over(observer)?;
+        }
+        let rows = self.train.rows() as u32;
         let lengths = match self.train.inputs() {
             [ids, ..] if self.config.group_by_length => lengths(ids),
             _ => vec![],
         };
-        for epoch in 1..=self.config.epochs {
-            let start = Instant::now();
-            observer.on_epoch_begin(epoch, self.config.epochs, batches)?;
-            match self.config.shuffle {
-                Shuffle::Never => {}
-                Shuffle::Once if epoch > 1 => {}
-                Shuffle::Once | Shuffle::EveryEpoch => {
-                    order = shuffled(rows, self.config.seed, epoch);
-                    if self.config.group_by_length {
-                        order = grouped(order, &lengths, self.config.batch_size, self.config.seed, epoch);
-                    }
-                }
+        let mut order: Vec<u32> = vec![];
+        while self.state.epochs < self.config.epochs {
+            let epoch = self.state.epochs + 1;
+            if order.is_empty() || self.config.shuffle == Shuffle::EveryEpoch {
+                order = self.order(rows, &lengths, epoch);
             }
-            let Some(mut figures) = self.epoch(epoch, &order, observer)? else {
-                return Ok(Stop::Interrupted);
-            };
-            if let Some(examples) = self.validation {
-                let (model, objective) = (self.training.detached, self.training.objective);
-                let validation =
-                    measure(model, objective, examples, self.config.batch_size, &self.device, &mut |_| {
-                        Ok(())
-                    })?;
-                finite(validation.loss(), objective, epoch)?;
-                validation.figures.prefixed("val_").iter().for_each(|(name, value)| figures.set(name, value));
+            if self.config.on_nan == OnNan::Rollback && self.state.before.is_none() {
+                self.state.before = Some(self.standing()?);
             }
-            if self.callbacks.iter().any(Callback::changes_learning_rate) {
-                figures.set(LEARNING_RATE, self.training.optimizer.learning_rate());
-            }
-            self.history.epochs.push(Epoch { epoch, figures, seconds: start.elapsed().as_secs_f64() });
-            if let Some(stop) = self.judge(epoch, observer)? {
-                return Ok(stop);
+            match self.epoch(epoch, &order, observer) {
+                Ok(None) => {}
+                Ok(Some(stop)) => return Ok(stop),
+                Err(fault @ Error::Diverged { .. }) => self.roll_back(fault, observer)?,
+                Err(error) => return Err(error),
             }
         }
         Ok(Stop::Finished)
     }
 
+    /// The order of an epoch.
+    fn order(&self, rows: u32, lengths: &[u32], epoch: usize) -> Vec<u32> {
+        let FitConfig { seed, batch_size, .. } = *self.config;
+        let drawn = match self.config.shuffle {
+            Shuffle::Never => return (0..rows).collect(),
+            Shuffle::Once => 1,
+            Shuffle::EveryEpoch => epoch,
+        };
+        let order = shuffled(rows, seed, drawn);
+        if self.config.group_by_length { grouped(order, lengths, batch_size, seed, drawn) } else { order }
+    }
+
+    /// One epoch: training, validation, what the callbacks make of it. Why the run ends, if it does.
+    fn epoch(&mut self, epoch: usize, order: &[u32], observer: &mut dyn Observer) -> Result<Option<Stop>> {
+        let (start, before) = (Instant::now(), self.state.seconds);
+        let seconds = || before + start.elapsed().as_secs_f64();
+        let batches = order.len().div_ceil(self.config.batch_size);
+        observer.on_epoch_begin(epoch, self.config.epochs, batches)?;
+        let Some(mut figures) = self.batches(epoch, order, &seconds, observer)? else {
+            return Ok(Some(Stop::Interrupted));
+        };
+        if let Some(name) = self.not_finite()? {
+            let first = format!(", after which the variable {name} was not finite");
+            return Err(Error::Diverged { loss: f64::NAN, epoch, batch: Some(batches), first });
+        }
+        if let Some(examples) = self.validation {
+            let (model, objective) = (self.training.detached, self.training.objective);
+            let validation =
+                measure(model, objective, examples, self.config.batch_size, &self.device, &mut |_| Ok(()))?;
+            if !is_finite(validation.loss(), objective) {
+                let loss = validation.loss();
+                return Err(Error::Diverged { loss, epoch, batch: None, first: String::new() });
+            }
+            validation.figures.prefixed("val_").iter().for_each(|(name, value)| figures.set(name, value));
+        }
+        if self.callbacks.iter().any(Callback::changes_learning_rate) {
+            figures.set(LEARNING_RATE, self.training.optimizer.learning_rate());
+        }
+        self.state.history.epochs.push(Epoch { epoch, figures, seconds: seconds() });
+        self.state.epochs = epoch;
+        (self.state.batches, self.state.seconds, self.state.before) = (0, 0.0, None);
+        self.state.meters.clear();
+        self.judge(epoch, observer)
+    }
+
+    /// Goes back to the end of the epoch before at half the rate, or ends with the fault.
+    fn roll_back(&mut self, fault: Error, observer: &mut dyn Observer) -> Result<()> {
+        let Some(before) = self.state.before.take() else { return Err(fault) };
+        if self.state.rollbacks == ROLLBACKS {
+            return Err(fault);
+        }
+        self.stand(&before)?;
+        let rate = self.training.optimizer.learning_rate() / 2.0;
+        self.training.optimizer.set_learning_rate(rate)?;
+        self.state.rollbacks += 1;
+        self.state.batches = 0;
+        self.state.meters.clear();
+        observer.on_rollback(&fault, rate)
+    }
+
+    /// All that steps change, copied.
+    fn standing(&self) -> Result<Standing> {
+        let mut weights = self.snapshot()?;
+        for (name, _) in self.training.model.frozen() {
+            weights.remove(&name);
+        }
+        let (optimizer, carried) = (self.training.optimizer.state()?, self.training.model.carried());
+        Ok(Standing { weights, optimizer, carried })
+    }
+
+    /// Stands as it stood.
+    fn stand(&mut self, standing: &Standing) -> Result<()> {
+        let moving = self.training.model.moving();
+        let variables = self.training.optimizer.variables().iter().chain(&moving);
+        for (name, var) in variables.clone() {
+            let wrong = |what: String| Error::argument(name.as_str(), what);
+            match standing.weights.get(name) {
+                Some(value) if value.dims() == var.dims() => {}
+                Some(value) => {
+                    let (needed, found) = (var.dims(), value.dims());
+                    return Err(wrong(format!("the state has shape {found:?}, the model's is {needed:?}")));
+                }
+                None => return Err(wrong("the state lacks this variable".to_string())),
+            }
+        }
+        if let Some(name) =
+            standing.weights.keys().find(|name| variables.clone().all(|(own, _)| own != *name))
+        {
+            return Err(Error::argument(name, "the state has this variable, and the model does not"));
+        }
+        self.training.optimizer.load_state(&standing.optimizer)?;
+        self.training.model.set_carried(&standing.carried)?;
+        self.restore(&standing.weights)
+    }
+
+    /// Hands the state to an observer that wants it.
+    fn hand_over(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let now = self.standing()?;
+        observer.on_state(RunState { now, ..self.state.clone() })
+    }
+
     /// What the callbacks make of the epoch that is done; why the run ends, if it does.
     fn judge(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<Option<Stop>> {
-        let verdicts: Vec<_> = self.callbacks.iter().map(|rule| rule.judge(&self.history.epochs)).collect();
+        let epochs = &self.state.history.epochs;
+        let verdicts: Vec<_> = self.callbacks.iter().map(|rule| rule.judge(epochs)).collect();
         let restores = verdicts.iter().any(|verdict| verdict.restores == Some(epoch));
         let saves = verdicts.iter().any(|verdict| verdict.saves);
         let weights = if restores || saves { Some(self.snapshot()?) } else { None };
         if let Some(weights) = weights.as_ref().filter(|_| restores) {
-            self.restorable = Some((epoch, weights.clone()));
+            self.state.restorable = Some((epoch, weights.clone()));
         }
         if let Some(rate) = verdicts.iter().filter_map(|verdict| verdict.learning_rate).next_back() {
             self.training.optimizer.set_learning_rate(rate)?;
         }
-        let flow = observer.on_epoch(&self.history)?;
-        if let (Some(weights), Some(last), true) = (&weights, self.history.epochs.last(), saves) {
-            self.kept = Some(epoch);
+        let flow = observer.on_epoch(&self.state.history)?;
+        if let (Some(weights), Some(last), true) = (&weights, self.state.history.epochs.last(), saves) {
+            self.state.kept = Some(epoch);
             observer.on_best(last, weights, self.training.optimizer)?;
+        }
+        self.state.stopped = verdicts.iter().any(|verdict| verdict.stop);
+        if observer.wants_state(true) {
+            self.hand_over(observer)?;
         }
         Ok(if flow.is_break() {
             Some(Stop::Interrupted)
-        } else if verdicts.iter().any(|verdict| verdict.stop) {
+        } else if self.state.stopped {
             Some(Stop::EarlyStopping)
         } else {
             None
         })
     }
 
-    /// One pass over the training data; nothing if the observer ended it.
-    fn epoch(&mut self, epoch: usize, order: &[u32], observer: &mut dyn Observer) -> Result<Option<Figures>> {
+    /// One pass over the training data, or what is left of it; nothing if the observer ended it.
+    fn batches(
+        &mut self,
+        epoch: usize,
+        order: &[u32],
+        seconds: &dyn Fn() -> f64,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Figures>> {
         let mut meters: Option<Meters> = None;
         let mut seeds = Stream::named(self.config.seed, &format!("batch/{epoch}"));
         let batches = order.len().div_ceil(self.config.batch_size);
-        let Training { model, objective, .. } = self.training;
+        let (objective, done) = (self.training.objective, self.state.batches);
         for (index, rows) in order.chunks(self.config.batch_size).enumerate() {
+            let mode = Mode::Training { seed: seeds.next_u64() };
+            // A run that stopped behind its last batch still has that one's figures to tell.
+            if index < done {
+                continue;
+            }
             let inputs = self.train.inputs().iter().map(|input| input.gather(rows, &self.device));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            let called = model.call(&inputs, Mode::Training { seed: seeds.next_u64() })?;
+            let called = self.training.model.call(&inputs, mode)?;
             let batch = Batch::gather(self.train, rows, &self.device)?;
             let total = Total::of(objective, &called, &batch)?;
-            finite(total.value, objective, epoch)?;
+            if !is_finite(total.value, objective) {
+                let first = self.first_not_finite(&inputs, mode)?;
+                return Err(Error::Diverged { loss: total.value, epoch, batch: Some(index + 1), first });
+            }
             if meters.is_none() {
-                let fresh = batch.meters(objective, &called);
-                self.settle(&fresh)?;
-                meters = Some(fresh);
+                meters = Some(self.meters(batch.meters(objective, &called))?);
             }
             let loss = self.training.optimizer.scale_loss(&total.loss)?;
             self.training.optimizer.step(&backward(&loss)?)?;
-            model.constrain()?;
+            self.training.model.constrain()?;
             let Some(meters) = &mut meters else { continue };
             total.add_to(meters, &called, &batch)?;
-            if observer.on_step(&Step { epoch, batch: index + 1, batches, meters })?.is_break() {
+            let flow = observer.on_step(&Step { epoch, batch: index + 1, batches, meters })?;
+            self.state.batches = index + 1;
+            if observer.wants_state(false) {
+                (self.state.meters, self.state.seconds) = (meters.state(), seconds());
+                self.hand_over(observer)?;
+            }
+            if flow.is_break() {
                 return Ok(None);
             }
         }
-        Ok(meters.map(|meters| meters.figures()))
+        match meters {
+            Some(meters) => Ok(Some(meters.figures())),
+            // Every batch was done before: their meters are those of any batch, and what they had gathered.
+            None => self.gathered(order).map(Some),
+        }
+    }
+
+    /// The figures of an epoch all of whose batches were done before the run went on.
+    fn gathered(&mut self, order: &[u32]) -> Result<Figures> {
+        let rows = &order[..self.config.batch_size.min(order.len())];
+        let inputs = self.train.inputs().iter().map(|input| input.gather(rows, &self.device));
+        let carried = self.training.detached.carried();
+        let called = self.training.detached.call(&inputs.collect::<Result<Vec<_>>>()?, Mode::Inference)?;
+        self.training.detached.set_carried(&carried)?;
+        let meters = Batch::gather(self.train, rows, &self.device)?.meters(self.training.objective, &called);
+        Ok(self.meters(meters)?.figures())
+    }
+
+    /// The meters of an epoch, with what they had gathered before the run went on.
+    fn meters(&mut self, mut fresh: Meters) -> Result<Meters> {
+        self.settle(&fresh)?;
+        if !self.state.meters.is_empty() {
+            fresh.load_state(&self.state.meters)?;
+        }
+        Ok(fresh)
+    }
+
+    /// What was not finite first, in words that go on from a step.
+    fn first_not_finite(&self, inputs: &[Tensor], mode: Mode) -> Result<String> {
+        for (index, input) in inputs.iter().enumerate() {
+            if !layers::is_finite(input)? {
+                return Ok(format!(", where input {index} of the data holds values that are not finite"));
+            }
+        }
+        if let Some(name) = self.not_finite()? {
+            return Ok(format!(", where the variable {name} was no longer finite"));
+        }
+        self.training.model.first_not_finite(inputs, mode)
+    }
+
+    /// The first variable that holds NaN or infinite numbers.
+    fn not_finite(&self) -> Result<Option<String>> {
+        let moving = self.training.model.moving();
+        for (name, var) in self.training.optimizer.variables().iter().chain(&moving) {
+            if !layers::is_finite(var.as_tensor())? {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Tells the callbacks which way their figures are better, before the first step.
@@ -441,10 +653,7 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
 /// probabilities, has about 100.
 const GREATEST_CROSSENTROPY: f64 = 1e6;
 
-/// Refuses what no training comes back from.
-fn finite(loss: f64, objective: &Objective, epoch: usize) -> Result<()> {
-    match loss.is_finite() && (loss <= GREATEST_CROSSENTROPY || !objective.is_plainly_of_classes()) {
-        true => Ok(()),
-        false => Err(Error::Diverged { loss, epoch }),
-    }
+/// Whether training can come back from a loss.
+fn is_finite(loss: f64, objective: &Objective) -> bool {
+    loss.is_finite() && (loss <= GREATEST_CROSSENTROPY || !objective.is_plainly_of_classes())
 }

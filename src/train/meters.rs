@@ -6,7 +6,7 @@ use super::losses::BatchLoss;
 use super::metrics::{Metric, Scores};
 use super::objective::Objective;
 use super::output::Output;
-use crate::Result;
+use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 
 /// A weighted mean.
@@ -132,6 +132,34 @@ impl Meters {
             }
         }
         Ok(())
+    }
+
+    /// All that is known of the batches so far.
+    pub fn state(&self) -> Vec<Vec<f64>> {
+        let mean = |mean: &Mean| vec![mean.sum, mean.count as f64];
+        let own = vec![self.loss.sum, self.loss.count as f64, self.samples as f64];
+        let losses = self.losses.iter().map(|(_, _, it)| mean(it));
+        std::iter::once(own).chain(losses).chain(self.meters.iter().map(|it| it.metric.state())).collect()
+    }
+
+    /// Goes on from a [`state`](Self::state).
+    ///
+    /// # Errors
+    /// A state of other losses or metrics.
+    pub fn load_state(&mut self, state: &[Vec<f64>]) -> Result<()> {
+        let wrong = || Error::argument("state", "the figures so far are of other losses or metrics");
+        let (losses, meters) = (self.losses.len(), self.meters.len());
+        let [own, parts @ ..] = state else { return Err(wrong()) };
+        let [sum, count, samples] = own[..] else { return Err(wrong()) };
+        if parts.len() != losses + meters {
+            return Err(wrong());
+        }
+        (self.loss, self.samples) = (Mean { sum, count: count as usize }, samples as usize);
+        for ((_, _, mean), part) in self.losses.iter_mut().zip(parts) {
+            let [sum, count] = part[..] else { return Err(wrong()) };
+            *mean = Mean { sum, count: count as usize };
+        }
+        self.meters.iter_mut().zip(&parts[losses..]).try_for_each(|(it, part)| it.metric.load_state(part))
     }
 
     /// The rows so far.

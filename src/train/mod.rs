@@ -18,6 +18,7 @@ mod options;
 mod order;
 mod output;
 mod schedules;
+mod state;
 mod trainable;
 mod trainer;
 
@@ -27,13 +28,13 @@ pub use callbacks::{
     Verdict,
 };
 pub use evaluate::{Evaluation, evaluate, evaluate_rows};
-pub use fit::{FitConfig, Outcome, Shuffle, Stop, Training, fit};
+pub use fit::{FitConfig, OnNan, Outcome, Shuffle, Stop, Training, fit, fit_from};
 pub use history::{Epoch, Figures, History};
 pub use losses::*;
 pub use meters::Meters;
 pub use metrics::MetricConfig;
 pub use objective::{Compile, Head, Objective, OutputObjective, heads};
-pub use observer::{Observer, Silent, Snapshot, Step};
+pub use observer::{Observer, Silent, Step};
 pub use optimizers::{
     Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, KerasVariable, Lion, Nadam, Optimizer, OptimizerClass,
     OptimizerConfig, RmsProp, Sgd,
@@ -43,5 +44,6 @@ pub use schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate,
     PiecewiseConstantDecay, PolynomialDecay, Schedule,
 };
+pub use state::{CarriedStates, RunState, Snapshot, Standing};
 pub use trainable::{Called, Trainable};
 pub use trainer::Trainer;

@@ -3,13 +3,9 @@
 use super::history::{Epoch, History};
 use super::meters::Meters;
 use super::optimizers::Optimizer;
-use crate::Result;
-use candle_core::Tensor;
-use std::collections::BTreeMap;
+use super::state::{RunState, Snapshot};
+use crate::{Error, Result};
 use std::ops::ControlFlow;
-
-/// Copies of a model's variables by full name.
-pub type Snapshot = BTreeMap<String, Tensor>;
 
 /// Where an epoch stands after a batch.
 pub struct Step<'a> {
@@ -49,6 +45,28 @@ pub trait Observer {
     /// The observer's own.
     fn on_epoch(&mut self, _history: &History) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Whether [`on_state`](Self::on_state) is to be called: asked before the first step, after every step, and after every
+    /// epoch when its best weights are written.
+    fn wants_state(&mut self, _epoch_is_done: bool) -> bool {
+        false
+    }
+
+    /// Where the run stands: [`fit_from`](super::fit_from) goes on from it.
+    ///
+    /// # Errors
+    /// The observer's own.
+    fn on_state(&mut self, _state: RunState) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where the run goes back to the end of the epoch before, for the reason given, with this learning rate.
+    ///
+    /// # Errors
+    /// The observer's own.
+    fn on_rollback(&mut self, _reason: &Error, _learning_rate: f64) -> Result<()> {
+        Ok(())
     }
 
     /// After [`Self::on_epoch`] where a [`ModelCheckpoint`](super::ModelCheckpoint) keeps the epoch: here the weights are

@@ -1,6 +1,7 @@
 //! What can be trained: a model of this crate, or any other module.
 
 use super::output::Output;
+use super::state::CarriedStates;
 use crate::Result;
 use crate::layers::Mode;
 use crate::model::Model;
@@ -56,6 +57,28 @@ pub trait Trainable {
         false
     }
 
+    /// What it carries from batch to batch.
+    fn carried(&self) -> CarriedStates {
+        vec![]
+    }
+
+    /// Goes on from what it carried.
+    ///
+    /// # Errors
+    /// What is carried by another module.
+    fn set_carried(&self, _carried: &CarriedStates) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where NaN or infinite numbers came up first, in words that go on from "the loss became NaN in step 3"; nothing where
+    /// the module does not know.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    fn first_not_finite(&self, _inputs: &[Tensor], _mode: Mode) -> Result<String> {
+        Ok(String::new())
+    }
+
     /// Whether padding around ids neither changes what it gives nor takes time.
     fn skips_padding(&self) -> bool {
         false
@@ -86,6 +109,21 @@ impl Trainable for Model {
 
     fn is_stateful(&self) -> bool {
         self.config().is_stateful()
+    }
+
+    fn carried(&self) -> CarriedStates {
+        Self::carried(self)
+    }
+
+    fn set_carried(&self, carried: &CarriedStates) -> Result<()> {
+        Self::set_carried(self, carried)
+    }
+
+    fn first_not_finite(&self, inputs: &[Tensor], mode: Mode) -> Result<String> {
+        Ok(match Self::first_not_finite(self, inputs, mode)? {
+            Some(layer) => format!(", first in what layer {layer} gives"),
+            None => ", where all layers gave finite numbers, too great for a loss".into(),
+        })
     }
 
     fn skips_padding(&self) -> bool {

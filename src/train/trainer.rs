@@ -1,10 +1,11 @@
 //! A model with all that its training needs.
 
 use super::evaluate::{Evaluation, check_batches, evaluate};
-use super::fit::{FitConfig, Outcome, Training, fit};
+use super::fit::{FitConfig, Outcome, Training, fit_from};
 use super::objective::{Head, Objective, heads};
 use super::observer::{Observer, Silent};
 use super::optimizers::{Optimizer, OptimizerConfig};
+use super::state::RunState;
 use crate::Result;
 use crate::data::Examples;
 use crate::layers::ModelConfig;
@@ -72,6 +73,21 @@ impl Trainer {
         config: &FitConfig,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
+        self.fit_from(None, train, validation, config, observer)
+    }
+
+    /// As [`fit_watched`](Self::fit_watched), from where a run of the same configuration on the same data stood.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and a state of another model or run.
+    pub fn fit_from(
+        &mut self,
+        state: Option<RunState>,
+        train: &Examples,
+        validation: Option<&Examples>,
+        config: &FitConfig,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
         self.objective.check_targets("training", train, &self.heads)?;
         self.objective.check_learnable(train)?;
         if let Some(validation) = validation {
@@ -83,7 +99,7 @@ impl Trainer {
             optimizer: &mut self.optimizer,
             objective: &self.objective,
         };
-        fit(training, train, validation, config, observer)
+        fit_from(training, state, train, validation, config, observer)
     }
 
     /// Checks that data can be measured in batches of this size; `of` says whose they are: `test`.

@@ -117,7 +117,7 @@ fn tables_without_parts_are_split() {
     let (_, messages) = train(&desk, "hf://datasets/me/plain@v1", "run", &[]);
     assert!(messages.contains("64 training, 16 validation and 0 test texts"), "{messages}");
     assert!(messages.contains("b.csv, line 32: has no text"), "{messages}");
-    let (_, messages) = train(&desk, "hf://datasets/me/plain@v1/a.csv", "run", &[]);
+    let (_, messages) = train(&desk, "hf://datasets/me/plain@v1/a.csv", "other", &[]);
     assert!(messages.contains("40 training, 10 validation and 0 test texts"), "{messages}");
 }
 

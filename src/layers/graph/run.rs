@@ -154,6 +154,9 @@ impl Graph {
             if call.uses > 1 {
                 outputs.iter_mut().try_for_each(read_rows_in_training)?;
             }
+            if let Some(watch) = pass.watch {
+                watch.look(&node.name, &outputs)?;
+            }
             given[index] = Some(outputs);
         }
         self.outputs.iter().map(|&(call, tensor)| self.take(&given, call, tensor)).collect()

@@ -1,10 +1,10 @@
 //! Keras's `ConvLSTM2D` (`keras/src/layers/rnn/conv_lstm.py`; Shi et al. 2015): one op in f32 on the CPU
 //! (`conv_lstm_op.rs`), and one tensor operation after another elsewhere, with a mask, and with dropout on the state.
 
-use super::carried::Carried;
 use super::conv_lstm_op;
 use super::settings::{Call, RnnOutput, check_states, sequence_mask};
 use crate::layers::activation::Activation;
+use crate::layers::carried::Carried;
 use crate::layers::conv::{Padding, Sizes, Window, convolution, convolve, one, window_shape, windows, yes};
 use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
@@ -449,6 +449,10 @@ impl Layer for ConvLstm {
 
     fn reset_states(&self) {
         self.carried.forget();
+    }
+
+    fn carried(&self) -> Vec<&Carried> {
+        vec![&self.carried]
     }
 }
 

@@ -1,7 +1,6 @@
 //! Recurrent layers (`keras/src/layers/rnn/`).
 
 mod candle_layout;
-mod carried;
 mod cells;
 mod conv_lstm;
 mod conv_lstm_op;

@@ -1,9 +1,9 @@
 //! What SimpleRNN, LSTM and GRU share: dropout masks, states, and the choice between the kernels and the tensor path.
 
-use super::carried::Carried;
 use super::parameters::Parameters;
 use super::settings::{Call, DropoutMask, RnnOutput, Settings, Source};
 use super::{op, steps};
+use crate::layers::carried::Carried;
 use crate::layers::cpu::suits_kernels;
 use crate::layers::dropout_mask::mask;
 use crate::layers::flow::{Flow, Values, first};
@@ -160,6 +160,11 @@ impl Recurrent {
     /// Forgets what a stateful layer carries from batch to batch.
     pub fn reset_states(&self) {
         self.carried.forget();
+    }
+
+    /// What a stateful layer carries from batch to batch.
+    pub fn carried(&self) -> &Carried {
+        &self.carried
     }
 
     fn or_zeros(&self, states: Option<Vec<Tensor>>, batch: usize, like: &Tensor) -> Result<Vec<Tensor>> {
@@ -382,6 +387,10 @@ macro_rules! recurrent_layer {
 
             fn reset_states(&self) {
                 self.inner.reset_states();
+            }
+
+            fn carried(&self) -> Vec<&$crate::layers::carried::Carried> {
+                vec![self.inner.carried()]
             }
         }
     };

@@ -28,6 +28,11 @@ impl Carried {
         *self.lock() = Some(states.iter().map(Tensor::detach).collect());
     }
 
+    /// Goes on from states, or from none.
+    pub fn set(&self, states: Option<Vec<Tensor>>) {
+        *self.lock() = states;
+    }
+
     /// Forgets them.
     pub fn forget(&self) {
         *self.lock() = None;

@@ -1,0 +1,54 @@
+//! `train --resume`: going on with a run that was stopped.
+
+use super::begun::Begun;
+use super::settings::Args;
+use super::{Cli, Command};
+use anyhow::{Context, bail};
+use candle_recurrent::checkpoint::SavedRun;
+use clap::Parser;
+use std::path::{Path, PathBuf};
+
+/// The options that may be others than when the run was begun: they do not change what it comes to.
+const FREE: [&str; 6] = ["resume", "epochs", "save_every", "threads", "quiet", "json"];
+
+/// The arguments that a run was begun with, and where it stands; `given` are the names of the options beside `--resume`.
+pub(super) fn arguments(args: Box<Args>, given: &[String]) -> anyhow::Result<Box<Args>> {
+    let Some(run) = args.resume.clone() else { return Ok(args) };
+    if let Some(other) = given.iter().find(|name| !FREE.contains(&name.as_str())) {
+        let shown = match other.as_str() {
+            "model" => "a MODEL".to_string(),
+            other => format!("--{}", other.replace('_', "-")),
+        };
+        bail!(
+            "{shown}: a run goes on as it was begun, so beside --resume stand --epochs, --save-every, --threads, --quiet and \
+             --json alone; leave it out"
+        );
+    }
+    let saved = SavedRun::load(&run)?;
+    let begun: Begun = serde_json::from_value(saved.of.begun.clone())
+        .with_context(|| format!("{}: its state does not say how it was begun", run.display()))?;
+    // Paths among the arguments are from where they were given.
+    let run = run.canonicalize().with_context(|| run.display().to_string())?;
+    let run = go_to(&begun.folder, &run)?;
+    let words = ["candle-recurrent", "train"].into_iter().map(String::from);
+    let Command::Train(mut was) = Cli::try_parse_from(words.chain(begun.arguments.iter().cloned()))?.command
+    else {
+        bail!("{}: was not begun by train", run.display());
+    };
+    let epochs = saved.of.config.pointer("/recipe/epochs").and_then(serde_json::Value::as_u64);
+    was.go_on(*args, &begun.model, run, epochs.map(|epochs| epochs as usize));
+    was.resumed = Some((saved, begun));
+    Ok(was)
+}
+
+/// Goes where the run was begun; gives where the run is from there.
+fn go_to(folder: &Path, run: &Path) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
+    if here.is_none_or(|here| here != folder) {
+        std::env::set_current_dir(folder).with_context(|| {
+            format!("the run was begun in {}, which is needed to find its data", folder.display())
+        })?;
+    }
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    Ok(run.strip_prefix(&folder).map_or_else(|_| run.to_path_buf(), Path::to_path_buf))
+}
