@@ -309,7 +309,7 @@ impl Run<'_> {
         let config = Config { results: None, saved: None, ..(*config).clone() };
         let (begun, seconds) = match &args.resumed {
             Some((saved, begun)) => (begun.clone(), saved.of.seconds),
-            None => (Begun::now(&self.name)?, 0.0),
+            None => (Begun::now(self.name)?, 0.0),
         };
         let parts = [
             ("training rows", Some(&parts.train)),

@@ -93,7 +93,9 @@ impl Staging {
         // Of two that write to one place each has a name of its own.
         let file = match temporary(folder(path), &name, 0) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                remove_stale(&folder(path).join(&name).with_added_extension("tmp"));
+                let mut stale = name.clone();
+                stale.push(".tmp");
+                remove_stale(&folder(path).join(stale));
                 temporary(folder(path), &name, 0).or_else(|_| temporary(folder(path), &name, 6))
             }
             other => other,
