@@ -10,9 +10,10 @@ use super::{
 };
 use anyhow::Context;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::data::{self, Examples, Source};
+use candle_recurrent::data::{self, Dataset, Examples, Source};
 use candle_recurrent::report::{Kind, MOST_CLASSES, Rows};
 use candle_recurrent::sharing::Wanted;
+use candle_recurrent::text::{Tokenizer, TokenizerKind, UNKNOWN};
 use candle_recurrent::train::{self, Evaluation, heads};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -202,10 +203,30 @@ impl Data {
         }
         let options = checkpoint.config.recipe.data_options();
         let tokenizer = checkpoint.tokenizer.as_ref();
-        let test = data::load_test(&reading.reviews()?, &options, tokenizer, &mut reading.status())?;
+        let reviews = reading.reviews()?;
+        let test = data::load_test(&reviews, &options, tokenizer, &mut reading.status())?;
+        if let Some(doubt) = tokenizer.map(|own| doubt(&reviews, &test, own)).transpose()?.flatten() {
+            message(&doubt);
+        }
         let origin = Origin::Reviews(checkpoint.tokenizer.clone());
         Ok(Self { examples: Examples::from(&test), origin, name, rows: "test reviews" })
     }
+}
+
+/// A warning where a model reads reviews by another vocabulary than they came with, or knows few of their words.
+fn doubt(reviews: &Source, test: &Dataset, own: &Tokenizer) -> anyhow::Result<Option<String>> {
+    if data::holds_ids(reviews)? {
+        return Ok((!own.is_imdb()).then(|| {
+            format!("warning: {reviews}: holds ids of Keras's words of IMDB, and the model reads ids of other words: its figures say \
+                     nothing")
+        }));
+    }
+    if own.kind() != Some(TokenizerKind::Word) {
+        return Ok(None);
+    }
+    let words = test.ids().iter().filter(|&&id| id >= UNKNOWN).count();
+    let unknown = test.ids().iter().filter(|&&id| id == UNKNOWN).count();
+    Ok(data::doubt(&reviews.to_string(), unknown, words))
 }
 
 /// `loss 0.4266, accuracy 0.8003`.

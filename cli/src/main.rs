@@ -9,6 +9,7 @@ mod arrays;
 mod backtest;
 mod begun;
 mod classify;
+mod closed;
 mod command;
 mod comparison;
 mod convert;
@@ -186,7 +187,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         if !error.use_stderr() {
             // Help and version.
-            let shown = error.print().and_then(|()| std::io::stdout().flush());
+            let shown = output::open().and_then(|()| error.print()).and_then(|()| std::io::stdout().flush());
             return shown.map_or_else(|error| report(&output::fail(error)), |()| ExitCode::SUCCESS);
         }
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -1,5 +1,6 @@
 //! Standard output for results, standard error for everything else.
 
+use super::closed;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Stdout, Write};
@@ -14,7 +15,7 @@ impl Output {
 
     /// Writes lines for people: what could move the cursor or turn the text around is escaped.
     pub(super) fn line(&mut self, text: impl std::fmt::Display) -> anyhow::Result<()> {
-        writeln!(self.0, "{}", visible(&text.to_string())).map_err(fail)
+        self.bytes(format!("{}\n", visible(&text.to_string())).as_bytes())
     }
 
     /// Writes text as it stands, which nobody from outside has a say in: numbers, or lines that went through [`visible`].
@@ -24,17 +25,25 @@ impl Output {
 
     /// The same, as bytes.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.0.write_all(bytes).map_err(fail)
+        open().and_then(|()| self.0.write_all(bytes)).map_err(fail)
     }
 
     /// Writes one JSON value.
     pub(super) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        writeln!(self.0, "{}", serde_json::to_string_pretty(value)?).map_err(fail)
+        self.bytes(format!("{}\n", serde_json::to_string_pretty(value)?).as_bytes())
     }
 
     /// Hands everything to the system.
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         self.0.flush().map_err(fail)
+    }
+}
+
+/// Whether there is a standard output to write to.
+pub(super) fn open() -> io::Result<()> {
+    match closed::stdout() {
+        true => Err(io::Error::other("it is closed")),
+        false => Ok(()),
     }
 }
 

@@ -96,15 +96,19 @@ pub(super) fn check_trainable(labels: &[u8]) -> Result<()> {
     Err(Error::Data(what.into()))
 }
 
-/// Refuses a table of ids that no machine should be asked for: beyond 2³², 16 GiB.
+/// Refuses a table of ids that no machine should be asked for, beyond 2³² (16 GiB), or for which this one has no memory.
 pub(super) fn check_table(rows: usize, max_len: usize) -> Result<()> {
-    if rows.saturating_mul(max_len) > 1 << 32 {
-        let what = format!(
-            "{max_len} for {rows} reviews would take {} GiB; give at most {}",
-            rows.saturating_mul(max_len) >> 28,
-            (1 << 32) / rows
-        );
-        return Err(Error::argument("max_len", what));
+    const MOST: usize = 1 << 32;
+    let ids = rows.saturating_mul(max_len);
+    let refuse = |what: String| {
+        let what = format!("{max_len} for {rows} reviews would take {} GiB; {what}", (ids >> 28).max(1));
+        Err(Error::argument("max_len", what))
+    };
+    if ids > MOST {
+        return refuse(format!("give at most {}", MOST / rows));
     }
-    Ok(())
+    match Vec::<u32>::new().try_reserve_exact(ids) {
+        Ok(()) => Ok(()),
+        Err(_) => refuse("this machine has not so much memory to give; give less".into()),
+    }
 }

@@ -211,16 +211,26 @@ pub fn labelled_examples(
     padding: Padding,
 ) -> Result<(Examples, Vec<String>)> {
     let values = targets.take(rows);
-    let notes = describe(rows);
+    let mut notes = describe(rows);
     if rows.is_empty() {
         let example =
             rows.skipped.first().map_or_else(String::new, |it| format!(": {} {}", it.place, it.what));
         return Err(Error::Data(format!("{}: no row can be used{example}", rows.name)));
     }
     let part = Part { texts: std::mem::take(&mut rows.texts), targets: values };
-    let examples = part.encode(tokenizer)?.examples(&part.targets, max_len, padding)?;
+    let encoded = part.encode(tokenizer)?;
+    notes.extend(doubt(&rows.name, encoded.unknown, encoded.words));
+    let examples = encoded.examples(&part.targets, max_len, padding)?;
     rows.texts = part.texts;
     Ok((examples, notes))
+}
+
+/// A warning where a model that is trained does not know the half of some data's words, `unknown` of so many.
+pub fn doubt(name: &str, unknown: usize, words: usize) -> Option<String> {
+    (unknown > words / 2).then(|| {
+        let share = 100.0 * unknown as f64 / words as f64;
+        format!("warning: {name}: the model does not know {share:.0}% of the words, and its figures say little of these texts")
+    })
 }
 
 /// Texts as ids, with their words and how many of them are unknown.

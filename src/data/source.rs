@@ -232,6 +232,14 @@ pub fn load_test(
     Ok(test)
 }
 
+/// Whether a source holds token ids, those of Keras's IMDB, and no texts.
+///
+/// # Errors
+/// As [`load`], where nothing is found.
+pub fn holds_ids(source: &Source) -> Result<bool> {
+    Ok(matches!(find(source, &mut |_| ())?, Found::Npz(_)))
+}
+
 /// Reviews as text, the order in which their rows are handed out, and what turns them into ids.
 struct Reviews {
     train: (Texts, Vec<u32>),

@@ -12,8 +12,7 @@ pub(crate) const TEMPORARY: &str = ".candle-recurrent-";
 /// # Errors
 /// [`Error::File`] where it is a folder, cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    check_regular(path)?;
-    utf8(std::fs::read(path).map_err(|error| Error::io(path, error))?, path)
+    utf8(read_bytes(path)?, path)
 }
 
 /// The text of bytes, without a byte order mark; `origin` stands for the file in messages.
@@ -27,6 +26,12 @@ pub(crate) fn utf8(bytes: Vec<u8>, origin: &Path) -> Result<String> {
         text.remove(0);
     }
     Ok(text)
+}
+
+/// Reads a file whole.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    check_regular(path)?;
+    std::fs::read(path).map_err(|error| Error::io(path, error))
 }
 
 /// Refuses a folder, and a device or a pipe, which might never end.

@@ -1,6 +1,6 @@
 //! NumPy's `.npz`: arrays by name, each a `.npy` in a zip; and, for data sets, integers and lists of integers.
 
-use super::archive::member_options;
+use super::archive::{self, member_options};
 use super::format::{ArrayHead, Format, Holds, Opened, Put, Sink};
 use super::mapped::Map;
 use super::npy::{self, Header, Layout, integers};
@@ -76,10 +76,14 @@ pub(crate) fn is_archive(path: &Path) -> bool {
 
 fn open(path: &Path) -> Result<zip::ZipArchive<BufReader<File>>> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file)).map_err(|error| {
+    // Little at a time: a list of members is read all over the file, and what unpacks them reads more by itself.
+    let archive = zip::ZipArchive::new(BufReader::with_capacity(1 << 13, file));
+    let mut archive = archive.map_err(|error| {
         let what = format!("not a complete .npz file ({error}); download or copy it again");
         Error::file(path, what).with_source(error)
-    })
+    })?;
+    archive::check(&mut archive).map_err(|what| Error::file(path, what))?;
+    Ok(archive)
 }
 
 /// What `work` returns; where the zip crate panics, an error.
@@ -122,12 +126,15 @@ fn member(path: &Path, name: &str) -> Result<Vec<u8>> {
 fn unpack(path: &Path, name: &str) -> Result<Vec<u8>> {
     let mut archive = open(path)?;
     let member = find(path, &mut archive, name)?;
-    // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
-    let limit = limit(member.compressed_size());
-    let mut bytes = Vec::with_capacity(member.size().min(SMALL).min(limit) as usize);
-    member.take(limit + 1).read_to_end(&mut bytes).map_err(|error| damaged(path, name, error))?;
-    if bytes.len() as u64 > limit {
+    let (size, limit) = (member.size(), limit(member.compressed_size()));
+    if size > limit {
         return Err(too_large(path, name, limit));
+    }
+    // The archive's own figure for the size may lie: memory is asked for as bytes come, and one more finds the lie.
+    let mut bytes = Vec::new();
+    member.take(size + 1).read_to_end(&mut bytes).map_err(|error| damaged(path, name, error))?;
+    if bytes.len() as u64 != size {
+        return Err(damaged(path, name, std::io::Error::other("it is not as long as the archive says")));
     }
     Ok(bytes)
 }

@@ -130,6 +130,12 @@ fn branches(placement: &Placement<'_, LayerConfig>) -> bool {
     placement.calls.iter().any(|call| call.inputs.len() > 1) || distinct.len() < count || layers.len() < count
 }
 
+/// A name without control characters: one out of a file may hold some, and a row of the table is a line.
+fn shown(name: &str) -> String {
+    let escaped = |c: char| c.is_control().then(|| c.escape_default().to_string());
+    name.chars().map(|c| escaped(c).unwrap_or_else(|| c.into())).collect()
+}
+
 /// `8809` as `8,809`.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
@@ -187,7 +193,7 @@ impl Summary {
             let connected = layer.connected_to.join(", ");
             cells.push(if connected.is_empty() { "-".into() } else { connected });
         }
-        cells
+        cells.iter().map(|cell| shown(cell)).collect()
     }
 }
 
@@ -223,7 +229,7 @@ impl fmt::Display for Summary {
             }
             Ok(())
         };
-        writeln!(f, "Model: \"{}\"", self.name)?;
+        writeln!(f, "Model: \"{}\"", shown(&self.name))?;
         rule(f, ["┏", "━", "┳", "┓"])?;
         let titles: Vec<String> = columns.iter().map(|(title, _)| (*title).to_string()).collect();
         row(f, "┃", &titles)?;
@@ -247,11 +253,11 @@ impl fmt::Display for Summary {
         let frozen = self.layers.iter().filter(|layer| layer.frozen_params > 0);
         let frozen: Vec<String> = frozen.map(|layer| layer.name.clone()).collect();
         if !frozen.is_empty() {
-            writeln!(f, " Frozen: {}", frozen.join(", "))?;
+            writeln!(f, " Frozen: {}", shown(&frozen.join(", ")))?;
         }
         for layer in &self.layers {
             for (variable, rule) in &layer.rules {
-                writeln!(f, " {}.{variable}: {rule}", layer.name)?;
+                writeln!(f, " {}", shown(&format!("{}.{variable}: {rule}", layer.name)))?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! A model's variables by name: drawn from a seed, read from a checkpoint, handed to layers through a `VarBuilder`.
 
-use crate::formats::file::write_atomic;
+use crate::formats::file::{read_bytes, write_atomic};
 use crate::formats::safetensors::to_safetensors;
 use crate::layers::{ModelConfig, Variable};
 use crate::random::Stream;
@@ -111,8 +111,7 @@ impl Weights {
     /// If the file cannot be read, or a variable is missing, unknown, or of another shape or type.
     pub fn load(config: &ModelConfig, path: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        Self::from_bytes(config, &bytes, path, device)
+        Self::from_bytes(config, &read_bytes(path)?, path, device)
     }
 
     /// The same from the file's bytes; `origin` stands for it in messages.

@@ -10,7 +10,7 @@ use super::keras::{Encoded, KerasTokenizer, is_tokenizer};
 use super::kind::TokenizerKind;
 use super::pieces::{Fitted, Pieces};
 use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, words};
-use crate::formats::file::check_regular;
+use crate::formats::file::read_bytes;
 use crate::formats::read_text;
 use crate::json;
 use crate::{Error, Result};
@@ -122,6 +122,13 @@ impl Tokenizer {
         }
     }
 
+    /// Whether its ids are those of Keras's IMDB, as far as the most frequent words tell.
+    pub fn is_imdb(&self) -> bool {
+        const FIRST: [&str; 8] = ["the", "and", "a", "of", "to", "is", "br", "in"];
+        let mut own = FIRST.iter().zip(4..).map(|(word, id)| self.word(id) == Some(word));
+        matches!(self.rule, Rule::Imdb) && own.all(|is_same| is_same)
+    }
+
     /// Takes the words from Keras's `imdb_word_index.json`.
     ///
     /// # Errors
@@ -141,8 +148,7 @@ impl Tokenizer {
     /// [`Error::File`] where the file is missing, something else, or a `word_index` that the defaults cannot have made.
     pub fn from_keras(path: impl AsRef<Path>, vocab_size: usize) -> Result<Self> {
         let path = path.as_ref();
-        check_regular(path)?;
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        let bytes = read_bytes(path)?;
         let vocab_size = Some(vocab_size);
         // Pickles of protocol 0 and 1 have no mark of their own, but no JSON begins as they do.
         let is_pickle =

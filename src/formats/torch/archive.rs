@@ -1,7 +1,7 @@
 //! The zip of PyTorch since 1.6: `NAME/data.pkl`, the numbers in `NAME/data/KEY`, their order of bytes in `NAME/byteorder`.
 
 use super::Storages;
-use crate::formats::archive::limit;
+use crate::formats::archive::{self, limit};
 use crate::formats::pickle::Reason;
 use crate::panics;
 use std::borrow::Cow;
@@ -25,9 +25,10 @@ pub(crate) fn is_archive(bytes: &[u8]) -> bool {
 }
 
 fn open(bytes: &[u8]) -> Result<Archive<'_>, Reason> {
-    let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
         format!("is not a whole zip archive ({error}); was it cut off? download or copy it again")
     })?;
+    archive::check(&mut zip)?;
     let folder = zip.file_names().find_map(|name| {
         let folder = name.ok()?.strip_suffix(PICKLE)?.to_string();
         // At the top or in one folder.
@@ -79,6 +80,10 @@ impl<'a> Archive<'a> {
         let index = self.zip.index_for_name(&format!("{}{name}", self.folder));
         let index = index.ok_or_else(|| format!("holds no {name}; is the file damaged?"))?;
         let mut member = self.zip.by_index(index).map_err(|error| damaged(&error))?;
+        let too_large = || format!("its {name} unpacks to far more than the file's size; it is not opened");
+        if member.size() > *budget as u64 {
+            return Err(too_large());
+        }
         let start = member.data_start().filter(|_| member.compression() == CompressionMethod::Stored);
         // Read to the end, where its checksum is compared.
         let mut limited = (&mut member).take((*budget as u64).saturating_add(1));
@@ -88,9 +93,7 @@ impl<'a> Archive<'a> {
             None => limited.read_to_end(&mut unpacked),
         };
         let length = length.map_err(|error| damaged(&error))?;
-        *budget = budget.checked_sub(length).ok_or_else(|| {
-            format!("its {name} unpacks to far more than the file's size; it is not opened")
-        })?;
+        *budget = budget.checked_sub(length).ok_or_else(too_large)?;
         let Some(start) = start else { return Ok(Cow::Owned(unpacked)) };
         let start = usize::try_from(start).map_err(|_| DAMAGED)?;
         let own = self.bytes.get(start..).and_then(|rest| rest.get(..length));

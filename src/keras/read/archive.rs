@@ -1,12 +1,13 @@
 //! The zip archive around a `.keras`: `metadata.json`, `config.json` and `model.weights.h5`.
 
 use super::assets::{Assets, group_of};
-use crate::formats::archive::limit;
+use crate::formats::archive::{self, limit};
 use crate::{Error, Result, panics};
+use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use std::path::Path;
 use zip::ZipArchive;
-use zip::result::ZipError;
+use zip::result::{ZipError, ZipResult};
 
 /// The members that matter.
 pub(super) struct Members {
@@ -31,8 +32,11 @@ fn members(path: &Path, bytes: &[u8]) -> Result<Members> {
         let what = format!("is not a whole zip archive ({error}); was it cut off? download or copy it again");
         Error::file(path, what).with_source(error)
     })?;
-    let names: Vec<String> =
-        archive.file_names().filter_map(|name| Some(name.ok()?.replace('\\', "/"))).collect();
+    archive::check(&mut archive).map_err(|what| Error::file(path, what))?;
+    // A name that is none keeps its place: members are asked for by their number.
+    let shown =
+        |name: ZipResult<Cow<str>>| name.map_or_else(|_| String::new(), |name| name.replace('\\', "/"));
+    let names: Vec<String> = archive.file_names().map(shown).collect();
     let mut budget = limit(bytes.len());
     let config = match find(&names, "config.json") {
         Some(index) => member(path, &mut archive, index, &mut budget)?,
@@ -88,19 +92,18 @@ fn member(
         Error::file(path, what).with_source(error)
     })?;
     let name = member.name().map(|name| name.into_owned()).unwrap_or_default();
-    // The archive's own figure for the size may lie: it is a hint, and never more than the limit.
-    let mut bytes = Vec::with_capacity((member.size() as usize).min(*budget).min(1 << 20));
+    let too_large =
+        || Error::file(path, format!("{name} unpacks to far more than the file's size; it is not opened"));
+    if member.size() > *budget as u64 {
+        return Err(too_large());
+    }
+    // The archive's own figure for the size may lie: memory is asked for as bytes come.
+    let mut bytes = Vec::new();
     member.take(*budget as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
         let what = format!("{name} is damaged ({error}); download or copy the file again");
         Error::file(path, what).with_source(error)
     })?;
-    match budget.checked_sub(bytes.len()) {
-        Some(left) => *budget = left,
-        None => {
-            let what = format!("{name} unpacks to far more than the file's size; it is not opened");
-            return Err(Error::file(path, what));
-        }
-    }
+    *budget = budget.checked_sub(bytes.len()).ok_or_else(too_large)?;
     Ok(bytes)
 }
 

@@ -1,5 +1,6 @@
 //! Which kind of file it is, by its first bytes.
 
+use crate::formats::file::check_regular;
 use crate::formats::read_text;
 use crate::formats::torch::is_legacy;
 use crate::{Error, Result};
@@ -35,6 +36,7 @@ const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 pub fn kind(path: impl AsRef<Path>) -> Result<Kind> {
     let path = path.as_ref();
     let fail = |error: std::io::Error| Error::io(path, error);
+    check_regular(path)?;
     let file = File::open(path).map_err(fail)?;
     let mut start = Vec::with_capacity(START);
     (&file).take(START as u64).read_to_end(&mut start).map_err(fail)?;

@@ -5,6 +5,7 @@ use super::container::{Kind, foreign_json, sniff_whole};
 use super::dialect::Version;
 use super::hdf5::Hdf5;
 use super::{archive, within};
+use crate::formats::file::read_bytes;
 use crate::formats::torch;
 use crate::keras::hard_sigmoid::{HardSigmoid, KEY as HARD_SIGMOID};
 use crate::layers::ModelConfig;
@@ -86,7 +87,7 @@ pub(super) fn open(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
     if path.is_dir() {
         return open_folder(path);
     }
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    let bytes = read_bytes(path)?;
     match sniff_whole(&bytes).map_err(fail)? {
         Kind::Hdf5 => {
             let file = Hdf5::open(bytes).map_err(fail)?;
@@ -119,7 +120,7 @@ pub(super) fn in_memory(config: &ModelConfig) -> Result<Architecture> {
 
 /// The members of a `.keras` in a folder, as they lie on the Hugging Face Hub.
 fn open_folder(path: &Path) -> Result<(Option<Architecture>, Arrays)> {
-    let read = |name: &str| std::fs::read(path.join(name)).map_err(|error| Error::io(path.join(name), error));
+    let read = |name: &str| read_bytes(&path.join(name));
     if path.join("saved_model.pb").is_file() {
         let what = "is a TensorFlow SavedModel, which is not read; save the model with Keras's \
                     `model.save(\"NAME.keras\")`";
@@ -160,8 +161,7 @@ fn unpacked_assets(folder: &Path) -> Result<Assets> {
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             match group_of(&format!("assets/{name}")) {
                 Some(group) if path.is_file() => {
-                    let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-                    assets.insert(group.into(), bytes);
+                    assets.insert(group.into(), read_bytes(&path)?);
                 }
                 _ if kind.is_dir() => folders.push(path),
                 _ => {}

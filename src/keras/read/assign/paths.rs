@@ -27,12 +27,13 @@ pub(super) fn read(file: &Hdf5, layers: &[TopLayer]) -> Result<BTreeMap<String, 
         }
     }
     if !groups.is_empty() && groups.iter().all(|(_, group)| group.is_none()) {
-        let what = "holds no weights of this model: was it saved before the model was built, or is it another kind of \
-                    file?";
+        let what = "holds no weights of this model (links to other places are not followed): was it saved before the model was \
+                    built, or is it another kind of file?";
         return Err(Error::argument("weights", what));
     }
     for (leaf, group) in groups {
-        let missing = || format!("its variables are missing: the file has no array `{}/vars/0`", leaf.group);
+        let missing =
+            || format!("its variables are missing: the file has no array `{}/vars/0` of its own", leaf.group);
         let group = group.ok_or_else(|| fail(leaf, missing()))?;
         let children = file.children(&group).map_err(|what| fail(leaf, what))?;
         let scales = usize::from(leaf.quantised.is_some());
