@@ -217,6 +217,31 @@ fn arrows_go_down() {
     assert!(up.is_empty(), "arrows that go up:\n{}", up.join("\n"));
 }
 
+/// `unsafe` stands in the kernels and where files are mapped: nowhere else is the compiler told to allow it.
+#[test]
+fn unsafe_code_has_its_two_places() {
+    let mut allowed = vec![];
+    for folder in ["src", "kernel/src", "cli/src"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut files = BTreeMap::new();
+        collect(&root, &[], &mut files);
+        for path in files.into_values() {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            if text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code") {
+                let own = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("within");
+                allowed.push(own.to_string_lossy().replace('\\', "/"));
+            }
+        }
+    }
+    allowed.sort();
+    assert_eq!(allowed, ["kernel/src/lib.rs", "src/formats/mapped.rs"]);
+    // What the compiler refuses else, with a reason for each block.
+    let manifest = include_str!("../Cargo.toml");
+    for lint in ["unsafe_code = \"deny\"", "undocumented_unsafe_blocks = \"deny\""] {
+        assert!(manifest.contains(lint), "{lint}");
+    }
+}
+
 /// The reader of this test, on code of its own.
 #[test]
 fn paths_are_found() {
