@@ -1,0 +1,3 @@
+#![no_main]
+
+candle_recurrent_fuzz::target!("parquet");
