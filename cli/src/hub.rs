@@ -4,6 +4,7 @@ use super::device::status;
 use super::output::message;
 use candle_recurrent::hub::{Address, Hub};
 use candle_recurrent::sharing::{DataFiles, Needed, Wanted, find_data, find_model};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The address that a text is, if it is meant as one.
@@ -14,6 +15,12 @@ fn address(text: &str) -> anyhow::Result<Option<Address>> {
 /// Whether a path is meant as an address.
 pub(super) fn is_address(path: &Path) -> bool {
     path.to_str().is_some_and(Address::is_one)
+}
+
+/// What others may see of a path: an address whole, of a file or folder the name.
+pub(super) fn public_name(path: &Path) -> String {
+    let name = if is_address(path) { None } else { path.file_name() };
+    name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// The folder or file of the model that an address names, if the argument is one.
@@ -33,6 +40,21 @@ pub(super) fn data(path: &Path, wanted: Wanted, quiet: bool) -> anyhow::Result<O
         message(&format!("{address}: {note}"));
     }
     Ok(Some(found))
+}
+
+/// The one file that an address names, or the path itself.
+pub(super) fn one_file(path: &Path) -> anyhow::Result<Cow<'_, Path>> {
+    let Some(files) = data(path, Wanted::Test, false)? else { return Ok(path.into()) };
+    let parts = [files.test, files.validation, files.train];
+    let part = parts.into_iter().find(|part| !part.is_empty()).unwrap_or_default();
+    match <[PathBuf; 1]>::try_from(part) {
+        Ok([file]) => Ok(file.into()),
+        Err(part) => anyhow::bail!(
+            "{}: has {} files where one is to be read; name one: hf://datasets/OWNER/NAME/FILE",
+            path.display(),
+            part.len()
+        ),
+    }
 }
 
 fn warn(is_old: Option<&str>) {

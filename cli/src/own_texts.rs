@@ -63,9 +63,9 @@ impl OwnTexts {
         config.recipe.group_by_length = skips && config.recipe.shuffle != Shuffle::Never;
     }
 
-    /// The options that were given, with their values; of files without their folders.
+    /// The options that were given, with their values; of files without their folders, of the Hub's with their addresses.
     pub(super) fn given(&self) -> Vec<(&'static str, String)> {
-        let file = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = |path: &PathBuf| hub::public_name(path);
         let task = self.task.map(|task| match task {
             Task::Classification => "classification",
             Task::MultiLabel => "multi-label",
@@ -97,7 +97,7 @@ impl OwnTexts {
         let source = &train.unwrap_or_else(|| source.clone());
         let other = |option: &str, path: &Option<PathBuf>, own: Option<LabelledSource>, part: OfPart| {
             let files = match path {
-                None if own.is_some() => return Ok(own.map(|own| own.read()).transpose()?),
+                None if own.is_some() => return Ok(own),
                 // The part of --data, where that has parts.
                 None => reading.hub_files()?.map(|files| part(files).to_vec()).unwrap_or_default(),
                 Some(path) => match hub::data(path, Wanted::All, reading.quiet)? {
@@ -107,13 +107,21 @@ impl OwnTexts {
                     None => anyhow::bail!("{option} {}: there is no such file", path.display()),
                 },
             };
-            Ok(source.of_files(&files, None).map(|source| source.read()).transpose()?)
+            Ok(source.of_files(&files, None))
         };
         let validation = other("--validation", &self.validation, own_validation, |files| &files.validation)?;
         let test = other("--test", &self.test, own_test, |files| &files.test)?;
         (reading.status())(&format!("reading {}", source.path.display()));
+        let train = source.read()?;
+        // What stands between labels in the training rows does so in the others.
+        let read = |source: Option<LabelledSource>| {
+            let given = |source: &LabelledSource| train.separator.clone().or(source.label_separator.clone());
+            let source = source.map(|source| LabelledSource { label_separator: given(&source), ..source });
+            source.map(|source| source.read()).transpose()
+        };
+        let (validation, test) = (read(validation)?, read(test)?);
         let options = SplitOptions { task: self.task, validation_split, seed };
-        let sentences = Sentences::new(source.read()?, validation, test, &options)?;
+        let sentences = Sentences::new(train, validation, test, &options)?;
         tell(&sentences.notes, reading.quiet);
         Ok(sentences)
     }
@@ -209,7 +217,13 @@ pub(super) fn test(
         anyhow::bail!("{model}: has no vocabulary, so it cannot read text; give one with --tokenizer");
     };
     let config = &checkpoint.config;
-    let source = LabelledSource { multi_label: config.multi_label, ..source.clone() };
+    if source.label_separator.is_some() && !config.multi_label {
+        anyhow::bail!(
+            "--label-separator: {model} gives one class a text or a number, so rows have one label; leave it out"
+        );
+    }
+    let label_separator = source.label_separator.clone().or_else(|| config.label_separator.clone());
+    let source = LabelledSource { multi_label: config.multi_label, label_separator, ..source.clone() };
     let [train, _, test] = source.folders().unwrap_or_default();
     let mut rows = test.or(train).unwrap_or(source).read()?;
     let targets = match config.targets() {

@@ -263,6 +263,7 @@ impl Settings {
         let before = start.config.model.clone();
         let config = &mut start.config;
         config.fit_head(&sentences.targets).with_context(|| name.to_string())?;
+        config.label_separator = sentences.separator.clone();
         if has_weights && config.model != before {
             anyhow::bail!(
                 "{name}: its weights end in another layer than the labels take ({}); give its config.json, to begin anew",

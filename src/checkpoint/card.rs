@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// # Errors
 /// Where the layers do not fit each other.
 pub fn card(config: &Config) -> Result<String> {
-    card_at(config, "PATH/TO/THIS/FOLDER")
+    card_at(config, own_card::HERE)
 }
 
 /// The same for a model that is found at `place`: a folder, or `hf://OWNER/NAME`.
@@ -62,10 +62,10 @@ pub fn card_at(config: &Config, place: &str) -> Result<String> {
         out.push('\n');
     }
     if own_card::is_own(config) {
-        own_card::write_use(config, out);
+        own_card::write_use(config, place, out);
         let _ = writeln!(out, "## Layers\n\n```text\n{summary}```\n");
         let _ = writeln!(out, "## Recipe\n");
-        own_card::write_recipe(config, out);
+        own_card::write_recipe(config, place, out);
         write_training(config, out);
         return Ok(text);
     }
@@ -79,20 +79,7 @@ pub fn card_at(config: &Config, place: &str) -> Result<String> {
     let _ = writeln!(out, "candle-recurrent predict {place} {what}");
     let _ = writeln!(out, "candle-recurrent evaluate {place} --data {data}\n```\n");
     let _ = writeln!(out, "```rust");
-    match place.starts_with("hf://") {
-        true => {
-            let _ = writeln!(
-                out,
-                "let hub = candle_recurrent::hub::Hub::from_env()?;\nlet needed = candle_recurrent::sharing::Needed::Model;\n\
-                 let found = candle_recurrent::sharing::find_model(&hub, &\"{place}\".parse()?, needed, &mut |_| ())?;\n\
-                 let folder = candle_recurrent::checkpoint::ModelFolder::open(found.path)?;"
-            );
-        }
-        false => {
-            let _ =
-                writeln!(out, "let folder = candle_recurrent::checkpoint::ModelFolder::open(\"{place}\")?;");
-        }
-    }
+    own_card::write_opening(place, out);
     let _ = writeln!(out, "let checkpoint = folder.load(&candle_core::Device::Cpu)?;\n```\n");
     let _ = writeln!(out, "## Layers\n\n```text\n{summary}```\n");
     let _ = writeln!(out, "## Recipe\n");

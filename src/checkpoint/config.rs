@@ -34,6 +34,9 @@ pub struct Config {
     /// Whether a row may be of any number of the classes, each of which then has a unit.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub multi_label: bool,
+    /// What stands between several labels of a row in the file that it was trained on, where something does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_separator: Option<String>,
     /// Of a model of people's own texts, the command that it was trained by, without the folders of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -208,6 +211,8 @@ struct RawConfig {
     #[serde(default)]
     multi_label: bool,
     #[serde(default)]
+    label_separator: Option<String>,
+    #[serde(default)]
     command: Option<String>,
     series: Option<SeriesConfig>,
     #[serde(default)]
@@ -227,6 +232,7 @@ impl TryFrom<RawConfig> for Config {
             mut recipe,
             classes,
             multi_label,
+            label_separator,
             command,
             series,
             sequences,
@@ -251,7 +257,18 @@ impl TryFrom<RawConfig> for Config {
             recipe.insert("callbacks".into(), serde_json::to_value(callbacks(patience)).unwrap_or_default());
         }
         let recipe = json::from_value(&recipe.into()).map_err(|wrong| Error::argument("recipe", wrong))?;
-        let config = Self { model, recipe, classes, multi_label, command, series, sequences, results, saved };
+        let config = Self {
+            model,
+            recipe,
+            classes,
+            multi_label,
+            label_separator,
+            command,
+            series,
+            sequences,
+            results,
+            saved,
+        };
         config.check()?;
         Ok(config)
     }
@@ -280,6 +297,7 @@ impl Config {
             recipe,
             classes: vec![],
             multi_label: false,
+            label_separator: None,
             command: None,
             series: None,
             sequences: None,

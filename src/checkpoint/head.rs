@@ -63,7 +63,7 @@ impl Config {
             None => json!([Objective::guess_metric(loss)]),
         };
         self.classes = targets.classes().or(targets.labels()).unwrap_or_default().to_vec();
-        self.multi_label = targets.labels().is_some();
+        (self.multi_label, self.label_separator) = (targets.labels().is_some(), None);
         Ok(())
     }
 

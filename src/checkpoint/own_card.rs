@@ -5,6 +5,9 @@ use crate::data::Targets;
 use crate::text::{Padding, Side, TokenizerKind};
 use std::fmt::Write;
 
+/// What stands for the folder where nobody knows where it will be.
+pub(super) const HERE: &str = "PATH/TO/THIS/FOLDER";
+
 /// Whether the model was trained on people's own texts.
 pub(super) fn is_own(config: &Config) -> bool {
     config.model.vocab_size().is_some() && (config.command.is_some() || !config.classes.is_empty())
@@ -19,8 +22,8 @@ pub(super) fn kind(config: &Config) -> &'static str {
     }
 }
 
-/// The classes, and how the model is used.
-pub(super) fn write_use(config: &Config, out: &mut String) {
+/// The classes, and how the model is used that is found at `place`.
+pub(super) fn write_use(config: &Config, place: &str, out: &mut String) {
     // Writing to a String cannot fail.
     if !config.classes.is_empty() {
         const SHOWN: usize = 100;
@@ -39,22 +42,37 @@ pub(super) fn write_use(config: &Config, out: &mut String) {
     let data = config.results.as_ref().map_or("FILE", |results| results.data.as_str());
     let data = shell(data);
     let _ = writeln!(out, "## Use\n\n```sh");
-    let _ = writeln!(out, "candle-recurrent predict PATH/TO/THIS/FOLDER \"a text of yours\"");
-    let _ = writeln!(out, "candle-recurrent evaluate PATH/TO/THIS/FOLDER --data {data}\n```\n");
+    let _ = writeln!(out, "candle-recurrent predict {place} \"a text of yours\"");
+    let _ = writeln!(out, "candle-recurrent evaluate {place} --data {data}\n```\n");
     let _ = writeln!(out, "```rust");
-    let _ = writeln!(
-        out,
-        "let folder = candle_recurrent::checkpoint::ModelFolder::open(\"PATH/TO/THIS/FOLDER\")?;"
-    );
+    write_opening(place, out);
     let _ = writeln!(out, "let checkpoint = folder.load(&candle_core::Device::Cpu)?;");
     let _ = writeln!(out, "let answers = checkpoint.answer_counted(&[\"a text of yours\"])?;\n```\n");
 }
 
-/// What the texts are split into, and the command.
-pub(super) fn write_recipe(config: &Config, out: &mut String) {
+/// How a program opens the folder.
+pub(super) fn write_opening(place: &str, out: &mut String) {
+    match place.starts_with("hf://") {
+        true => {
+            let _ = writeln!(
+                out,
+                "let hub = candle_recurrent::hub::Hub::from_env()?;\nlet needed = candle_recurrent::sharing::Needed::Model;\n\
+                 let found = candle_recurrent::sharing::find_model(&hub, &\"{place}\".parse()?, needed, &mut |_| ())?;\n\
+                 let folder = candle_recurrent::checkpoint::ModelFolder::open(found.path)?;"
+            );
+        }
+        false => {
+            let _ =
+                writeln!(out, "let folder = candle_recurrent::checkpoint::ModelFolder::open(\"{place}\")?;");
+        }
+    }
+}
+
+/// What the texts are split into, and the command, which trains the model at `place` again.
+pub(super) fn write_recipe(config: &Config, place: &str, out: &mut String) {
     let recipe = &config.recipe;
     if let Some(command) = &config.command {
-        let _ = writeln!(out, "```sh\n{command}\n```\n");
+        let _ = writeln!(out, "```sh\n{}\n```\n", command.replacen(HERE, place, 1));
     }
     let count = |kind: TokenizerKind| recipe.vocab_size.saturating_sub(kind.special());
     let _ = match recipe.tokenizer {
@@ -95,6 +113,6 @@ pub(super) fn padding_in_words(Padding { padding, truncating }: Padding) -> Stri
 
 /// A name as a word of a shell.
 fn shell(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '@');
     if name.chars().all(plain) { name.into() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }

@@ -52,7 +52,7 @@ impl Config {
         // What a classifier of texts says of itself.
         self.recipe.max_len = series.window;
         self.classes.clear();
-        self.multi_label = false;
+        (self.multi_label, self.label_separator) = (false, None);
         (self.recipe.group_by_length, self.command) = (false, None);
         (self.series, self.sequences) = (Some(series), None);
         Ok(())

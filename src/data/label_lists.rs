@@ -1,5 +1,6 @@
 //! Several labels in one text: what separates them, and which they are.
 
+use super::python_lists::{is_list, items};
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -33,18 +34,21 @@ pub(super) fn in_words(separator: Option<&str>) -> String {
     }
 }
 
-fn is_list(text: &str) -> bool {
-    text.starts_with('[') && text.ends_with(']')
-}
-
-/// The labels of a text, each once: the items of a list, as JSON or Python writes it, or what stands between separators.
-/// A text that `known` knows as a whole is one label.
-pub(super) fn split(text: &str, separator: Option<&str>, known: impl Fn(&str) -> bool) -> Vec<String> {
+/// The labels of a text, each once: the items of a list, as JSON, Python or NumPy writes it, or what stands between
+/// separators. A text that `known` knows as a whole is one label.
+///
+/// # Errors
+/// In words: what looks like a list and is none of labels.
+pub(super) fn split(
+    text: &str,
+    separator: Option<&str>,
+    known: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, String> {
     let text = text.trim();
     let mut labels: Vec<String> = match (text, separator) {
         ("", _) => vec![],
-        (text, _) if is_list(text) => list(text),
         (text, _) if known(text) => vec![text.into()],
+        (text, _) if is_list(text) => list(text)?,
         (text, None) => vec![text.into()],
         (text, Some(separator)) if separator.trim().is_empty() => {
             text.split_whitespace().map(String::from).collect()
@@ -53,24 +57,21 @@ pub(super) fn split(text: &str, separator: Option<&str>, known: impl Fn(&str) ->
     };
     let mut seen = HashSet::new();
     labels.retain(|label| !label.is_empty() && seen.insert(label.clone()));
-    labels
+    Ok(labels)
 }
 
-fn list(text: &str) -> Vec<String> {
+fn list(text: &str) -> Result<Vec<String>, String> {
     let label = |value: Value| match value {
-        Value::String(label) => label.trim().to_string(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Value::String(label) => Ok(label.trim().to_string()),
+        Value::Null => Ok(String::new()),
+        Value::Array(_) => Err("holds a list within a list, expected labels".to_string()),
+        Value::Object(_) => Err("holds a list of objects, expected labels".to_string()),
+        other => Ok(other.to_string()),
     };
-    if let Ok(items) = serde_json::from_str::<Vec<Value>>(text) {
-        return items.into_iter().map(label).collect();
+    match serde_json::from_str::<Vec<Value>>(text) {
+        Ok(values) => values.into_iter().map(label).collect(),
+        Err(_) => items(text),
     }
-    let bare = |item: &str| {
-        let item = item.trim();
-        let quoted = ['\'', '"'].into_iter().find_map(|quote| item.strip_prefix(quote)?.strip_suffix(quote));
-        quoted.unwrap_or(item).trim().to_string()
-    };
-    text[1..text.len() - 1].split(',').map(bare).collect()
 }
 
 #[cfg(test)]
@@ -107,7 +108,11 @@ mod tests {
             ("whole, known", Some(","), &["whole, known"]),
             ("a::b", Some("::"), &["a", "b"]),
         ] {
-            assert_eq!(split(text, separator, |text| text == "whole, known"), expected, "{text:?}");
+            let found = split(text, separator, |text| text == "whole, known").expect(text);
+            assert_eq!(found, expected, "{text:?}");
+        }
+        for text in ["[[\"a\"], [\"b\"]]", "[{\"a\": 1}]", "['a' ... 'b']"] {
+            assert!(split(text, None, |_| false).is_err(), "{text}");
         }
     }
 }

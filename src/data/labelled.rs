@@ -1,6 +1,7 @@
 //! Texts with their labels from people's own files: which column is which, and rows that cannot be used.
 
 use super::label_lists;
+use super::left_out::{LeftOut, Skipped};
 use crate::formats::{Encoding, How, TextTable, npz};
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -48,16 +49,7 @@ pub struct Labelled {
     /// How rows are named, and the names of those of a folder.
     kind: Kind,
     /// The rows that cannot be used: where they stand and what is wrong with them.
-    pub skipped: Vec<Skipped>,
-}
-
-/// A row that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// `line 7`.
-    pub place: String,
-    /// What is wrong with it.
-    pub what: String,
+    pub skipped: LeftOut,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -180,8 +172,8 @@ impl LabelledSource {
         let mut numbers = HashMap::<String, usize>::new();
         let is_folder = self.path.is_dir();
         let mut places = vec![];
-        let mut skip =
-            |row: usize, what: String| rows.skipped.push(Skipped { place: table.place(row), what });
+        let skipped = &mut rows.skipped;
+        let mut skip = |row: usize, what: String| skipped.push(|| Skipped { place: table.place(row), what });
         table.for_each(&[text, label], &mut |row, fields| {
             let (text, label) = match fields.and_then(|fields| usable(fields, self.multi_label)) {
                 Ok(pair) => pair,
@@ -327,13 +319,11 @@ impl Labelled {
     }
 
     /// Puts the rows of another file after these.
-    fn append(&mut self, other: Self) {
+    fn append(&mut self, mut other: Self) {
         let mut files = match std::mem::take(&mut self.kind) {
             Kind::Files(files) => files,
             Kind::Lines | Kind::Places(_) => {
-                for skipped in &mut self.skipped {
-                    skipped.place = format!("{}, {}", self.name, skipped.place);
-                }
+                self.skipped.name(&self.name);
                 vec![(0, self.name.clone())]
             }
         };
@@ -354,9 +344,8 @@ impl Labelled {
         self.labels.extend(other.labels.into_iter().map(|label| renumbered[label]));
         self.texts.extend(other.texts);
         self.rows.extend(other.rows);
-        let place =
-            |skipped: Skipped| Skipped { place: format!("{}, {}", other.name, skipped.place), ..skipped };
-        self.skipped.extend(other.skipped.into_iter().map(place));
+        other.skipped.name(&other.name);
+        self.skipped.append(other.skipped);
     }
 
     fn check(&self, path: &Path) -> Result<()> {
@@ -365,39 +354,40 @@ impl Labelled {
         }
         Err(Error::file(
             path,
-            match self.skipped.first() {
+            match self.skipped.first().first() {
                 None => "holds no rows; expected rows of a text and a label".to_string(),
                 Some(Skipped { place, what }) => {
-                    format!("none of its {} rows can be used: {place} {what}", self.skipped.len())
+                    format!("none of its {} rows can be used: {place} {what}", self.skipped.count())
                 }
             },
         ))
     }
 
     /// Leaves out the rows whose label `against` says something about.
-    pub(super) fn keep(&mut self, mut against: impl FnMut(&str) -> Option<String>) {
-        let against: Vec<Option<String>> = self.names.iter().map(|name| against(name)).collect();
-        if against.iter().all(Option::is_none) {
+    pub(super) fn keep(&mut self, against: impl Fn(&str) -> Option<String>) {
+        let is_bad: Vec<bool> = self.names.iter().map(|name| against(name).is_some()).collect();
+        if !is_bad.contains(&true) {
             return;
         }
-        let mut kept =
-            Self { texts: vec![], labels: vec![], rows: vec![], kind: Kind::Lines, ..self.clone() };
-        let mut places = vec![];
-        for (row, (text, &label)) in std::mem::take(&mut self.texts).into_iter().zip(&self.labels).enumerate()
-        {
-            match &against[label] {
-                Some(what) => kept.skipped.push(Skipped { place: self.place(row), what: what.clone() }),
-                None => {
-                    kept.texts.push(text);
-                    kept.labels.push(label);
-                    kept.rows.push(self.rows[row]);
-                    places.push(self.place(row));
-                }
+        let mut skipped = std::mem::take(&mut self.skipped);
+        let (mut texts, mut labels, mut rows, mut places) = (vec![], vec![], vec![], vec![]);
+        for (row, text) in std::mem::take(&mut self.texts).into_iter().enumerate() {
+            let label = self.labels[row];
+            if is_bad[label] {
+                let what = || against(&self.names[label]).unwrap_or_default();
+                skipped.push(|| Skipped { place: self.place(row), what: what() });
+                continue;
+            }
+            texts.push(text);
+            labels.push(label);
+            rows.push(self.rows[row]);
+            if !matches!(self.kind, Kind::Lines) {
+                places.push(self.place(row));
             }
         }
         if !matches!(self.kind, Kind::Lines) {
-            kept.kind = Kind::Places(places);
+            self.kind = Kind::Places(places);
         }
-        *self = kept;
+        (self.texts, self.labels, self.rows, self.skipped) = (texts, labels, rows, skipped);
     }
 }

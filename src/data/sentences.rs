@@ -31,6 +31,8 @@ pub struct Sentences {
     pub name: String,
     /// What the labels are.
     pub targets: Targets,
+    /// What stands between several labels of a training row, where rows may have several.
+    pub separator: Option<String>,
     train: Part,
     validation: Part,
     test: Part,
@@ -63,11 +65,11 @@ impl Sentences {
     ) -> Result<Self> {
         let targets = Targets::of(&train, options.task)?;
         let mut notes = vec![];
-        let values = targets.take(&mut train);
+        let values = targets.take(&mut train)?;
         notes.extend(describe(&train));
         let mut other = |rows: Option<Labelled>| -> Result<Part> {
             let Some(mut rows) = rows else { return Ok(Part::default()) };
-            let values = targets.take(&mut rows);
+            let values = targets.take(&mut rows)?;
             notes.extend(describe(&rows));
             match rows.is_empty() {
                 true => {
@@ -85,13 +87,13 @@ impl Sentences {
             Targets::Labels(classes) => notes.extend(labels_in_words(&train, classes, &values)),
             Targets::Numbers => notes.push(numbers_in_words(&values)),
         }
-        let name = train.name.clone();
+        let (name, separator) = (train.name.clone(), train.separator.clone());
         let all = Part { texts: train.texts, targets: values };
         let (train, validation) = match given.texts.is_empty() {
             false => (all, given),
             true => all.split(&targets, options)?,
         };
-        Ok(Self { name, targets, train, validation, test, notes })
+        Ok(Self { name, targets, separator, train, validation, test, notes })
     }
 
     /// Of numbers, how far from 0 those of the training part are: their mean and their standard deviation (1 where they do
@@ -210,11 +212,11 @@ pub fn labelled_examples(
     max_len: usize,
     padding: Padding,
 ) -> Result<(Examples, Vec<String>)> {
-    let values = targets.take(rows);
+    let values = targets.take(rows)?;
     let mut notes = describe(rows);
     if rows.is_empty() {
         let example =
-            rows.skipped.first().map_or_else(String::new, |it| format!(": {} {}", it.place, it.what));
+            rows.skipped.first().first().map_or_else(String::new, |it| format!(": {} {}", it.place, it.what));
         return Err(Error::Data(format!("{}: no row can be used{example}", rows.name)));
     }
     let part = Part { texts: std::mem::take(&mut rows.texts), targets: values };
@@ -320,18 +322,19 @@ fn describe(rows: &Labelled) -> Vec<String> {
     const IN_WORDS: usize = 10;
     const BY_PLACE: usize = 100;
     let mut lines = vec![format!("{}: {}; {} rows", rows.name, rows.found, rows.len())];
-    let skipped = &rows.skipped;
+    let skipped = rows.skipped.first();
     lines.extend(
         skipped
             .iter()
             .take(IN_WORDS)
             .map(|row| format!("warning: {}, {}: {}; the row is left out", rows.name, row.place, row.what)),
     );
-    if skipped.len() > IN_WORDS {
-        let rest = &skipped[IN_WORDS..];
-        let places: Vec<&str> = rest.iter().take(BY_PLACE).map(|row| row.place.as_str()).collect();
-        let more = if rest.len() > BY_PLACE { ", …" } else { "" };
-        let (count, places) = (rest.len(), places.join(", "));
+    if rows.skipped.count() > IN_WORDS {
+        let count = rows.skipped.count() - IN_WORDS;
+        let places: Vec<&str> =
+            skipped.iter().skip(IN_WORDS).take(BY_PLACE).map(|row| row.place.as_str()).collect();
+        let more = if count > BY_PLACE { ", …" } else { "" };
+        let places = places.join(", ");
         lines.push(format!(
             "warning: {}: {count} more rows are left out for such reasons: {places}{more}",
             rows.name

@@ -85,12 +85,22 @@ impl Targets {
     /// All labels of rows that may have several.
     fn labels_of(rows: &Labelled) -> Result<Self> {
         let separator = rows.separator.as_deref();
-        let all: BTreeSet<String> =
-            rows.names.iter().flat_map(|name| label_lists::split(name, separator, |_| false)).collect();
+        let (mut all, mut wrong) = (BTreeSet::new(), None);
+        for (at, name) in rows.names.iter().enumerate() {
+            match label_lists::split(name, separator, |_| false) {
+                Ok(labels) => all.extend(labels),
+                // The row is left out and told where targets are taken.
+                Err(what) => wrong = wrong.or(Some((at, what))),
+            }
+        }
         if all.len() < 2 {
             let found =
                 all.first().map_or_else(|| "no label".into(), |only| format!("the label {only:?} alone"));
-            return Err(Error::Data(format!("{}: has {found}; expected two or more", rows.name)));
+            let wrong = wrong.map_or_else(String::new, |(at, what)| {
+                let row = rows.labels.iter().position(|label| *label == at).unwrap_or(0);
+                format!(": {} {what}", rows.place(row))
+            });
+            return Err(Error::Data(format!("{}: has {found}; expected two or more{wrong}", rows.name)));
         }
         Ok(Self::Labels(in_order(rows, all.into_iter().collect())?))
     }
@@ -105,38 +115,37 @@ impl Targets {
 
     /// The targets of each row, [`width`](Self::width) of them. Rows whose label is none of the classes, or no number, are left
     /// out and told.
-    pub fn take(&self, rows: &mut Labelled) -> Vec<f32> {
-        let separator = rows.separator.clone();
+    ///
+    /// # Errors
+    /// [`Error::Data`] where rows of several classes take more than 4 GiB.
+    pub fn take(&self, rows: &mut Labelled) -> Result<Vec<f32>> {
         let names = self.classes().or(self.labels()).unwrap_or_default();
         let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+        let place = |name: &str| {
+            let unknown = || format!("has the label {name:?}, which is no class of the model");
+            places.get(name).copied().ok_or_else(unknown)
+        };
+        if let Self::Labels(classes) = self {
+            let separator = rows.separator.clone();
+            let set = |text: &str| {
+                let labels =
+                    label_lists::split(text, separator.as_deref(), |text| places.contains_key(text))?;
+                labels.iter().map(|label| place(label)).collect::<std::result::Result<Vec<_>, _>>()
+            };
+            rows.keep(|name| set(name).err());
+            let sets: Vec<Vec<usize>> = rows.names.iter().map(|name| set(name).unwrap_or_default()).collect();
+            return dense(rows, &sets, classes.len());
+        }
         let target = |name: &str| match self {
-            Self::Classes(_) => match places.get(name) {
-                Some(&at) => Ok(vec![at as f32]),
-                None => Err(format!("has the label {name:?}, which is no class of the model")),
-            },
-            Self::Labels(classes) => {
-                let mut target = vec![0.0; classes.len()];
-                for label in label_lists::split(name, separator.as_deref(), |text| places.contains_key(text))
-                {
-                    match places.get(label.as_str()) {
-                        Some(&at) => target[at] = 1.0,
-                        None => {
-                            return Err(format!("has the label {label:?}, which is no class of the model"));
-                        }
-                    }
-                }
-                Ok(target)
-            }
             Self::Numbers => {
-                match number(name).map(|number| number as f32).filter(|number| number.is_finite()) {
-                    Some(number) => Ok(vec![number]),
-                    None => Err(format!("has the label {name:?}, which is no number")),
-                }
+                let number = number(name).map(|number| number as f32).filter(|number| number.is_finite());
+                number.ok_or_else(|| format!("has the label {name:?}, which is no number"))
             }
+            Self::Classes(_) | Self::Labels(_) => place(name).map(|at| at as f32),
         };
         rows.keep(|name| target(name).err());
-        let targets: Vec<Vec<f32>> = rows.names.iter().map(|name| target(name).unwrap_or_default()).collect();
-        rows.labels.iter().flat_map(|&label| targets[label].iter().copied()).collect()
+        let targets: Vec<f32> = rows.names.iter().map(|name| target(name).unwrap_or_default()).collect();
+        Ok(rows.labels.iter().map(|&label| targets[label]).collect())
     }
 
     /// The numbers that make the target of a row: one a class where there may be several classes, else one.
@@ -162,6 +171,29 @@ impl Targets {
             Self::Classes(_) | Self::Numbers => None,
         }
     }
+}
+
+/// So many numbers may all targets of several classes have, 4 GiB.
+const MOST_TARGETS: usize = 1 << 30;
+
+/// A row of zeros and ones a text.
+fn dense(rows: &Labelled, sets: &[Vec<usize>], width: usize) -> Result<Vec<f32>> {
+    let size = rows.len().saturating_mul(width);
+    if size > MOST_TARGETS {
+        let what = format!(
+            "{}: {} rows of {width} labels would take {:.1} GiB, expected at most {}; leave rare labels or some rows out",
+            rows.name,
+            rows.len(),
+            size as f64 / f64::from(1 << 28),
+            MOST_TARGETS >> 28
+        );
+        return Err(Error::Data(what));
+    }
+    let mut targets = vec![0.0; size];
+    for (row, &label) in targets.chunks_exact_mut(width.max(1)).zip(&rows.labels) {
+        sets[label].iter().for_each(|&at| row[at] = 1.0);
+    }
+    Ok(targets)
 }
 
 /// Labels in the order of their numbers, or of the alphabet.
