@@ -2,7 +2,7 @@
 
 use super::lines::Lines;
 use super::output::message;
-use super::prediction::{Prediction, unknown_note};
+use super::prediction::{Prediction, check_top, unknown_note};
 use super::{Outcome, Output};
 use anyhow::bail;
 use candle_recurrent::data::Targets;
@@ -57,6 +57,7 @@ pub(super) fn run(
     shown: Shown,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
+    check_top(classifier.targets(), shown.top)?;
     let mut printer = Printer { targets: classifier.targets(), shown, blank: 0, is_begun: false, output };
     let batches = classifier.batches();
     // Texts that are read and wait for others that they run together with.

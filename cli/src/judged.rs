@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(super) enum Origin {
     /// A file of texts and labels.
     Texts(Labelled),
-    /// Reviews, which are there as ids: their words are what the model reads.
+    /// Reviews, which are there as ids: their text is what the model reads.
     Reviews(Option<Tokenizer>),
     /// Arrays.
     Arrays,
@@ -36,17 +36,11 @@ impl Origin {
     }
 }
 
-/// The words of a row of ids; of those that have no word, a mark.
+/// The text of a row of ids.
 fn words(row: usize, examples: &Examples, tokenizer: &Tokenizer) -> anyhow::Result<String> {
     let Some(ids) = examples.inputs().first() else { return Ok(String::new()) };
     let ids = ids.slice(row, 1, &candle_core::Device::Cpu)?.to_dtype(candle_core::DType::U32)?;
-    let ids: Vec<u32> = ids.flatten_all()?.to_vec1()?;
-    // The first two are padding and the beginning.
-    let words = ids.into_iter().filter(|&id| id > 1).map(|id| match id {
-        2 | 3 => "[?]",
-        id => tokenizer.word(id).unwrap_or("[?]"),
-    });
-    Ok(words.collect::<Vec<_>>().join(" "))
+    Ok(tokenizer.decode(&ids.flatten_all()?.to_vec1::<u32>()?))
 }
 
 /// A measurement with its report.

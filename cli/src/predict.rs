@@ -8,13 +8,14 @@ use super::predict_table::Asked;
 use super::run_folder::{refuse_input, refuse_run};
 use super::tokenizer::Encoding;
 use super::{
-    Outcome, Output, arrays, forecast, predict_arrays, predict_table, predict_texts, prediction, sequences,
-    values,
+    Outcome, Output, arrays, forecast, hub, predict_arrays, predict_table, predict_texts, prediction,
+    sequences, values,
 };
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
 use candle_recurrent::data::{Targets, TextSource};
+use candle_recurrent::formats::Encoding as TextEncoding;
 use candle_recurrent::text::Encoded;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,9 @@ pub(super) struct Args {
     /// The texts; without any, the lines of standard input, of up to 16 MiB each
     text: Vec<String>,
     /// Arrays in place of texts, floats or token ids: a .npz or .safetensors with x, or x0, x1, … in the order of the
-    /// model's inputs; a .npy; or a .csv of numbers, a sample a line. Or a table of texts: a .csv, .tsv, .jsonl or .parquet
+    /// model's inputs; a .npy; or a .csv of numbers, a sample a line. Or a table of texts: a .csv, .tsv, .jsonl, .json (a list of objects) or
+    /// .parquet, also packed as .csv.gz, .jsonl.zst and the like. Or one of these on the
+    /// Hub: hf://datasets/OWNER/NAME[@REVISION][/FILE]
     #[arg(long, value_name = "FILE", group = "from", value_parser = arrays::input_path, conflicts_with = "text")]
     input: Option<PathBuf>,
     /// Of a model that was trained on a series (train --target): measurements up to now, to go on from the end of
@@ -55,10 +58,14 @@ pub(super) struct Args {
     output: Option<PathBuf>,
     /// Of a table of texts, the column of the texts: its name, or its number from 1 [default: the one named text, document,
     /// review, sentence or the like]
-    #[arg(long, value_name = "NAME", requires = "input")]
+    #[arg(long, value_name = "NAME", requires = "input", conflicts_with = "text")]
     text_column: Option<String>,
+    /// Of a table of texts, the encoding: utf-8, cp949, shift_jis, gb18030, latin1, … [default: found out, where it is UTF-8,
+    /// UTF-16 or CP949]
+    #[arg(long = "encoding", value_name = "NAME", requires = "input", conflicts_with = "text")]
+    text_encoding: Option<TextEncoding>,
     /// Stop at the first row of a table that cannot be read; else it is told, and stands there without an answer
-    #[arg(long, requires = "input")]
+    #[arg(long, requires = "input", conflicts_with = "text")]
     strict: bool,
     /// Tell the K likeliest classes, each with its own probability
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = values::positive)]
@@ -94,6 +101,7 @@ impl Args {
     fn of_texts(&self) -> Option<&'static str> {
         let options = [
             (self.text_column.is_some(), "--text-column"),
+            (self.text_encoding.is_some(), "--encoding"),
             (self.strict, "--strict"),
             (self.top.is_some(), "--top"),
         ];
@@ -148,15 +156,18 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         anyhow::bail!("{}: {what}", args.model);
     }
     let model = &checkpoint.config.model;
-    if let Some(input) = &args.input
+    let input = args.input.as_deref().map(hub::one_file).transpose()?;
+    if let Some(input) = &input
         && predict_table::holds(input, args.text_column.is_some(), model)
     {
         if !input.try_exists().unwrap_or(true) {
             anyhow::bail!("--input {}: there is no such file", input.display());
         }
-        let source = TextSource { path: input.clone(), text_column: args.text_column.clone() };
+        let (text_column, encoding) = (args.text_column.clone(), args.text_encoding);
+        let source = TextSource { path: input.to_path_buf(), text_column, encoding };
+        let name = args.input.as_deref().unwrap_or(input).display().to_string();
         let (out, strict, as_json) = (args.output.as_deref(), args.strict, args.json);
-        let asked = Asked { source, out, strict, top: args.top.unwrap_or(0), as_json };
+        let asked = Asked { source, name, out, strict, top: args.top.unwrap_or(0), as_json };
         if model.reads_text() {
             if let Some(option) = args.encoding.given() {
                 anyhow::bail!("{}: turns text into ids itself; leave {option} out", args.model);
@@ -165,13 +176,13 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         }
         return asked.run(&IdReader::new(args, checkpoint)?, output);
     }
-    if let Some(input) = &args.input {
+    if let Some(input) = &input {
         if let Some(option) = args.of_texts() {
             return Err(usage(format!("{option}: goes with texts, and {} holds arrays", input.display())));
         }
         let out = args.output.as_deref();
         if let Some(Err(what)) = args.output.as_ref().map(|out| arrays::answer_path(out)) {
-            return Err(usage(format!("--output {}: {what}", out.unwrap_or(input).display())));
+            return Err(usage(format!("--output {}: {what}", out.unwrap_or(input.as_ref()).display())));
         }
         return predict_arrays::run(&checkpoint, input, out, args.batch_size, args.json, output);
     }

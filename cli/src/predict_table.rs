@@ -1,8 +1,9 @@
 //! `predict --input` with a table of texts: the answers to its rows, in the same table with columns added to it.
 
+use super::arrays::{packed_suffix, suffix};
 use super::classify::{Answer, Batches, Classifier};
 use super::output::message;
-use super::prediction::{Prediction, unknown_note};
+use super::prediction::{Prediction, check_top, unknown_note};
 use super::{Outcome, Output};
 use anyhow::bail;
 use candle_recurrent::data::TextSource;
@@ -19,6 +20,8 @@ use std::path::Path;
 /// What is asked of a table.
 pub(super) struct Asked<'a> {
     pub(super) source: TextSource,
+    /// What the table is called in messages.
+    pub(super) name: String,
     pub(super) out: Option<&'a Path>,
     /// Whether a row that cannot be read ends it.
     pub(super) strict: bool,
@@ -34,16 +37,17 @@ const BYTES: usize = 1 << 20;
 /// So many texts run together where any number may.
 const TOGETHER: usize = 128;
 
-/// Whether a file is a table of texts, and not one of numbers or arrays. A column that is named makes it one.
+/// Whether a file is a table of texts, and not one of numbers or arrays. A column that is named makes it one, and so does its
+/// being packed.
 pub(super) fn holds(path: &Path, column: bool, model: &ModelConfig) -> bool {
-    let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase()).unwrap_or_default();
-    match suffix.as_str() {
-        "csv" | "tsv" | "txt" => {
+    match packed_suffix(path).or_else(|| suffix(path)).as_deref() {
+        Some("csv" | "tsv" | "txt") => {
             // Models that read text or numbers take rows of them.
             let reads_ids = model.vocab_size().is_some() && !model.reads_text();
-            column || reads_ids && path.is_file() && !is_of_numbers(path)
+            let is_packed = packed_suffix(path).is_some();
+            column || is_packed || reads_ids && path.is_file() && !is_of_numbers(path)
         }
-        "jsonl" | "ndjson" | "json" | "parquet" => true,
+        Some("jsonl" | "ndjson" | "json" | "parquet") => true,
         _ => false,
     }
 }
@@ -64,6 +68,7 @@ fn is_of_numbers(path: &Path) -> bool {
 impl Asked<'_> {
     /// Answers all rows.
     pub(super) fn run(&self, classifier: &dyn Classifier, output: &mut Output) -> anyhow::Result<Outcome> {
+        check_top(classifier.targets(), self.top)?;
         let (table, column) = self.source.open()?;
         let wanted = self.wanted(classifier);
         let wanted: Vec<(&str, CellKind)> =
@@ -98,27 +103,31 @@ impl Asked<'_> {
             batch = next?;
         }
         bar.finish_and_clear();
-        target.finish()?;
+        target.finish(columns.ending(), output)?;
         told.finish();
         self.report(&columns, &told, output)?;
         Ok(Outcome::Done)
     }
 
     fn name(&self) -> String {
-        self.source.path.display().to_string()
+        self.name.clone()
     }
 
     /// The columns that are added.
     fn wanted(&self, classifier: &dyn Classifier) -> Vec<(String, CellKind)> {
-        if classifier.targets().labels().is_some() {
+        let targets = classifier.targets();
+        let (mut wanted, classes) = match (targets.labels(), targets.classes()) {
             // As many of each as a text has labels.
-            return vec![("labels".into(), CellKind::Text), ("probabilities".into(), CellKind::Text)];
-        }
-        let Some(classes) = classifier.targets().classes() else {
-            return vec![("value".into(), CellKind::Number)];
+            (Some(labels), _) => (
+                vec![("labels".to_string(), CellKind::Text), ("probabilities".into(), CellKind::Text)],
+                labels,
+            ),
+            (None, Some(classes)) => (
+                vec![("label".to_string(), CellKind::Text), ("probability".into(), CellKind::Number)],
+                classes,
+            ),
+            (None, None) => return vec![("value".into(), CellKind::Number)],
         };
-        let mut wanted =
-            vec![("label".to_string(), CellKind::Text), ("probability".to_string(), CellKind::Number)];
         for place in 1..=self.top.min(classes.len()) {
             wanted.push((format!("top_{place}"), CellKind::Text));
             wanted.push((format!("top_{place}_probability"), CellKind::Number));
@@ -143,8 +152,7 @@ impl Asked<'_> {
             }
             return Ok(());
         };
-        let suffix =
-            out.extension().map(|suffix| suffix.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let suffix = suffix(out).unwrap_or_default();
         if !table.suffixes().contains(&suffix.as_str()) {
             let known = table.suffixes().join(" or .");
             bail!(
@@ -337,10 +345,13 @@ impl Target {
         }
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    fn finish(self, ending: &[u8], output: &mut Output) -> anyhow::Result<()> {
         match self {
-            Self::Printed => Ok(()),
-            Self::File(file) => Ok(file.finish()?),
+            Self::Printed => output.bytes(ending),
+            Self::File(mut file) => {
+                file.add(ending)?;
+                Ok(file.finish()?)
+            }
             Self::Parquet(file) => Ok(file.finish()?),
         }
     }

@@ -37,7 +37,7 @@ impl<'a> Prediction<'a> {
 
     /// The likeliest classes with their own probabilities.
     fn likeliest(&self) -> Vec<Likely<'a>> {
-        let Some(classes) = self.targets.classes() else { return vec![] };
+        let Some(classes) = self.targets.classes().or(self.targets.labels()) else { return vec![] };
         let both;
         let values = match self.values {
             [second] => {
@@ -62,15 +62,23 @@ impl<'a> Prediction<'a> {
             // As in the report of `evaluate`.
             let join = |texts: Vec<String>| Cell::Text(texts.join("|"));
             let names = labels.iter().map(|(label, _)| (*label).into()).collect();
-            return vec![join(names), join(labels.iter().map(|(_, value)| value.to_string()).collect())];
+            let mut cells =
+                vec![join(names), join(labels.iter().map(|(_, value)| value.to_string()).collect())];
+            cells.extend(self.likeliest_cells());
+            return cells;
         }
         let mut cells = match self.said() {
             Some((Some(label), number)) => vec![text(label), Cell::Number(number)],
             Some((None, number)) => vec![Cell::Number(number)],
             None => vec![],
         };
-        cells.extend(self.likeliest().iter().flat_map(|it| [text(it.label), Cell::Number(it.probability)]));
+        cells.extend(self.likeliest_cells());
         cells
+    }
+
+    fn likeliest_cells(&self) -> impl Iterator<Item = Cell> {
+        let cells = |it: Likely| [Cell::Text(it.label.into()), Cell::Number(it.probability)];
+        self.likeliest().into_iter().flat_map(cells)
     }
 
     /// The class and its number: of two classes that of the second, of more that of the likeliest; or the number alone.
@@ -104,16 +112,16 @@ impl<'a> Prediction<'a> {
             // Writing to a text does not fail.
             let likeliest = self.likeliest();
             let _ = match (self.labels(), label) {
+                (Some(_), _) | (None, Some(_)) if !likeliest.is_empty() => {
+                    let shown =
+                        likeliest.iter().map(|it| format!("{} {:.4}", visible(it.label), it.probability));
+                    write!(out, "{}  ", shown.collect::<Vec<_>>().join(", "))
+                }
                 (Some(labels), _) if labels.is_empty() => write!(out, "-  "),
                 (Some(labels), _) => {
                     let labels =
                         labels.into_iter().map(|(label, value)| format!("{} {value:.4}", visible(label)));
                     write!(out, "{}  ", labels.collect::<Vec<_>>().join(", "))
-                }
-                (None, Some(_)) if !likeliest.is_empty() => {
-                    let shown =
-                        likeliest.iter().map(|it| format!("{} {:.4}", visible(it.label), it.probability));
-                    write!(out, "{}  ", shown.collect::<Vec<_>>().join(", "))
                 }
                 (None, Some(label)) => write!(out, "{}  {number:.4}  ", visible(label)),
                 (None, None) => write!(out, "{number:.4}  "),
@@ -157,14 +165,17 @@ impl Serialize for Prediction<'_> {
         struct Labels<'a> {
             text: &'a str,
             labels: Option<Vec<&'a str>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            top: Option<Vec<Likely<'a>>>,
             probabilities: Option<Each<'a>>,
             unknown: Option<f32>,
         }
         let (text, unknown, said) = (self.text, self.unknown, self.said());
+        let top = (self.top > 0).then(|| self.likeliest());
         if let (Some(labels), Some(classes)) = (self.labels(), self.targets.labels()) {
             let labels = said.map(|_| labels.into_iter().map(|(label, _)| label).collect());
             let probabilities = said.map(|_| Each { classes, values: self.values });
-            return Labels { text, labels, probabilities, unknown }.serialize(serializer);
+            return Labels { text, labels, top, probabilities, unknown }.serialize(serializer);
         }
         let number = said.map(|(_, number)| number);
         match self.targets.classes() {
@@ -173,7 +184,6 @@ impl Serialize for Prediction<'_> {
                 let several = self.values.len() > 1;
                 let probabilities = several.then_some(Each { classes, values: self.values });
                 let label = said.and_then(|(label, _)| label);
-                let top = (self.top > 0).then(|| self.likeliest());
                 Class { text, probability: number, label, top, probabilities, unknown }.serialize(serializer)
             }
         }
@@ -206,6 +216,16 @@ pub(super) fn targets(config: &Config) -> Targets {
             Targets::Classes(["negative", "positive"].map(String::from).to_vec())
         }
         _ => config.targets().unwrap_or(Targets::Numbers),
+    }
+}
+
+/// Refuses to tell the likeliest classes of a model that has none.
+pub(super) fn check_top(targets: &Targets, top: usize) -> anyhow::Result<()> {
+    match (targets, top) {
+        (Targets::Numbers, 1..) => anyhow::bail!(
+            "--top {top}: the model gives numbers, and no classes of which there would be likeliest; leave it out"
+        ),
+        _ => Ok(()),
     }
 }
 

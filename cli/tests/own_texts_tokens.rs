@@ -348,3 +348,35 @@ fn parts_of_a_folder_and_encodings_are_read() {
         .stderr(contains("give the name of an encoding"));
     fails(run(here, &["train", "--encoding", "utf-8"]), "--encoding: goes with --data FILE");
 }
+
+/// The report shows texts as the model's vocabulary tells them, and ids of another vocabulary are refused.
+#[test]
+fn reviews_are_shown_as_the_model_reads_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let reviews: String = (0..80)
+        .map(|at| {
+            format!("\"I {} this film, and the cast\",{}\n", ["hate", "love"][at % 2], ["neg", "pos"][at % 2])
+        })
+        .collect();
+    fs::write(here.join("x.csv"), format!("text,label\n{reviews}")).expect("written");
+    for kind in ["char", "bpe"] {
+        train(here, "x.csv", &["--tokenizer", kind, "--max-len", "100", "--out", kind]);
+        // The built-in reviews are text, which the model's own vocabulary reads.
+        let found = parsed(run(here, &["evaluate", kind, "--json", "--mistakes", "3", "--quiet"]));
+        let mistakes = found["report"]["mistakes"].as_array().expect("a list");
+        let text = mistakes[0]["text"].as_str().expect("a text");
+        // Words stand there, and no characters one by one; the rarest may be unknown.
+        assert!(text.contains(" the ") || text.contains(" this "), "{kind}: {text}");
+        assert!(!text.contains("t h e") && !text.contains('\u{2581}'), "{kind}: {text}");
+    }
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/imdb/imdb.npz");
+    if !Path::new(data).is_file() {
+        eprintln!("skipped: {data} is not there");
+        return;
+    }
+    fails(
+        run(here, &["evaluate", "char", "--data", data, "--quiet"]),
+        "imdb.npz: holds the ids of Keras's words, and the model reads ids of characters; give the reviews as text",
+    );
+}

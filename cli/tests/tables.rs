@@ -194,3 +194,80 @@ fn a_parquet_file_comes_back() {
     );
     assert!(!here.join("c.parquet").exists());
 }
+
+/// A list of JSON comes back as one, each object as it was with its answer in it.
+#[test]
+fn a_json_list_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let (label, number) = alone(here, "a great film");
+    let number = number as f32;
+    let list = "[\n  {\n    \"n\": 12345678901234567890123,\n    \"text\": \"a great film\"\n  },\n  {\"text\": null, \"late\": 1}, 7,\n {\"text\": \"a great film\"}]";
+    fs::write(here.join("x.json"), list).expect("written");
+    let assert = run(here, &["predict", "lstm", "--input", "x.json", "--output", "y.json"]).success();
+    let assert = assert.stdout("y.json: 4 rows, 2 of them without an answer; with label, probability\n");
+    let assert = assert.stderr(contains("x.json, item 2: has no text; the row has no answer"));
+    assert.stderr(contains("x.json, item 3: is no JSON object"));
+    let answer = format!("\"label\": \"{label}\", \"probability\": {number}}}");
+    let none = "\"label\": null, \"probability\": null}";
+    let expected = format!(
+        "[\n{{\n    \"n\": 12345678901234567890123,\n    \"text\": \"a great film\", {answer},\n{{\"text\": null, \"late\": 1, {none},\n{{{none},\n{{\"text\": \"a great film\", {answer}\n]\n"
+    );
+    let written = fs::read_to_string(here.join("y.json")).expect("a file");
+    assert_eq!(written, expected);
+    assert_eq!(stdout(run(here, &["predict", "lstm", "--input", "x.json"])), expected);
+    let parsed: Vec<Value> = serde_json::from_str(&written).expect("JSON");
+    assert_eq!(parsed.len(), 4);
+    // A name that is taken far down is taken.
+    fs::write(here.join("z.json"), "[{\"text\": \"a great film\"},\n {\"text\": \"a film\", \"label\": 1}]")
+        .expect("written");
+    let found = stdout(run(here, &["predict", "lstm", "--input", "z.json"]));
+    assert!(found.contains("\"predicted_label\""), "{found}");
+    fails(
+        run(here, &["predict", "lstm", "--input", "x.json", "--output", "y.csv"]),
+        "is a table of the same kind; give a .json",
+    );
+    fs::write(here.join("cut.json"), &list[..list.len() - 1]).expect("written");
+    fails(run(here, &["predict", "lstm", "--input", "cut.json"]), "cut.json: is no JSON list of objects");
+}
+
+/// An encoding that is named is taken, and a mark at the beginning goes before it or is refused.
+#[test]
+fn encodings_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let (label, number) = alone(here, "a great film");
+    let number = number as f32;
+    let text = "番号,text\n映画,a great film\n";
+    let expected = format!("番号,text,label,probability\n映画,a great film,{label},{number}\n");
+    fs::write(here.join("x.csv"), encoding_rs::SHIFT_JIS.encode(text).0).expect("written");
+    fails(run(here, &["predict", "lstm", "--input", "x.csv"]), "x.csv: line 1 is not UTF-8");
+    assert_eq!(
+        stdout(run(here, &["predict", "lstm", "--input", "x.csv", "--encoding", "shift_jis"])),
+        expected
+    );
+    fails(
+        run(here, &["predict", "lstm", "--input", "x.csv", "--encoding", "utf-8"]),
+        "x.csv: is not UTF-8 throughout: line 1 is not",
+    );
+    let utf16 = |mark: bool, big: bool| -> Vec<u8> {
+        let mark = if mark { Some(0xfeff) } else { None };
+        let units = mark.into_iter().chain(text.encode_utf16());
+        units.flat_map(|unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+    };
+    for (mark, big) in [(true, true), (true, false), (false, true), (false, false)] {
+        fs::write(here.join("x.csv"), utf16(mark, big)).expect("written");
+        let found = stdout(run(here, &["predict", "lstm", "--input", "x.csv", "--encoding", "utf-16"]));
+        assert_eq!(found, expected, "{mark} {big}");
+    }
+    fs::write(here.join("x.csv"), utf16(true, true)).expect("written");
+    fails(
+        run(here, &["predict", "lstm", "--input", "x.csv", "--encoding", "latin1"]),
+        "x.csv: begins with the mark of UTF-16BE, and windows-1252 is what is asked for; ask for UTF-16BE",
+    );
+    run(here, &["predict", "lstm", "--encoding", "latin1", "a film"]).code(2);
+    fs::write(here.join("n.csv"), "1,2,3\n").expect("written");
+    run(here, &["predict", "lstm", "--input", "n.csv", "--encoding", "latin1"])
+        .code(2)
+        .stderr(contains("--encoding: goes with texts"));
+}

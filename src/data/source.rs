@@ -11,7 +11,7 @@ use super::{acl_imdb, builtin, imdb};
 use crate::formats::file::check_regular;
 use crate::formats::npz;
 use crate::formats::pickle::Rows;
-use crate::text::{Padding, Tokenizer, Vocabulary};
+use crate::text::{Padding, Tokenizer, TokenizerKind, Vocabulary};
 use crate::{Error, Result};
 
 /// Where reviews come from.
@@ -212,6 +212,15 @@ pub fn load_test(
     options.check(tokenizer)?;
     let test = match find(source, report)? {
         Found::Npz(path) => {
+            let kind = tokenizer.and_then(Tokenizer::kind).filter(|kind| *kind != TokenizerKind::Word);
+            if let Some(kind) = kind {
+                let what = format!(
+                    "holds the ids of Keras's words, and the model reads ids of {}; give the reviews as text, such as an aclImdb \
+                     folder",
+                    kind.units()
+                );
+                return Err(Error::file(path, what));
+            }
             let test = npz_half(&path, "test")?;
             let train = npz::labels(&path, "y_train")?.len();
             let (_, order) = imdb::shuffle(count(train)?, count(test.1.len())?);

@@ -1,7 +1,7 @@
 //! Texts without labels from people's own files.
 
 use super::labelled::{LONGEST, TEXTS, is_name};
-use crate::formats::{How, TextTable};
+use crate::formats::{Encoding, How, TextTable};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ pub struct TextSource {
     pub path: PathBuf,
     /// The column, by its name or its number from 1; found by the names' usual meaning where none is given.
     pub text_column: Option<String>,
+    /// The encoding of the file; found out where it is not said.
+    pub encoding: Option<Encoding>,
 }
 
 impl TextSource {
@@ -24,7 +26,7 @@ impl TextSource {
         if self.path.is_dir() {
             return Err(Error::file(&self.path, "is a folder, expected a file"));
         }
-        let table = TextTable::open(&self.path, How::plain(is_name))?;
+        let table = TextTable::open(&self.path, How { encoding: self.encoding, ..How::plain(is_name) })?;
         let columns = table.columns();
         let all = || table.columns_in_words();
         let found = match &self.text_column {

@@ -58,6 +58,9 @@ impl From<io::Error> for Fault {
 /// So much of a file tells its encoding at first sight; and so much is read at a time.
 const PART: usize = 1 << 16;
 
+/// A line that is longer has something in it that is no row.
+pub(super) const LONGEST: usize = 256 << 20;
+
 impl Coding {
     /// The encoding that is named, or finds it out ([`find`](Self::find)).
     ///
@@ -69,10 +72,24 @@ impl Coding {
     ) -> Result<Self, Fault> {
         let Some(Encoding(encoding)) = named else { return Self::find(open) };
         let mut first = vec![];
-        open()?.take(4).read_to_end(&mut first)?;
-        let mark =
-            encoding_rs::Encoding::for_bom(&first).filter(|(of, _)| *of == encoding).map_or(0, |it| it.1);
-        let coding = Self { encoding, mark };
+        open()?.take(PART as u64).read_to_end(&mut first)?;
+        let is_utf_16 = |encoding| encoding == UTF_16LE || encoding == UTF_16BE;
+        // `utf-16` says nothing of the order of the bytes, and a mark does.
+        let coding = match encoding_rs::Encoding::for_bom(&first) {
+            Some((of, mark)) if of == encoding || is_utf_16(of) && is_utf_16(encoding) => {
+                Self { encoding: of, mark }
+            }
+            Some((of, _)) => {
+                let (of, named) = (of.name(), encoding.name());
+                let what =
+                    format!("begins with the mark of {of}, and {named} is what is asked for; ask for {of}");
+                return Err(Fault::NoText(what));
+            }
+            None if is_utf_16(encoding) => {
+                Self { encoding: without_mark(&first).unwrap_or(encoding), mark: 0 }
+            }
+            None => Self { encoding, mark: 0 },
+        };
         match coding.lines(open()?)? {
             (_, true) => Ok(coding),
             (line, false) => {
@@ -138,10 +155,19 @@ impl Coding {
     /// none.
     fn lines(self, bytes: impl Read) -> io::Result<(usize, bool)> {
         let mut text = self.read(bytes)?;
-        let mut line = 1;
+        let (mut line, mut length) = (1, 0);
         loop {
             let filled = text.fill();
+            match text.out.iter().rposition(|&byte| byte == b'\n') {
+                Some(end) => length = text.out.len() - end,
+                None => length += text.out.len(),
+            }
             line += text.out.iter().filter(|&&byte| byte == b'\n').count();
+            if length > LONGEST {
+                // Nobody would read it, and what is packed might go on for long.
+                let what = format!("line {line} is longer than {} MiB", LONGEST >> 20);
+                return Err(io::Error::other(what));
+            }
             match filled {
                 Ok(0) => return Ok((line, true)),
                 Ok(_) => {}
@@ -318,11 +344,21 @@ mod tests {
             ("CP949", b"\xbf\xb5\xc8\xad", "영화"),
             ("utf-8", b"\xef\xbb\xbfa", "a"),
             ("utf-16le", b"\xff\xfea\0", "a"),
+            ("utf-16", b"\xfe\xff\0a", "a"),
+            ("utf-16be", b"\xff\xfea\0", "a"),
+            ("utf-16", b"\0a\0b", "ab"),
+            ("utf-16", b"a\0b\0", "ab"),
         ] {
             assert!(named(name).is_some(), "{name}");
             assert_eq!(decode(bytes, named(name)).map(|it| it.0), Ok(text.to_string()), "{name}");
         }
         assert!(named("utf-9").is_none());
+        for (name, bytes) in
+            [("latin1", &b"\xef\xbb\xbfa"[..]), ("latin1", b"\xff\xfea\0"), ("utf-8", b"\xfe\xff\0a")]
+        {
+            let what = decode(bytes, named(name)).expect_err(name);
+            assert!(what.starts_with("begins with the mark of UTF-"), "{what}");
+        }
         let wrong = decode(b"\xff", named("utf8"));
         assert_eq!(wrong, Err("is not UTF-8 throughout: line 1 is not".into()));
     }

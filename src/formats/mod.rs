@@ -26,6 +26,7 @@ mod text_table;
 mod text_writer;
 mod texts;
 pub(crate) mod torch;
+mod unpacked;
 mod writer;
 
 pub use arrays::{

@@ -3,8 +3,9 @@
 use super::delimited::Records;
 use super::encoding::Decoded;
 use super::text_table::{Form, Lines, TextTable, cell, object, row_error, text};
+use super::unpacked::Unpacked;
 use crate::{Error, Result};
-use std::fs::File;
+use serde_json::value::RawValue;
 
 /// A row, of which one column is a text.
 #[derive(Clone, Debug)]
@@ -30,12 +31,13 @@ pub(super) enum Kept {
 pub struct TextRows<'a> {
     table: &'a TextTable,
     column: usize,
-    source: Source,
+    source: Source<'a>,
 }
 
-enum Source {
-    Delimited(Records<Decoded<File>>),
-    JsonLines(Lines<Decoded<File>>),
+enum Source<'a> {
+    Delimited(Records<Decoded<Unpacked>>),
+    JsonLines(Lines<Decoded<Unpacked>>),
+    JsonList(std::iter::Enumerate<std::slice::Iter<'a, Box<RawValue>>>),
     #[cfg(feature = "parquet")]
     Parquet(super::parquet::Column),
 }
@@ -49,12 +51,13 @@ impl TextTable {
         let source = match &self.form {
             Form::Delimited { coding, dialect } => Source::Delimited(self.records(*coding, *dialect)?),
             Form::JsonLines(coding) => Source::JsonLines(Lines::new(text(&self.path, *coding)?)),
+            Form::JsonList(items) => Source::JsonList(items.iter().enumerate()),
             #[cfg(feature = "parquet")]
             Form::Parquet(places) => {
                 Source::Parquet(super::parquet::Column::open(&self.path, places[column])?)
             }
-            Form::FastText(_) | Form::JsonList(_) | Form::Folder(_) => {
-                let what = "is no table of texts; give separated columns, JSON lines or Parquet, or the texts themselves as lines \
+            Form::FastText(_) | Form::Folder(_) => {
+                let what = "is no table of texts; give separated columns, JSON or Parquet, or the texts themselves as lines \
                             on standard input";
                 return Err(Error::file(&self.path, what));
             }
@@ -77,22 +80,27 @@ impl TextRows<'_> {
                     table.check(record.fields).map(|()| record.fields.get(self.column).map(String::from));
                 TextRow { number: record.line, text, kept: Kept::Fields(record.fields.clone()) }
             }),
-            Source::JsonLines(lines) => lines.next().map_err(fail)?.map(|(number, line)| {
-                let text = object(line).and_then(|object| {
-                    let text = cell(object.get(&table.columns()[self.column]), false)?;
-                    Ok(text.map(std::borrow::Cow::into_owned))
-                });
-                let kept = if text.is_ok() || object(line).is_ok() {
-                    Kept::Line(line.into())
-                } else {
-                    Kept::Nothing
-                };
-                TextRow { number, text, kept }
-            }),
+            Source::JsonLines(lines) => {
+                lines.next().map_err(fail)?.map(|(number, line)| of_object(table, self.column, number, line))
+            }
+            Source::JsonList(items) => {
+                items.next().map(|(at, item)| of_object(table, self.column, at + 1, item.get()))
+            }
             #[cfg(feature = "parquet")]
             Source::Parquet(column) => {
                 column.next()?.map(|(number, text)| TextRow { number, text, kept: Kept::Nothing })
             }
         })
     }
+}
+
+/// The row of an object of JSON.
+fn of_object(table: &TextTable, column: usize, number: usize, line: &str) -> TextRow {
+    let found = object(line);
+    let kept = if found.is_ok() { Kept::Line(line.into()) } else { Kept::Nothing };
+    let text = found.and_then(|object| {
+        let text = cell(object.get(&table.columns()[column]), false)?;
+        Ok(text.map(std::borrow::Cow::into_owned))
+    });
+    TextRow { number, text, kept }
 }

@@ -2,9 +2,11 @@
 //! class.
 
 use super::delimited::{Dialect, Fault as Separation, OnRow, Records, has_names};
-use super::encoding::{Coding, Decoded, Encoding, Fault, decode};
+use super::encoding::{Coding, Decoded, Encoding, Fault, LONGEST, decode};
 use super::file::{cause, check_regular};
+use super::unpacked::Unpacked;
 use crate::{Error, Result};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fs::File;
@@ -47,8 +49,8 @@ pub(super) enum Form {
         dialect: Dialect,
     },
     JsonLines(Coding),
-    /// A list of objects.
-    JsonList(Vec<Map<String, Value>>),
+    /// The objects of a list, as they stand there.
+    JsonList(Vec<Box<RawValue>>),
     FastText(Coding),
     /// The files, each with its class.
     Folder(Vec<(String, PathBuf)>),
@@ -62,9 +64,6 @@ const SAMPLE: usize = 100;
 
 /// As much of a file's beginning tells what it is, and how it is separated.
 const BEGINNING: usize = 1 << 18;
-
-/// A line that is longer has something in it that is no row.
-const LONGEST: usize = 256 << 20;
 
 /// What fastText puts before a label.
 const LABEL: &str = "__label__";
@@ -107,11 +106,15 @@ impl TextTable {
             #[cfg(not(feature = "parquet"))]
             return Err(Error::file(path, "this build cannot read Parquet files (feature `parquet`)"));
         }
-        let coding = Coding::of(how.encoding, || File::open(path)).map_err(|fault| match fault {
-            Fault::Io(error) => Error::io(path, error),
+        let packed = Unpacked::open(path).map_err(|error| row_error(path, error))?.packed_by();
+        let coding = Coding::of(how.encoding, || Unpacked::open(path)).map_err(|fault| match fault {
+            Fault::Io(error) => row_error(path, error),
             Fault::NoText(what) => Error::file(path, what),
         })?;
-        let encoding = coding.name();
+        let encoding = match packed {
+            Some(packed) => format!("{}, packed by {packed}", coding.name()),
+            None => coding.name().into(),
+        };
         let mut lines = Lines::new(text(path, coding)?);
         let Some((_, first)) = lines.next().map_err(|error| row_error(path, error))? else {
             return Err(Error::file(path, "is empty; expected rows of a text and a label"));
@@ -133,21 +136,26 @@ impl TextTable {
             return Ok(table(Form::JsonLines(coding), columns, &found));
         }
         if first.strip_prefix('[').is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('{')) {
-            let items: Vec<Map<String, Value>> = serde_json::from_reader(BufReader::new(text(path, coding)?))
+            if let Some(packed) = packed {
+                // It is read into memory whole, and a small file can hold any number of objects.
+                return Err(Error::file(path, format!("is a JSON list packed by {packed}; unpack it first")));
+            }
+            let items: Vec<Box<RawValue>> = serde_json::from_reader(BufReader::new(text(path, coding)?))
                 .map_err(|error| Error::file(path, format!("is no JSON list of objects: {error}")))?;
-            let columns = keys(&items[..items.len().min(SAMPLE)]);
+            let first = items.iter().take(SAMPLE).filter_map(|item| object(item.get()).ok());
+            let columns = keys(&first.collect::<Vec<_>>());
             let found = format!("a JSON list, {encoding}");
             return Ok(table(Form::JsonList(items), columns, &found));
         }
-        Self::delimited(path, coding, how)
+        Self::delimited(path, coding, how, &encoding)
     }
 
     /// Finds out how the columns are separated.
-    fn delimited(path: &Path, coding: Coding, how: How) -> Result<Self> {
+    fn delimited(path: &Path, coding: Coding, how: How, encoding: &str) -> Result<Self> {
         let is_name = how.is_name;
         let fail = |error| row_error(path, error);
         let sample = beginning(text(path, coding)?).map_err(fail)?;
-        let open = || coding.read(File::open(path)?);
+        let open = || coding.read(Unpacked::open(path)?);
         let dialect = Dialect::find(&sample, open, is_name).map_err(|fault| match fault {
             Separation::Io(error) => fail(error),
             Separation::Line(line, what) => Error::Cell { path: path.into(), line, column: None, what },
@@ -168,13 +176,13 @@ impl TextTable {
         let names = if has_names { "a line of names" } else { "no line of names" };
         let quotes = if dialect.quotes { "" } else { "quotes are part of the texts, " };
         let separator = dialect.in_words();
-        let found = format!("separated by {separator}, {names}, {quotes}{}", coding.name());
+        let found = format!("separated by {separator}, {names}, {quotes}{encoding}");
         let form = Form::Delimited { coding, dialect };
         Ok(Self { path: path.into(), form, columns, has_names, sample, found, how })
     }
 
     /// The records of a delimited file, the names left out.
-    pub(super) fn records(&self, coding: Coding, dialect: Dialect) -> Result<Records<Decoded<File>>> {
+    pub(super) fn records(&self, coding: Coding, dialect: Dialect) -> Result<Records<Decoded<Unpacked>>> {
         let mut records = dialect.records(text(&self.path, coding)?);
         if self.has_names {
             records.next().map_err(|error| row_error(&self.path, error))?;
@@ -280,8 +288,11 @@ impl TextTable {
                 Ok(())
             }
             Form::JsonList(items) => {
-                for (item, object) in (1..).zip(items) {
-                    self.object(object, columns, item, on);
+                for (number, item) in (1..).zip(items) {
+                    match object(item.get()) {
+                        Ok(object) => self.object(&object, columns, number, on),
+                        Err(what) => on(number, Err(what)),
+                    }
                 }
                 Ok(())
             }
@@ -346,9 +357,9 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// A file's text.
-pub(super) fn text(path: &Path, coding: Coding) -> Result<Decoded<File>> {
-    let open = || coding.read(File::open(path)?);
-    open().map_err(|error| Error::io(path, error))
+pub(super) fn text(path: &Path, coding: Coding) -> Result<Decoded<Unpacked>> {
+    let open = || coding.read(Unpacked::open(path)?);
+    open().map_err(|error| row_error(path, error))
 }
 
 /// What is said of a row that cannot be read, whatever it is like: all that follow are lost with it.

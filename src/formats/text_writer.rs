@@ -64,8 +64,11 @@ impl TextTable {
         if let Form::Parquet(_) = &self.form {
             return Ok(super::parquet::fields(&self.path)?.iter().any(|field| names.contains(field)));
         }
-        let Form::JsonLines(coding) = &self.form else { return Ok(false) };
         let keys: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        if let Form::JsonList(items) = &self.form {
+            return Ok(items.iter().any(|item| keys.iter().any(|key| item.get().contains(key.as_str()))));
+        }
+        let Form::JsonLines(coding) = &self.form else { return Ok(false) };
         let mut lines = Lines::new(text(&self.path, *coding)?);
         while let Some((_, line)) = lines.next().map_err(|error| row_error(&self.path, error))? {
             if keys.iter().any(|key| line.contains(key.as_str())) {
@@ -80,7 +83,8 @@ impl TextTable {
         match &self.form {
             Form::Delimited { .. } => &["csv", "tsv", "txt"],
             Form::JsonLines(_) => &["jsonl", "ndjson", "json"],
-            Form::FastText(_) | Form::JsonList(_) | Form::Folder(_) => &[],
+            Form::JsonList(_) => &["json"],
+            Form::FastText(_) | Form::Folder(_) => &[],
             #[cfg(feature = "parquet")]
             Form::Parquet(_) => &["parquet"],
         }
@@ -88,7 +92,7 @@ impl TextTable {
 
     /// Whether rows are text, which can be written to anywhere.
     pub fn is_text(&self) -> bool {
-        matches!(self.form, Form::Delimited { .. } | Form::JsonLines(_))
+        matches!(self.form, Form::Delimited { .. } | Form::JsonLines(_) | Form::JsonList(_))
     }
 }
 
@@ -133,7 +137,7 @@ impl AddedColumns<'_> {
         }
     }
 
-    /// The line of names, where the table has one.
+    /// What stands before the rows: the line of names, where the table has one; the bracket of a list.
     pub fn heading(&self) -> Vec<u8> {
         match &self.table.form {
             Form::Delimited { dialect, .. } if self.table.has_names() => {
@@ -142,8 +146,14 @@ impl AddedColumns<'_> {
                 dialect.write(names, &mut out);
                 out
             }
+            Form::JsonList(_) => b"[".to_vec(),
             _ => vec![],
         }
+    }
+
+    /// What stands after them.
+    pub fn ending(&self) -> &'static [u8] {
+        if matches!(self.table.form, Form::JsonList(_)) { b"\n]\n" } else { b"" }
     }
 
     /// Writes a row with its cells behind it; of Parquet nothing.
@@ -157,20 +167,32 @@ impl AddedColumns<'_> {
                 dialect.write(fields.chain(cells.iter().map(String::as_str)), out);
             }
             (Form::JsonLines(_), kept) => {
-                let line = match kept {
-                    Kept::Line(line) => line.trim_end().strip_suffix('}').unwrap_or("{"),
-                    _ => "{",
-                };
-                out.extend_from_slice(line.as_bytes());
-                let is_empty = line.trim_start().strip_prefix('{').is_none_or(|rest| rest.trim().is_empty());
-                for (at, (name, cell)) in self.names.iter().zip(cells).enumerate() {
-                    let comma = if is_empty && at == 0 { "" } else { ", " };
-                    out.extend_from_slice(format!("{comma}{}: {}", json(name), json_cell(cell)).as_bytes());
-                }
-                out.extend_from_slice(b"}\n");
+                self.write_object(kept, cells, out);
+                out.push(b'\n');
+            }
+            (Form::JsonList(_), kept) => {
+                out.extend_from_slice(if row.number > 1 { b",\n" } else { b"\n" });
+                self.write_object(kept, cells, out);
             }
             _ => {}
         }
+    }
+
+    /// Writes an object with its cells as the last of its fields.
+    fn write_object(&self, kept: &Kept, cells: &[Cell], out: &mut Vec<u8>) {
+        let object = match kept {
+            Kept::Line(line) => line.trim_end().strip_suffix('}').unwrap_or("{"),
+            _ => "{",
+        };
+        // A comma follows in the line of the last field.
+        let object = if object.contains('\n') { object.trim_end() } else { object };
+        out.extend_from_slice(object.as_bytes());
+        let is_empty = object.trim_start().strip_prefix('{').is_none_or(|rest| rest.trim().is_empty());
+        for (at, (name, cell)) in self.names.iter().zip(cells).enumerate() {
+            let comma = if is_empty && at == 0 { "" } else { ", " };
+            out.extend_from_slice(format!("{comma}{}: {}", json(name), json_cell(cell)).as_bytes());
+        }
+        out.push(b'}');
     }
 }
 
@@ -226,6 +248,7 @@ mod tests {
             };
             columns.write(&row, &cells, &mut out);
         }
+        out.extend_from_slice(columns.ending());
         (columns.names().to_vec(), String::from_utf8(out).expect("text"))
     }
 

@@ -137,7 +137,12 @@ fn is_table(name: &str) -> bool {
     let name = name.to_lowercase();
     // What describes a data set is no data.
     !matches!(name.rsplit('/').next(), Some("dataset_infos.json" | "dataset_info.json"))
-        && TABLES.iter().any(|ending| name.ends_with(ending))
+        && TABLES.iter().any(|ending| unpacked(&name).ends_with(ending))
+}
+
+/// A name without what says that the file is packed.
+fn unpacked(name: &str) -> &str {
+    [".gz", ".zst"].into_iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
 /// The tables by their parts. Where some names say their part, the others are left out.
@@ -165,7 +170,8 @@ fn parts<'a>(names: &[&'a str]) -> std::result::Result<BTreeMap<Part, Vec<&'a st
         parts.entry(part(name).unwrap_or(Part::Train)).or_default().push(name);
     }
     // The same rows in two formats must not count twice.
-    let ending = |name: &str| name.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let ending = |name: &str| (last(name), last(unpacked(name)));
     match parts.values().any(|names| names.iter().any(|name| ending(name) != ending(names[0]))) {
         true => Err(Unclear::Several(tables.iter().map(|name| name.to_string()).collect())),
         false => Ok(parts),

@@ -268,6 +268,11 @@ impl KerasTokenizer {
         &self.ids
     }
 
+    /// Whether its words are characters.
+    pub fn is_by_characters(&self) -> bool {
+        self.char_level
+    }
+
     /// The words of a bare `word_index` that were left without an id.
     pub fn left_out(&self) -> usize {
         self.left_out

@@ -149,6 +149,14 @@ impl Pieces {
         Encoded { words: ids.len(), unknown, ids }
     }
 
+    /// A text that is put together of pieces, with spaces where they have marks.
+    pub(super) fn spaces(&self, text: &str) -> String {
+        match self.kind() {
+            TokenizerKind::Bpe => text.replace(SPACE, " ").trim().to_string(),
+            _ => text.to_string(),
+        }
+    }
+
     /// The rule and its words, where the file says exactly what [`Pieces::json`] would write.
     pub(super) fn parse(json: &Value) -> Option<Fitted> {
         let vocab = json.pointer("/model/vocab")?.as_object()?;

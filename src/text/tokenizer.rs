@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::keras::{Encoded, KerasTokenizer, is_tokenizer};
 use super::kind::TokenizerKind;
-use super::pieces::{Fitted, Pieces};
+use super::pieces::{self, Fitted, Pieces};
 use super::{FILTERS, START, UNKNOWN, Vocabulary, clean, words};
 use crate::formats::file::read_bytes;
 use crate::formats::read_text;
@@ -360,6 +360,35 @@ impl Tokenizer {
                     encoded.ids.push(id.unwrap_or(UNKNOWN));
                 }
                 Ok(encoded)
+            }
+        }
+    }
+
+    /// The text of ids, as far as they tell it, without padding and the start: the words with spaces between them, or the
+    /// characters or pieces of words put together; `[?]` for what is unknown.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        // Zeros within may be words of somebody's.
+        let from = ids.iter().position(|&id| id != 0).unwrap_or(ids.len());
+        let end = ids.iter().rposition(|&id| id != 0).map_or(from, |at| at + 1);
+        let ids = &ids[from..end];
+        let shown = |id: u32, first: u32| match self.word(id) {
+            Some(word) if id >= first && !word.is_empty() => word,
+            _ => "[?]",
+        };
+        let joined = |first: u32, between: &str| -> String {
+            let known = ids.iter().filter(|&&id| id != 0).map(|&id| shown(id, first));
+            known.collect::<Vec<_>>().join(between)
+        };
+        match &self.rule {
+            Rule::Imdb => {
+                let words = ids.iter().filter(|&&id| id > START).map(|&id| shown(id, SPECIAL.len() as u32));
+                words.collect::<Vec<_>>().join(" ")
+            }
+            Rule::Keras(keras) => joined(1, if keras.is_by_characters() { "" } else { " " }),
+            Rule::Pieces(pieces) => pieces.spaces(&joined(pieces::SPECIAL.len() as u32, "")),
+            Rule::Pipeline(pipeline, _) => {
+                let text = panics::contain(|| pipeline.decode(ids, true)).and_then(|text| text.ok());
+                text.unwrap_or_else(|| joined(0, " "))
             }
         }
     }

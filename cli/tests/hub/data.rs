@@ -161,3 +161,59 @@ fn what_is_no_data_set_is_said() {
     );
     fails(train("hf://datasets/imdb"), "give hf://datasets/OWNER/NAME");
 }
+
+/// The command on a card names what others can get, and a card that is pushed says where the model is.
+#[test]
+fn cards_of_own_texts_say_where_things_are() {
+    let desk = Desk::new();
+    desk.hub.put("datasets/me/films", "main", &[("films.csv", &csv(&rows(0, 60)))]);
+    fs::write(desk.path().join("valid.csv"), csv(&rows(60, 80))).unwrap();
+    let address = "hf://datasets/me/films";
+    train(
+        &desk,
+        address,
+        "run",
+        &["--validation", "valid.csv", "--test", "hf://datasets/me/films/films.csv"],
+    );
+    let card = fs::read_to_string(desk.path().join("run/README.md")).unwrap();
+    let command = "candle-recurrent train PATH/TO/THIS/FOLDER --data hf://datasets/me/films --validation valid.csv --test \
+                   hf://datasets/me/films/films.csv ";
+    assert!(card.contains(command), "{card}");
+    assert!(
+        card.contains("candle-recurrent evaluate PATH/TO/THIS/FOLDER --data hf://datasets/me/films\n"),
+        "{card}"
+    );
+    desk.run(&["push", "run", "me/films-lstm"]).success();
+    let there = desk.hub.files("models/me/films-lstm", "main");
+    let card = String::from_utf8(there["README.md"].clone()).unwrap();
+    assert!(!card.contains("PATH/TO"), "{card}");
+    for line in [
+        "candle-recurrent predict hf://me/films-lstm \"a text of yours\"\n",
+        "candle-recurrent evaluate hf://me/films-lstm --data hf://datasets/me/films\n",
+        "candle-recurrent train hf://me/films-lstm --data hf://datasets/me/films ",
+        "find_model(&hub, &\"hf://me/films-lstm\".parse()?",
+    ] {
+        assert!(card.contains(line), "{line} is not in:\n{card}");
+    }
+}
+
+/// A table to be answered may lie on the Hub.
+#[test]
+fn tables_on_the_hub_are_answered() {
+    let desk = Desk::new();
+    let (a, b) = (csv(&rows(0, 4)), csv(&rows(4, 9)));
+    desk.hub.put("datasets/me/one", "main", &[("films.csv", &a)]);
+    desk.hub.put("datasets/me/two", "main", &[("a.csv", &a), ("b.csv", &b)]);
+    for (input, rows) in [
+        ("hf://datasets/me/one", 4),
+        ("hf://datasets/me/two/b.csv", 5),
+        ("hf://datasets/me/one/films.csv", 4),
+    ] {
+        let args = ["predict", "lstm", "--input", input, "--output", "y.csv"];
+        desk.run(&args).success().stdout(contains(format!("y.csv: {rows} rows; with predicted_label")));
+    }
+    let several = desk.run(&["predict", "lstm", "--input", "hf://datasets/me/two"]);
+    several.code(1).stderr(contains(
+        "hf://datasets/me/two: has 2 files where one is to be read; name one: hf://datasets/OWNER/NAME/FILE",
+    ));
+}
