@@ -139,11 +139,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if let (true, Some(option)) = (takes_measurements, args.of_texts()) {
         anyhow::bail!("{}: takes measurements, and {option} is for texts; leave it out", args.model);
     }
-    if let (Some(_), Some(data)) = (&checkpoint.config.series, args.data.as_ref().or(args.input.as_ref())) {
+    let input = args.input.as_deref().map(hub::one_file).transpose()?;
+    let measured = args.data.as_deref().or(input.as_deref());
+    if let (Some(_), Some(data)) = (&checkpoint.config.series, measured) {
         return forecast::run(&checkpoint, data, args.output.as_deref(), args.json, output);
     }
-    if let (Some(_), Some(data)) = (&checkpoint.config.sequences, args.data.as_ref().or(args.input.as_ref()))
-    {
+    if let (Some(_), Some(data)) = (&checkpoint.config.sequences, measured) {
         return sequences::predict(&checkpoint, data, args.output.as_deref(), args.json, output);
     }
     if args.data.is_some() || takes_measurements {
@@ -156,7 +157,6 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         anyhow::bail!("{}: {what}", args.model);
     }
     let model = &checkpoint.config.model;
-    let input = args.input.as_deref().map(hub::one_file).transpose()?;
     if let Some(input) = &input
         && predict_table::holds(input, args.text_column.is_some(), model)
     {

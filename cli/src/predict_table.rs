@@ -76,6 +76,10 @@ impl Asked<'_> {
         let columns = table.add_columns(&wanted)?;
         let targets = classifier.targets();
         columns.check_texts(targets.classes().or(targets.labels()).unwrap_or_default())?;
+        if targets.labels().is_some() {
+            // What stands between several.
+            columns.check_texts(&["|".into()])?;
+        }
         self.check_output(&table)?;
         let mut rows = Rows { rows: table.rows(column)?, batches: classifier.batches() };
         if columns.names().iter().any(|name| name.starts_with("predicted_")) {

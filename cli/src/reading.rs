@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub(super) struct Reading {
     /// Reviews: builtin, imdb (Keras's cached imdb.npz, else a download from the Hugging Face Hub), an imdb.npz, an aclImdb
-    /// folder, or a folder of the Hub's Parquet files. Or your own texts with labels: a .csv, .tsv, .jsonl, .json or
-    /// .parquet, a file of fastText's lines, or a folder with a sub-folder of .txt files a class. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
+    /// folder, or a folder of the Hub's Parquet files. Or your own texts with labels: a .csv, .tsv or .jsonl, also packed
+    /// (.csv.gz, .jsonl.zst), a .json or .parquet, a file of fastText's lines, or a folder with a sub-folder of .txt files a class. Or arrays: a .npz or .safetensors with x and y (x0, x1, … and y0,
     /// y1, … where there are several), and x_val, y_val, x_test, y_test, sample_weight (sample_weight0, …) where they
     /// are there. Or one of these files, or labelled texts, on the Hub: hf://datasets/OWNER/NAME[@REVISION][/FILE]
     #[arg(long, default_value = "builtin", value_name = "SOURCE", value_parser = values::source)]

@@ -104,10 +104,13 @@ fn what_cannot_be_unpacked_is_said() {
     ] {
         fs::write(here.join(name), bytes).expect("written");
         fails(run(here, &["predict", "lstm", "--input", name]), line);
-        if name != "x.csv.gz" {
-            fails(run(here, &["train", "lstm", "--data", name, "--quiet"]), line);
-        }
+        fails(run(here, &["train", "lstm", "--data", name, "--quiet"]), line);
     }
+    fs::write(here.join("x.csv.zip"), b"PK\x03\x04 and more").expect("written");
+    fails(
+        run(here, &["train", "--data", "x.csv.zip", "--quiet"]),
+        "x.csv.zip: is packed by zip; unpack it first",
+    );
     for name in ["x.csv.bz2", "x.zip", "x.npz.gz"] {
         run(here, &["predict", "lstm", "--input", name]).code(2).stderr(contains("unpack it first"));
     }

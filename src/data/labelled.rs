@@ -116,9 +116,12 @@ impl LabelledSource {
                 && (has_classes(path) || has_classes(&path.join("train")));
         }
         const ARRAYS: [&str; 4] = ["npz", "npy", "safetensors", "pt"];
+        // An archive of such a name is no file of arrays, but a table that wants unpacking.
+        const TABLES: [&str; 9] = ["csv", "tsv", "txt", "jsonl", "ndjson", "json", "gz", "zst", "zip"];
         let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
+        let is = |known: &[&str]| suffix.as_deref().is_some_and(|suffix| known.contains(&suffix));
         let is_archive = || std::fs::metadata(path).is_ok_and(|it| it.len() > 0) && npz::is_archive(path);
-        path.is_file() && !suffix.is_some_and(|suffix| ARRAYS.contains(&suffix.as_str())) && !is_archive()
+        path.is_file() && !is(&ARRAYS) && (is(&TABLES) || !is_archive())
     }
 
     /// The same columns of other files, which are read as one; none of no files.

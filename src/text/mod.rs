@@ -49,5 +49,13 @@ pub fn clean(text: &str) -> String {
 
 /// The words of a text that [`clean`] made: what stands between spaces.
 pub fn words(cleaned: &str) -> impl Iterator<Item = &str> {
-    cleaned.split(' ').filter(|word| !word.is_empty())
+    let mut rest = cleaned;
+    // A loop over the bytes, for words are too short for a search that has to get ready first.
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(' ');
+        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        (!word.is_empty()).then_some(word)
+    })
 }
