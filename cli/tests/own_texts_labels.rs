@@ -211,6 +211,13 @@ fn the_highest_labels_are_told() {
         predicates::str::starts_with("good, really 0.").and(contains(", bad 0.").or(contains(", slow 0."))),
     );
 
+    // A file that has bars between its columns, and quotes that mean nothing, has no place for several labels.
+    fs::write(here.join("bars.txt"), "text|id\n\"so\" lovely|1\n\"oh lovely|2\n").expect("written");
+    fails(
+        run(here, &["predict", "run", "--input", "bars.txt"]),
+        "bars.txt: quotes mean nothing in this file, so it cannot hold \"|\"",
+    );
+
     let numbers: String =
         (0..60).map(|at| format!("a film {},{}\n", at % 7, f64::from(at % 7) + 0.5)).collect();
     fs::write(here.join("numbers.csv"), format!("text,score\n{numbers}")).expect("written");
