@@ -1,7 +1,7 @@
 //! `backtest`: forecasts of the past of a file, held against what came.
 
 use super::forecast::read;
-use super::forecast_report::{coverage, heads, rows};
+use super::forecast_report::{heads, remarks, rows};
 use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::output::{message, table};
@@ -41,9 +41,18 @@ pub(super) struct Args {
     /// No messages on the way
     #[arg(long, short)]
     quiet: bool,
-    /// Print one JSON value: origins, steps [{step, model {mae, rmse, smape, mase}, naive, seasonal_naive}], all
+    /// Print one JSON value: origins, trained_on (how many of them the model was trained on), steps [{step, model {mae, rmse,
+    /// smape, mase}, naive, seasonal_naive}], all, coverage, mase_leaves_out (series without a MASE)
     #[arg(long)]
     json: bool,
+}
+
+/// What `evaluate` is asked for.
+pub(super) struct Asked {
+    /// Whether windows that were trained on are measured too.
+    pub(super) all_rows: bool,
+    pub(super) as_json: bool,
+    pub(super) quiet: bool,
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -54,13 +63,14 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let data = read(&forecaster, &args.data, args.quiet)?;
     let step = args.step.unwrap_or(forecaster.config().horizon);
     let origins = origins(&forecaster, &data, args.origins, step);
-    let test = measure(&forecaster, &data, &origins)?;
-    if let Some(until) = &forecaster.config().trained_until
-        && let Some(seen) = seen(&data, &origins, until)
-    {
+    let test = forecaster.backtest(&data, &origins)?;
+    let trained = forecaster.config().trained_rows(&data);
+    let seen = origins.iter().filter(|&&origin| trained.holds(&data, origin)).count();
+    if seen > 0 {
         message(&format!(
-            "note: {seen} of {} origins are before {until}, where the model's training part ends: it may know what comes",
-            origins.len()
+            "note: {seen} of {} origins are {}, which the model was trained on: it may know what comes",
+            origins.len(),
+            training_part(&forecaster)
         ));
     }
     if let Some(path) = &args.picture {
@@ -69,7 +79,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         forecaster.picture(&data, &origins, &title, name)?.save(path)?;
     }
     match args.json {
-        true => output.json(&as_json(&test))?,
+        true => output.json(&as_json(&test, seen, 0))?,
         false => {
             output.line(format_args!(
                 "{} on {}: {} origins, {step} rows apart, {} steps ahead each",
@@ -84,24 +94,41 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Measures a forecaster on all windows of a file, for `evaluate`.
+/// Measures a forecaster for `evaluate`: on the windows of a file whose steps ahead it was not trained on, or on all.
 pub(super) fn evaluate(
     model: &str,
     checkpoint: &Checkpoint,
     data: &Path,
-    as_json_value: bool,
-    quiet: bool,
+    asked: Asked,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let Some(forecaster) = Forecaster::of(checkpoint) else { bail!("{model}: was not trained on a series") };
-    let data = read(&forecaster, data, quiet)?;
-    let origins = origins(&forecaster, &data, usize::MAX, 1);
-    let test = measure(&forecaster, &data, &origins)?;
-    match as_json_value {
-        true => output.json(&as_json(&test))?,
+    let data = read(&forecaster, data, asked.quiet)?;
+    let trained = forecaster.config().trained_rows(&data);
+    let all = origins(&forecaster, &data, usize::MAX, 1);
+    let (seen, new): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&origin| trained.holds(&data, origin));
+    let measures_all = asked.all_rows || new.is_empty();
+    let test = forecaster.backtest(&data, if measures_all { &all } else { &new })?;
+    if trained.others > 0 && !asked.quiet {
+        message(&format!(
+            "note: {} of {} series are not those that the model was trained on: their numbers differ, and all their windows are \
+             measured",
+            trained.others,
+            data.groups.len()
+        ));
+    }
+    let (known, left_out) = if measures_all { (seen.len(), 0) } else { (0, seen.len()) };
+    match asked.as_json {
+        true => output.json(&as_json(&test, known, left_out))?,
         false => {
+            let part = training_part(&forecaster);
+            let trained = match (known, left_out) {
+                (0, 0) => String::new(),
+                (0, count) => format!("; {count} {part} were trained on and are left out (--all-rows)"),
+                (count, _) => format!("; {count} {part} were trained on"),
+            };
             output.line(format_args!(
-                "{model} on {}: {} windows, {} steps ahead each",
+                "{model} on {}: {} windows, {} steps ahead each{trained}",
                 data.name,
                 test.origins,
                 test.steps.len()
@@ -124,20 +151,12 @@ fn origins(forecaster: &Forecaster, data: &Table, count: usize, step: usize) -> 
     groups.collect()
 }
 
-/// How many origins are before a time.
-fn seen(data: &Table, origins: &[usize], until: &str) -> Option<usize> {
-    let times = data.times.as_ref()?;
-    let until = times.form.stamp(until)?;
-    Some(origins.iter().filter(|&&origin| times.stamps[origin] < until).count()).filter(|&seen| seen > 0)
-}
-
-/// MASE is scaled by what stands before the first origin of each series.
-fn measure(forecaster: &Forecaster, data: &Table, origins: &[usize]) -> anyhow::Result<Backtest> {
-    let before = data.groups.iter().map(|group| {
-        let first = origins.iter().copied().find(|origin| group.rows.contains(origin));
-        first.map_or(group.rows.len(), |first| first - group.rows.start)
-    });
-    Ok(forecaster.backtest(data, origins, &before.collect::<Vec<_>>())?)
+/// Where the rows are that the model was trained on.
+fn training_part(forecaster: &Forecaster) -> String {
+    match &forecaster.config().trained_until {
+        Some(until) => format!("before {until}"),
+        None => "at the beginning".into(),
+    }
 }
 
 fn show(
@@ -155,13 +174,11 @@ fn show(
     }
     lines.extend(rows("all", name, season, &test.all()));
     output.line(table(&lines))?;
-    if let Some(line) = coverage(test) {
-        output.line(line)?;
-    }
-    Ok(())
+    remarks(test).into_iter().try_for_each(|line| output.line(line))
 }
 
-fn as_json(test: &Backtest) -> Value {
+/// `trained_on` of the windows are of the training part, and so are those that are left out.
+fn as_json(test: &Backtest, trained_on: usize, left_out: usize) -> Value {
     let step = |(at, compared): (usize, &candle_recurrent::forecast::Compared)| {
         let mut value = serde_json::to_value(compared.figures()).unwrap_or_default();
         value["step"] = (at + 1).into();
@@ -169,8 +186,12 @@ fn as_json(test: &Backtest) -> Value {
     };
     json!({
         "origins": test.origins,
+        "trained_on": trained_on,
+        "left_out": left_out,
         "steps": test.steps.iter().enumerate().map(step).collect::<Vec<_>>(),
         "all": test.all().figures(),
         "coverage": test.coverage(),
+        "without_season": test.without_season,
+        "mase_leaves_out": test.unscaled,
     })
 }

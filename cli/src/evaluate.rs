@@ -58,6 +58,9 @@ pub(super) struct Args {
     /// Show so many of the worst mistakes with their texts [default: 5 in the report and in JSON, none beside the tables]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
     mistakes: Option<usize>,
+    /// Measure a forecaster also on the windows of its training part, which are left out where the file is that of the training
+    #[arg(long)]
+    all_rows: bool,
     #[command(flatten)]
     reading: Reading,
     /// Print one JSON value: loss, the metrics by their names (accuracy), samples, and the report: figures by class, their
@@ -78,7 +81,11 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         if let Some(out) = &args.out {
             anyhow::bail!("--out {}: a forecaster has no such report; take backtest", out.display());
         }
-        return backtest::evaluate(&args.model, &checkpoint, data, args.json, reading.quiet, output);
+        let asked = backtest::Asked { all_rows: args.all_rows, as_json: args.json, quiet: reading.quiet };
+        return backtest::evaluate(&args.model, &checkpoint, data, asked, output);
+    }
+    if args.all_rows {
+        anyhow::bail!("--all-rows: goes with a model that was trained on a series (train --target)");
     }
     let data = Data::read(args, &mut checkpoint)?;
     let config = &mut checkpoint.config;

@@ -33,9 +33,29 @@ pub(super) fn rows(first: &str, model: &str, season: usize, compared: &Compared)
     rows
 }
 
-/// `80 of 100 truths are within the band`.
-pub(super) fn coverage(test: &Backtest) -> Option<String> {
-    test.coverage().map(|part| format!("{:.0} of 100 truths are within the band", 100.0 * part))
+/// What is said beneath the figures: how wide the band is (`80 of 100 truths are within the band`), and which figures are not
+/// what their names say.
+pub(super) fn remarks(test: &Backtest) -> Vec<String> {
+    let coverage =
+        test.coverage().map(|part| format!("{:.0} of 100 truths are within the band", 100.0 * part));
+    let short = (test.without_season > 0).then(|| {
+        format!(
+            "{} of {} forecasts have less than a season before them: the seasonal naive one is the last value there",
+            test.without_season, test.origins
+        )
+    });
+    let unscaled = match test.unscaled.as_slice() {
+        [] => None,
+        [only] if only.is_empty() => {
+            Some("no MASE: the model knows no training part of this series to measure by".into())
+        }
+        [first, ..] => Some(format!(
+            "MASE leaves {} series out, the first {first:?}: the model knows no training part of them to measure by, or one \
+             that never changes",
+            test.unscaled.len()
+        )),
+    };
+    coverage.into_iter().chain(short).chain(unscaled).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `train` on measurements over time: from a file and a model's layers to a forecaster.
 
 use super::dataset::Parts;
-use super::forecast_report::{coverage, heads, rows};
+use super::forecast_report::{heads, remarks, rows};
 use super::model::Init;
 use super::output::{message, table};
 use super::own_texts::tell;
@@ -80,7 +80,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     lines.extend(rows("validation", model, season, &tests.validation.all()));
     lines.extend(rows("test", model, season, &tests.test.all()));
     output.line(table(&lines))?;
-    if let Some(line) = coverage(&tests.test) {
+    for line in remarks(&tests.test) {
         output.line(format_args!("test: {line}"))?;
     }
     say_next(report, path, output)?;
@@ -216,14 +216,13 @@ struct Judged {
 /// Measures the trained model, and keeps in its folder the figures, the width of its band, and a picture.
 fn judge(folder: &ModelFolder, prepared: &PreparedSeries, device: &Device) -> anyhow::Result<Judged> {
     let mut checkpoint = folder.load(device)?;
-    let trained = prepared.trained();
     let table = &prepared.table;
     let measure =
         |config: &candle_recurrent::checkpoint::Checkpoint, part: Part| -> anyhow::Result<Backtest> {
             let Some(forecaster) = Forecaster::of(config) else {
                 bail!("{}: forecasts nothing", folder.path().display())
             };
-            Ok(forecaster.backtest(table, &prepared.origins(part), &trained)?)
+            Ok(forecaster.backtest(table, &prepared.origins(part))?)
         };
     let validation = measure(&checkpoint, Part::Validation)?;
     if let Some(series) = checkpoint.config.series.as_mut().filter(|series| series.quantiles.is_empty()) {
@@ -260,6 +259,7 @@ impl Judged {
         let part = |of: &Backtest| {
             let mut value = serde_json::to_value(of.all().figures()).unwrap_or_default();
             value["forecasts"] = of.origins.into();
+            value["mase_leaves_out"] = json!(of.unscaled);
             value
         };
         json!({

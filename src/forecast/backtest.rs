@@ -1,9 +1,7 @@
 //! Forecasts of the past, held against what came and against the forecasts that cost nothing.
 
 use super::forecaster::Forecaster;
-use crate::data::series::{
-    BAND, ForecastFigures, Scores, Table, mase_scale, naive, quantile, seasonal_naive,
-};
+use crate::data::series::{BAND, ForecastFigures, Scores, Table, naive, quantile, seasonal_naive};
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -28,6 +26,10 @@ pub struct Backtest {
     pub steps: Vec<Compared>,
     /// How many forecasts there were.
     pub origins: usize,
+    /// The series that MASE leaves out, for their training part does not say what to measure by.
+    pub unscaled: Vec<String>,
+    /// How many forecasts have no season before them, so that the seasonal naive one is the last value.
+    pub without_season: usize,
     /// How many truths were within the band, of how many that had one.
     pub within: [usize; 2],
     /// Step by step, how far the truth was above the forecast, in order; of at most some thousands of forecasts.
@@ -90,13 +92,12 @@ impl Backtest {
 }
 
 impl Forecaster<'_> {
-    /// Forecasts from these rows on, and scores them by what came. `before` says of each series how many of its first rows
-    /// MASE is scaled by.
+    /// Forecasts from these rows on, and scores them by what came.
     ///
     /// # Errors
     /// [`Error::Data`] where there is nothing to forecast, or a row is too near to an end of its series; as
     /// [`each`](Forecaster::each).
-    pub fn backtest(&self, table: &Table, origins: &[usize], before: &[usize]) -> Result<Backtest> {
+    pub fn backtest(&self, table: &Table, origins: &[usize]) -> Result<Backtest> {
         let (window, horizon, season) = (self.config.window, self.config.horizon, self.config.season);
         if origins.is_empty() {
             let what = format!(
@@ -106,12 +107,9 @@ impl Forecaster<'_> {
             return Err(Error::Data(what));
         }
         let truths = table.target(0..table.rows());
-        let scales = table.groups.iter().zip(before).map(|(group, &before)| {
-            let rows = group.rows.start..(group.rows.start + before).min(group.rows.end);
-            mase_scale(&truths, rows, season)
-        });
-        let scales: Vec<f64> = scales.collect();
+        let scales = self.config.naive_errors(table);
         let group = |row: usize| table.groups.partition_point(|group| group.rows.end <= row);
+        let mut is_forecast = vec![false; table.groups.len()];
         for &origin in origins {
             let inside = table.groups.get(group(origin)).is_some_and(|group| {
                 origin >= group.rows.start + window && origin + horizon <= group.rows.end
@@ -119,11 +117,21 @@ impl Forecaster<'_> {
             if !inside {
                 return Err(Error::Data(format!("row {origin} is too near to an end of its series")));
             }
+            is_forecast[group(origin)] = true;
         }
+        let without =
+            scales.iter().zip(is_forecast).map(|(scale, is_forecast)| is_forecast && scale.is_none());
+        let unscaled = table
+            .groups
+            .iter()
+            .zip(without)
+            .filter(|(_, without)| *without)
+            .map(|(group, _)| group.name.clone());
         let mut test = Backtest {
             steps: vec![Compared::default(); horizon],
             origins: origins.len(),
             errors: vec![vec![]; horizon],
+            unscaled: unscaled.collect(),
             ..Backtest::default()
         };
         let every = origins.len().div_ceil(ERRORS);
@@ -132,6 +140,7 @@ impl Forecaster<'_> {
             let at = group(origin);
             let rows = table.groups[at].rows.clone();
             let (own, from, scale) = (&truths[rows.clone()], origin - rows.start, scales[at]);
+            test.without_season += usize::from(season > 1 && from < season);
             for (step, values) in forecast.chunks(self.config.values()).enumerate() {
                 let (truth, value) = (own[from + step], values[self.config.middle()]);
                 let compared = &mut test.steps[step];

@@ -3,6 +3,7 @@
 use super::missing::Missing;
 use super::scaler::{Scaler, Scaling};
 use super::table::Columns;
+use super::trained::TrainedPart;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub struct SeriesConfig {
     /// The first time that was not trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_until: Option<String>,
+    /// What the training part of each series was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trained: Vec<TrainedPart>,
     /// Step by step, how far the truth was from the forecast in the validation part: 10 of 100 were further below than the
     /// first, 10 further above than the second. In the file's units; none where quantiles are forecast.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,15 +12,17 @@ mod sequences;
 mod split;
 mod table;
 mod times;
+mod trained;
 mod windows;
 
 pub use config::{BAND, SeriesConfig};
 pub use missing::Missing;
 pub use scaler::{Scaler, Scaling, quantile};
 pub use scores::{Figures as ForecastFigures, Scores};
-pub use season::{mase_scale, naive, seasonal_naive};
+pub use season::{naive, seasonal_naive};
 pub use sequences::{BEFORE, PreparedSequences, Sample, SequenceConfig, SequenceOptions};
 pub use split::{Part, PreparedSeries, SeriesOptions};
 pub use table::{Columns, Group, Table, Times};
 pub use times::{Spacing, TimeForm};
+pub use trained::{TrainedPart, TrainedRows};
 pub use windows::Scaled;

@@ -10,6 +10,8 @@ pub struct Scores {
     relative: f64,
     scaled: f64,
     count: usize,
+    /// How many of them there is a scale for.
+    scaled_count: usize,
 }
 
 /// The figures.
@@ -22,20 +24,23 @@ pub struct Figures {
     /// The mean of 2 |error| / (|truth| + |forecast|), in percent.
     pub smape: f64,
     /// The mean of the errors' sizes by that of the seasonal naive forecast of one step within the training part (Hyndman and
-    /// Koehler 2006); none where that is 0.
+    /// Koehler 2006), over those series that have one; none where no series has.
     pub mase: Option<f64>,
 }
 
 impl Scores {
-    /// Adds a forecast; `scale` is what MASE measures by.
-    pub fn add(&mut self, truth: f64, forecast: f64, scale: f64) {
+    /// Adds a forecast; `scale` is what MASE measures by, where there is such.
+    pub fn add(&mut self, truth: f64, forecast: f64, scale: Option<f64>) {
         let error = (truth - forecast).abs();
         let size = truth.abs() + forecast.abs();
         self.absolute += error;
         self.square += error * error;
         self.relative += if size > 0.0 { 2.0 * error / size } else { 0.0 };
-        self.scaled += error / scale;
         self.count += 1;
+        if let Some(scale) = scale {
+            self.scaled += error / scale;
+            self.scaled_count += 1;
+        }
     }
 
     /// Adds what others have added up.
@@ -45,6 +50,7 @@ impl Scores {
         self.relative += other.relative;
         self.scaled += other.scaled;
         self.count += other.count;
+        self.scaled_count += other.scaled_count;
     }
 
     /// How many forecasts there are.
@@ -59,7 +65,7 @@ impl Scores {
             mae: mean(self.absolute),
             rmse: mean(self.square).sqrt(),
             smape: 100.0 * mean(self.relative),
-            mase: Some(mean(self.scaled)).filter(|mase| mase.is_finite()),
+            mase: Some(self.scaled / self.scaled_count as f64).filter(|mase| mase.is_finite()),
         }
     }
 }
@@ -71,14 +77,18 @@ mod tests {
     #[test]
     fn figures_are_means() {
         let mut scores = Scores::default();
-        scores.add(10.0, 6.0, 2.0);
+        scores.add(10.0, 6.0, Some(2.0));
         let mut other = Scores::default();
-        other.add(0.0, 0.0, 2.0);
+        other.add(0.0, 0.0, Some(2.0));
         scores.merge(&other);
         let figures = scores.figures();
         assert_eq!((figures.mae, figures.rmse, figures.smape), (2.0, 8.0_f64.sqrt(), 25.0));
         assert_eq!(figures.mase, Some(1.0));
-        other.add(1.0, 2.0, 0.0);
-        assert_eq!(other.figures().mase, None);
+        // What has no scale is left out of MASE alone.
+        scores.add(1.0, 9.0, None);
+        assert_eq!((scores.figures().mae, scores.figures().mase), (4.0, Some(1.0)));
+        let mut without = Scores::default();
+        without.add(1.0, 2.0, None);
+        assert_eq!(without.figures().mase, None);
     }
 }

@@ -1,7 +1,5 @@
 //! Seasons, and the forecasts that cost nothing: the last value again, or that of a season ago.
 
-use std::ops::Range;
-
 /// The longest season that is looked for, in steps.
 const LONGEST: usize = 400;
 
@@ -60,10 +58,15 @@ pub fn seasonal_naive(values: &[f64], origin: usize, step: usize, season: usize)
     }
 }
 
-/// How far the seasonal naive forecast of one step is off within these values, on average: what MASE is measured by.
-pub fn mase_scale(values: &[f64], within: Range<usize>, season: usize) -> f64 {
-    let values = &values[within];
-    let season = if season < values.len() { season } else { 1 };
+/// Whether there is a season before some value, or only the last value.
+pub(super) fn has_season(values: usize, season: usize) -> bool {
+    season > 1 && season < values
+}
+
+/// How far the seasonal naive forecast of one step is off within these values, on average; the naive one where they are no more
+/// than a season.
+pub(super) fn mase_scale(values: &[f64], season: usize) -> f64 {
+    let season = if has_season(values.len(), season) { season } else { 1 };
     let errors = values.iter().zip(&values[season.min(values.len())..]).map(|(a, b)| (a - b).abs());
     let count = values.len().saturating_sub(season);
     errors.sum::<f64>() / count as f64
@@ -94,7 +97,7 @@ mod tests {
         let ahead: Vec<f64> = (0..6).map(|step| seasonal_naive(&values, 10, step, 4)).collect();
         assert_eq!(ahead, [6.0, 7.0, 8.0, 9.0, 6.0, 7.0]);
         assert_eq!(seasonal_naive(&values, 2, 0, 4), 1.0);
-        assert_eq!(mase_scale(&values, 0..8, 4), 4.0);
-        assert_eq!(mase_scale(&values, 0..3, 4), 1.0);
+        assert_eq!(mase_scale(&values[..8], 4), 4.0);
+        assert_eq!(mase_scale(&values[..3], 4), 1.0);
     }
 }

@@ -3,8 +3,9 @@
 use super::config::{SeriesConfig, check_quantiles};
 use super::missing::Missing;
 use super::scaler::{Scaler, Scaling};
-use super::season::by_autocorrelation;
+use super::season::{by_autocorrelation, has_season};
 use super::table::{Group, Table};
+use super::trained::TrainedPart;
 use super::windows::Scaled;
 use crate::data::Examples;
 use crate::{Error, Result};
@@ -86,6 +87,7 @@ impl PreparedSeries {
         let scalers = scalers(&table, &training, options.scaling, &mut notes)?;
         let relative = relative(&table, &training, options, &mut notes);
         let season = season(&table, &training, options.season, &mut notes);
+        let trained = trained(&table, &training, options.window, season, &mut notes);
         let times = table.times.as_ref();
         let config = SeriesConfig {
             target: table.columns.first().cloned().unwrap_or_default(),
@@ -103,7 +105,8 @@ impl PreparedSeries {
                 .map(|spacing| format!("every {}", spacing.in_words())),
             season,
             missing: options.missing,
-            trained_until: longest(&training).and_then(|group| table.time(group.rows.end)),
+            trained_until: first_after(&table, &training),
+            trained,
             errors: vec![],
         };
         let scaled = Scaled::new(&config, &table);
@@ -124,16 +127,6 @@ impl PreparedSeries {
             first..(rows.end + 1).saturating_sub(horizon).max(first)
         });
         origins.collect()
-    }
-
-    /// How many rows of each series are trained on.
-    pub fn trained(&self) -> Vec<usize> {
-        self.table
-            .groups
-            .iter()
-            .zip(&self.bounds)
-            .map(|(group, bounds)| bounds[0] - group.rows.start)
-            .collect()
     }
 
     /// Windows and what follows them, as examples.
@@ -169,6 +162,44 @@ fn bounds(table: &Table, parts: [f64; 2]) -> Vec<[usize; 2]> {
 
 fn longest(groups: &[Group]) -> Option<&Group> {
     groups.iter().max_by_key(|group| group.rows.len())
+}
+
+/// The first time after the training parts, which end at the same moment.
+fn first_after(table: &Table, training: &[Group]) -> Option<String> {
+    let times = table.times.as_ref()?;
+    let afters = table.groups.iter().zip(training).filter(|(group, part)| part.rows.end < group.rows.end);
+    let first = afters.map(|(_, part)| times.stamps[part.rows.end]).min_by(f64::total_cmp)?;
+    Some(times.form.show(first))
+}
+
+/// What is kept of the training parts; it is said where a season is longer than they are.
+fn trained(
+    table: &Table,
+    training: &[Group],
+    window: usize,
+    season: usize,
+    notes: &mut Vec<String>,
+) -> Vec<TrainedPart> {
+    let parts: Vec<TrainedPart> =
+        training.iter().map(|part| TrainedPart::new(table, part, window, season)).collect();
+    let short = parts.iter().filter(|part| season > 1 && !has_season(part.rows, season)).count();
+    if short > 0 {
+        let of = match parts.len() {
+            1 => "the training part has".to_string(),
+            all => format!("the training parts of {short} of {all} series have"),
+        };
+        notes.push(format!(
+            "{of} no more than a season of {season} rows: MASE is measured there by the naive forecast, not the seasonal one"
+        ));
+    }
+    let left_out = parts.iter().filter(|part| part.naive_error.is_none()).count();
+    if left_out > 0 && parts.len() > 1 {
+        notes.push(format!(
+            "MASE leaves {left_out} of {} series out: they have too few rows to train on, or one value throughout",
+            parts.len()
+        ));
+    }
+    parts
 }
 
 /// Refuses parts that hold no window with the steps ahead.
