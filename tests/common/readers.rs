@@ -151,7 +151,7 @@ fn texts(path: &Path) {
     let lists = LabelledSource { path: path.into(), multi_label: true, ..LabelledSource::default() };
     told(lists.read());
     if let Some((table, column)) =
-        told(TextSource { path: path.into(), text_column: Some("1".into()) }.open())
+        told(TextSource { path: path.into(), text_column: Some("1".into()), encoding: None }.open())
     {
         rows(&table, column);
     }
