@@ -4,7 +4,7 @@ use super::begun::Begun;
 use super::settings::Args;
 use super::{Cli, Command};
 use anyhow::{Context, bail};
-use candle_recurrent::checkpoint::SavedRun;
+use candle_recurrent::checkpoint::{STATE_FILE, SavedRun};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,9 @@ pub(super) fn arguments(args: Box<Args>, given: &[String]) -> anyhow::Result<Box
              --json alone; leave it out"
         );
     }
+    if !run.join(STATE_FILE).exists() {
+        bail!("{}", no_run(&run));
+    }
     let saved = SavedRun::load(&run)?;
     let begun: Begun = serde_json::from_value(saved.of.begun.clone())
         .with_context(|| format!("{}: its state does not say how it was begun", run.display()))?;
@@ -39,6 +42,24 @@ pub(super) fn arguments(args: Box<Args>, given: &[String]) -> anyhow::Result<Box
     was.go_on(*args, &begun.model, run, epochs.map(|epochs| epochs as usize));
     was.resumed = Some((saved, begun));
     Ok(was)
+}
+
+/// What to say of a path that is no run.
+fn no_run(path: &Path) -> String {
+    let shown = path.display();
+    let is_run = |path: &Path| path.join(STATE_FILE).is_file();
+    if let Some(folder) = path.parent().filter(|folder| path.is_file() && is_run(folder)) {
+        return format!("{shown}: is a file of a run; give the run's folder, {}", folder.display());
+    }
+    // What `train all` leaves.
+    let entries = path.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut runs: Vec<String> =
+        entries.filter(|path| is_run(path)).map(|path| path.display().to_string()).collect();
+    runs.sort();
+    match runs.is_empty() {
+        true => format!("{shown}: there is no run to go on with: it has no {STATE_FILE}"),
+        false => format!("{shown}: holds several runs; go on with one of them: {}", runs.join(", ")),
+    }
 }
 
 /// Goes where the run was begun; gives where the run is from there.

@@ -235,8 +235,11 @@ impl Run<'_> {
             Ok(outcome) => outcome,
             Err(error) => {
                 // What is kept gets its pictures and figures; the error that ended the run is the one to tell.
+                let nothing_is_kept = results.is_none();
                 let _ = recorder.finish(results);
-                if recorder.place().is_some_and(|place| place.epochs == 0 && place.batches == 0) {
+                if nothing_is_kept
+                    && recorder.place().is_some_and(|place| place.epochs == 0 && place.batches == 0)
+                {
                     // There is nothing to go on with.
                     let _ = folder.remove(STATE_FILE);
                 }

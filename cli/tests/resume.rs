@@ -186,6 +186,8 @@ fn a_run_goes_on_only_as_it_was_begun() {
     assert!(refused("--resume run --batch-size 3").contains("--batch-size: a run goes on as it was begun"));
     assert!(refused("gru --resume run").contains("a MODEL: a run goes on as it was begun"));
     assert!(refused("--resume none").contains("there is no run to go on with"));
+    assert!(refused("--resume run/config.json").contains("is a file of a run; give the run's folder, run"));
+    assert!(refused("--resume .").contains(".: holds several runs; go on with one of them: ./run"));
     let before = content(&here.join("run"));
     data("01");
     let told = refused("--resume run --epochs 3");

@@ -158,6 +158,9 @@ impl ModelFolder {
         if path.exists() && !path.is_dir() {
             return Err(Error::file(path, "is a file, where a folder is to be written; name another"));
         }
+        if path.is_symlink() && !path.exists() {
+            return Err(Error::file(path, "is a link that leads nowhere; remove it, or name another folder"));
+        }
         std::fs::create_dir_all(path).map_err(fail)?;
         let mut entries = std::fs::read_dir(path).map_err(fail)?.filter_map(std::result::Result::ok);
         // What a run that was killed left behind is taken over.
@@ -311,8 +314,12 @@ impl ModelFolder {
         let saved = Saved::of(&files);
         let config = Config { saved: Some(saved.clone()), ..config.clone() };
         let waiting = Waiting::write(&self.path, &files, &saved)?;
-        self.write(CONFIG_FILE, config.to_json()?)?;
-        waiting.place(&saved, &[WEIGHTS_FILE, TOKENIZER_FILE, OPTIMIZER_FILE])?;
+        let written = self.write(CONFIG_FILE, config.to_json()?);
+        // It may have got its name though bringing that to the disk failed: then the folder holds the new model.
+        if written.is_ok() || self.config().is_ok_and(|found| found.saved.as_ref() == Some(&saved)) {
+            waiting.place(&saved, &[WEIGHTS_FILE, TOKENIZER_FILE, OPTIMIZER_FILE])?;
+        }
+        written?;
         match history {
             Some(history) => self.save_history(history),
             // Of an older model nothing may stay that belongs to it.
