@@ -169,7 +169,7 @@ impl Case {
             let of = RunOf {
                 config: serde_json::to_value(&self.config)?,
                 seed: 11,
-                data: RunOf::sums(&[("training rows", Some(&self.train))], None)?,
+                data: RunOf::sums(&[("training rows", Some(&self.train))], &[], None)?,
                 begun: Value::Null,
                 seconds: 1.5,
             };
@@ -264,7 +264,7 @@ fn another_run_is_refused_with_what_differs() -> Result<()> {
     let case = Case::new(false, recipe(0.1))?;
     let of = |config: &Config, seed: u64, data: &Examples| -> Result<RunOf> {
         let (config, data) =
-            (serde_json::to_value(config)?, RunOf::sums(&[("training rows", Some(data))], None)?);
+            (serde_json::to_value(config)?, RunOf::sums(&[("training rows", Some(data))], &[], None)?);
         Ok(RunOf { config, seed, data, begun: Value::Null, seconds: 0.0 })
     };
     let own = of(&case.config, 1, &case.train)?;

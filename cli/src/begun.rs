@@ -20,7 +20,9 @@ impl Begun {
     /// By this process.
     pub(super) fn now(model: &str) -> anyhow::Result<Self> {
         let arguments = std::env::args().skip(2).collect();
+        // What is no text in it would not come back.
         let folder = std::env::current_dir().context("the folder that this was started in is gone")?;
+        let folder = folder.to_string_lossy().into_owned().into();
         Ok(Self { arguments, folder, model: model.into() })
     }
 }

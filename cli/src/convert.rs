@@ -3,11 +3,11 @@
 use super::lambdas::Lambdas;
 use super::model::ModelSource;
 use super::output::message;
-use super::run_folder::{refuse_input, refuse_run};
-use super::{Outcome, Output};
+use super::run_folder::{refuse_input, refuse_part};
+use super::{Outcome, Output, run_folder};
 use anyhow::Context;
 use candle_core::{DType, Device, Tensor};
-use candle_recurrent::checkpoint::{Config, Contents, HISTORY_FILE, ModelFolder, STATE_FILE};
+use candle_recurrent::checkpoint::{Config, Contents, HISTORY_FILE, STATE_FILE, Whole};
 use candle_recurrent::keras::{self, Layout, Training};
 use candle_recurrent::sharing::Needed;
 use candle_recurrent::text::Tokenizer;
@@ -192,9 +192,8 @@ impl Source {
                 }
             }
             ModelSource::Folder(folder) => {
-                let (config, weights, tokenizer) = folder.trained(&device)?;
+                let Whole { config, weights, tokenizer, optimizer: state } = folder.whole(&device)?;
                 let has_history = folder.path().join(HISTORY_FILE).is_file();
-                let state = folder.optimizer_state()?;
                 let training = Training::of(&config.recipe, state.as_ref())?;
                 Self {
                     // A folder without a recipe of its own says nothing of how it was trained.
@@ -301,7 +300,10 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
     let Settings { args, format } = settings;
     let out = args.output.as_path();
     refuse_input(&[Some(Path::new(&args.input)), args.config.as_deref()], out, "OUT")?;
-    refuse_run(out, args.overwrite)?;
+    refuse_part(out)?;
+    if matches!(format, Format::Folder) {
+        run_folder::refuse_existing(out, args.overwrite)?;
+    }
     let mut source = Source::read(&args.input, args.config.as_deref(), &args.lambdas, args.until.as_deref())?;
     if args.float16 {
         source.halve()?;
@@ -326,7 +328,7 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
             notes.extend(laid_out.notes);
         }
         Format::Folder => {
-            write_folder(out, &source)?;
+            write_folder(out, args.overwrite, &source)?;
             notes.extend(source.left.iter().cloned());
         }
     }
@@ -354,11 +356,8 @@ pub(super) fn run(settings: &Settings, output: &mut Output) -> anyhow::Result<Ou
 }
 
 /// Writes a model folder.
-pub(super) fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
-    let folder = ModelFolder::create(out)?;
-    let _claim = folder.claim()?;
-    // What was trained here before does not go on.
-    folder.remove(STATE_FILE)?;
+pub(super) fn write_folder(out: &Path, overwrite: bool, source: &Source) -> anyhow::Result<()> {
+    let (folder, _claim) = run_folder::claim(out, overwrite)?;
     let history = source.history.as_ref().and_then(|history| Some((history, history.best()?)));
     let state = source.training.as_ref().map(|training| training.state.by_name()).transpose()?.flatten();
     folder.save(&Contents {
@@ -369,6 +368,8 @@ pub(super) fn write_folder(out: &Path, source: &Source) -> anyhow::Result<()> {
         tokenizer: source.tokenizer.as_ref(),
         history: history.map(|(history, _)| history),
     })?;
+    // What was trained here before does not go on.
+    folder.remove(STATE_FILE)?;
     folder.save_card(&source.config)?;
     if let Some((history, _)) = history {
         folder.save_pictures(&source.config.model.name, history)?;

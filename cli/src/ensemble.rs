@@ -3,7 +3,7 @@
 use super::convert::{Source, write_folder};
 use super::lambdas::Lambdas;
 use super::output::message;
-use super::run_folder::{refuse_input, refuse_run};
+use super::run_folder::{refuse_existing, refuse_input};
 use super::{Outcome, Output};
 use anyhow::{Context, bail};
 use candle_core::Tensor;
@@ -44,7 +44,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let read: Vec<Option<&Path>> = args.models.iter().map(|model| Some(Path::new(model))).collect();
     refuse_input(&read, &args.out, "--out")?;
-    refuse_run(&args.out, args.overwrite)?;
+    refuse_existing(&args.out, args.overwrite)?;
     let mut members: Vec<Member> = vec![];
     let mut tokenizer: Option<Tokenizer> = None;
     for (number, name) in args.models.iter().enumerate() {
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if args.float16 {
         source.halve()?;
     }
-    write_folder(&args.out, &source)?;
+    write_folder(&args.out, args.overwrite, &source)?;
     let shown = args.out.display().to_string();
     match args.json {
         true => output.json(&json!({ "output": shown, "members": args.models, "params": params }))?,

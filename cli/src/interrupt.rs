@@ -4,20 +4,27 @@
 use super::output::message;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static DEFERRED: AtomicBool = AtomicBool::new(false);
 /// The signal that has come; 0 for none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
+/// What is said where a signal ends the program at once.
+static WORDS: Mutex<String> = Mutex::new(String::new());
+
+/// Before there is anything to keep.
+pub(super) const NOT_BEGUN: &str = "interrupted before training began: nothing is kept";
+
 /// SIGINT, as Ctrl-C sends it; and what shells add to a signal's number to make an exit code of it.
 const INTERRUPT: i32 = 2;
 const OF_SHELLS: i32 = 128;
 
-/// From now on a signal ends the program with the exit code that shells give it.
-pub(super) fn listen() -> anyhow::Result<()> {
+/// From now on a signal ends the program with the exit code that shells give it, and with these words.
+pub(super) fn listen(words: &str) -> anyhow::Result<()> {
+    *WORDS.lock().unwrap_or_else(PoisonError::into_inner) = words.into();
     DEFERRED.store(false, Ordering::SeqCst);
-    SIGNAL.store(0, Ordering::SeqCst);
     if !INSTALLED.swap(true, Ordering::SeqCst) {
         install()?;
     }
@@ -54,7 +61,7 @@ fn install() -> anyhow::Result<()> {
 fn heard_of(signal: i32) {
     let again = SIGNAL.swap(signal, Ordering::SeqCst) != 0;
     if !DEFERRED.load(Ordering::SeqCst) {
-        message("interrupted before training began: nothing is kept");
+        message(&WORDS.lock().unwrap_or_else(PoisonError::into_inner));
     } else if !again {
         return;
     }

@@ -5,7 +5,7 @@ use super::lambdas::Lambdas;
 use super::lines::Lines;
 use super::model::ModelSource;
 use super::predict_table::Asked;
-use super::run_folder::{refuse_input, refuse_run};
+use super::run_folder::{refuse_input, refuse_part};
 use super::tokenizer::Encoding;
 use super::{
     Outcome, Output, arrays, forecast, hub, predict_arrays, predict_table, predict_texts, prediction,
@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
             args.data.as_deref(),
         ];
         refuse_input(&read, out, "--output")?;
-        refuse_run(out, false)?;
+        refuse_part(out)?;
     }
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?
         .load(&Device::Cpu, args.until.as_deref())?;

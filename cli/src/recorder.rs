@@ -3,7 +3,9 @@
 use super::interrupt;
 use super::output::message;
 use super::progress::Progress;
-use candle_recurrent::checkpoint::{Config, Contents, ModelFolder, Results, RunOf, SVG_FILE, SavedRun};
+use candle_recurrent::checkpoint::{
+    CONFIG_FILE, Config, Contents, ModelFolder, Results, RunOf, SVG_FILE, SavedRun,
+};
 use candle_recurrent::plot;
 use candle_recurrent::text::Tokenizer;
 use candle_recurrent::train::{Epoch, History, Observer, Optimizer, RunState, Snapshot, Step};
@@ -44,6 +46,10 @@ pub(super) struct Recorder<'a> {
     /// When the state was written last, and where that was.
     saved: (Instant, Option<Place>),
     warned: bool,
+    /// Whether the folder holds an older model and run, which are to stay until there is a better.
+    older: bool,
+    /// Whether this process has written weights.
+    wrote: bool,
 }
 
 impl<'a> Recorder<'a> {
@@ -60,6 +66,8 @@ impl<'a> Recorder<'a> {
             kept,
             saved: (Instant::now(), None),
             warned: false,
+            older: state.is_none() && about.folder.path().join(CONFIG_FILE).exists(),
+            wrote: false,
             about,
         }
     }
@@ -96,13 +104,15 @@ impl<'a> Recorder<'a> {
         self.saved.1
     }
 
-    /// Writes the last figures and pictures. Does nothing where no epoch was done.
-    pub(super) fn finish(&mut self, results: Option<Results>) -> Result<()> {
-        if !self.complete {
+    /// Writes the last figures and pictures. Does nothing where no epoch was done, nor for a run that ends before its time and
+    /// has written no weights since it went on: those of the folder may be of an epoch that is still to come again.
+    pub(super) fn finish(&mut self, results: Option<Results>, is_done: bool) -> Result<()> {
+        if !self.complete || !(self.wrote || is_done) {
             return Ok(());
         }
-        self.config.results = results;
         let folder = self.about.folder;
+        // A forecaster's has more, measured after its training.
+        self.config = Config { results, ..folder.config()? };
         folder.save_config(&self.config)?;
         folder.save_history(&self.history)?;
         self.beside(folder.save_card(&self.config).and_then(|()| self.save_pictures()));
@@ -167,12 +177,17 @@ impl Observer for Recorder<'_> {
             false => self.save_pictures(),
         };
         self.beside(pictures);
-        self.complete = true;
+        (self.complete, self.wrote, self.older) = (true, true, false);
         Ok(())
     }
 
+    fn is_interrupted(&mut self) -> bool {
+        interrupt::requested()
+    }
+
     fn wants_state(&mut self, epoch_is_done: bool) -> bool {
-        epoch_is_done || interrupt::requested() || self.saved.0.elapsed() >= self.about.save_every
+        !self.older
+            && (epoch_is_done || interrupt::requested() || self.saved.0.elapsed() >= self.about.save_every)
     }
 
     fn on_state(&mut self, state: RunState) -> Result<()> {

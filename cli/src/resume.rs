@@ -31,7 +31,6 @@ pub(super) fn arguments(args: Box<Args>, given: &[String]) -> anyhow::Result<Box
     let begun: Begun = serde_json::from_value(saved.of.begun.clone())
         .with_context(|| format!("{}: its state does not say how it was begun", run.display()))?;
     // Paths among the arguments are from where they were given.
-    let run = run.canonicalize().with_context(|| run.display().to_string())?;
     let run = go_to(&begun.folder, &run)?;
     let words = ["candle-recurrent", "train"].into_iter().map(String::from);
     let Command::Train(mut was) = Cli::try_parse_from(words.chain(begun.arguments.iter().cloned()))?.command
@@ -39,7 +38,12 @@ pub(super) fn arguments(args: Box<Args>, given: &[String]) -> anyhow::Result<Box
         bail!("{}: was not begun by train", run.display());
     };
     let epochs = saved.of.config.pointer("/recipe/epochs").and_then(serde_json::Value::as_u64);
-    was.go_on(*args, &begun.model, run, epochs.map(|epochs| epochs as usize));
+    let epochs = epochs.map(|epochs| epochs as usize);
+    if let Some(asked) = args.epochs().filter(|asked| *asked < saved.state.epochs) {
+        bail!("--epochs {asked}: {} are done already", saved.state.epochs);
+    }
+    let save_every = given.iter().any(|name| name == "save_every").then_some(args.save_every);
+    was.go_on(*args, &begun.model, run, epochs, save_every);
     was.resumed = Some((saved, begun));
     Ok(was)
 }
@@ -62,14 +66,16 @@ fn no_run(path: &Path) -> String {
     }
 }
 
-/// Goes where the run was begun; gives where the run is from there.
+/// Goes where the run was begun, so that its data are found; gives the run's path from there. A folder that is no more, as of
+/// a run that was moved, is done without: what the arguments name by whole paths is found all the same.
 fn go_to(folder: &Path, run: &Path) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
-    if here.is_none_or(|here| here != folder) {
-        std::env::set_current_dir(folder).with_context(|| {
-            format!("the run was begun in {}, which is needed to find its data", folder.display())
-        })?;
+    let is_elsewhere = folder.canonicalize().is_ok_and(|folder| here != Some(folder));
+    if !is_elsewhere {
+        return Ok(run.to_path_buf());
     }
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    Ok(run.strip_prefix(&folder).map_or_else(|_| run.to_path_buf(), Path::to_path_buf))
+    let run = run.canonicalize().with_context(|| run.display().to_string())?;
+    std::env::set_current_dir(folder)
+        .with_context(|| format!("the run was begun in {}", folder.display()))?;
+    Ok(run)
 }

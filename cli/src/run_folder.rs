@@ -2,7 +2,7 @@
 
 use super::settings::Args;
 use candle_recurrent::checkpoint::{
-    CONFIG_FILE, Claim, HISTORY_FILE, ModelFolder, STATE_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
+    CONFIG_FILE, Claim, HISTORY_FILE, ModelFolder, OPTIMIZER_FILE, STATE_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
 };
 use std::path::{Path, PathBuf};
 
@@ -36,22 +36,29 @@ pub(super) fn create(args: &Args, out: Option<&Path>, name: &str) -> anyhow::Res
             }
         }
     };
-    let goes_on = args.resumed.is_some();
-    if !goes_on && !args.overwrite {
-        refuse_existing(&path)?;
-    }
+    claim(&path, args.overwrite || args.resumed.is_some())
+}
+
+/// A folder to write a model to, kept from other writers; one that holds a model or a run only where that is to be replaced.
+pub(super) fn claim(path: &Path, overwrite: bool) -> anyhow::Result<(ModelFolder, Claim)> {
+    refuse_existing(path, overwrite)?;
     let folder = ModelFolder::create(path)?;
     let claim = folder.claim()?;
+    // Another run may have ended just now.
+    refuse_existing(path, overwrite)?;
     Ok((folder, claim))
 }
 
-/// Refuses a folder that holds a model or a run.
-fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+/// Refuses a folder that holds a model or a run, unless it is to be overwritten.
+pub(super) fn refuse_existing(path: &Path, overwrite: bool) -> anyhow::Result<()> {
     let shown = path.display();
+    if overwrite {
+        return Ok(());
+    }
     if path.join(STATE_FILE).is_file() {
         anyhow::bail!(
-            "{shown}: holds a training run, which would be lost; go on with it by --resume {shown}, name another folder, or \
-             say --overwrite"
+            "{shown}: holds a training run, which would be lost; go on with it by train --resume {shown}, name another \
+             folder, or say --overwrite"
         );
     }
     if path.join(CONFIG_FILE).is_file() {
@@ -73,23 +80,14 @@ pub(super) fn refuse_input(read: &[Option<&Path>], out: &Path, name: &str) -> an
     Ok(())
 }
 
-/// Refuses to write to `out` where a run would be lost by it: the run's folder unless it is to be overwritten, or a file that
-/// makes it one.
-pub(super) fn refuse_run(out: &Path, overwrite: bool) -> anyhow::Result<()> {
-    let has = |folder: &Path, names: [&str; 2]| names.iter().all(|name| folder.join(name).is_file());
-    let is_run =
-        |folder: &Path| has(folder, [CONFIG_FILE, HISTORY_FILE]) || folder.join(STATE_FILE).is_file();
-    if is_run(out) && !overwrite {
-        anyhow::bail!(
-            "{}: holds a training run, which would be lost; name another folder, or say --overwrite",
-            out.display()
-        );
-    }
-    let parts = [CONFIG_FILE, HISTORY_FILE, TOKENIZER_FILE, WEIGHTS_FILE];
+/// Refuses to write to a file that makes a folder a model.
+pub(super) fn refuse_part(out: &Path) -> anyhow::Result<()> {
+    let parts = [CONFIG_FILE, HISTORY_FILE, OPTIMIZER_FILE, STATE_FILE, TOKENIZER_FILE, WEIGHTS_FILE];
     // Through a link as well.
     let (Ok(out), shown) = (out.canonicalize(), out.display()) else { return Ok(()) };
-    if parts.iter().any(|part| out.ends_with(part)) && out.parent().is_some_and(is_run) {
-        anyhow::bail!("{shown}: belongs to a training run, which would be lost; name another file");
+    let is_model = |folder: &Path| folder.join(CONFIG_FILE).is_file() || folder.join(STATE_FILE).is_file();
+    if parts.iter().any(|part| out.ends_with(part)) && out.parent().is_some_and(is_model) {
+        anyhow::bail!("{shown}: belongs to a model folder, which would be lost; name another file");
     }
     Ok(())
 }

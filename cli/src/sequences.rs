@@ -22,7 +22,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     let Source::Path(path) = &reading.data else {
         bail!("--data {}: is of reviews; give a file of measurements for --group-column", reading.data);
     };
-    interrupt::listen()?;
+    interrupt::listen(args.nothing_lost())?;
     let device = reading.device()?;
     let name = settings.models.first().map_or("", String::as_str);
     let (mut config, taken) = series::start(&settings, name, &device)?;

@@ -32,7 +32,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     let Source::Path(path) = &reading.data else {
         bail!("--data {}: is of reviews; give a file of measurements for --target", reading.data);
     };
-    interrupt::listen()?;
+    interrupt::listen(args.nothing_lost())?;
     let device = reading.device()?;
     let name = settings.models.first().map_or("", String::as_str);
     let (mut config, taken) = start(&settings, name, &device)?;
@@ -231,12 +231,20 @@ fn judge(folder: &ModelFolder, prepared: &PreparedSeries, device: &Device) -> an
     let test = measure(&checkpoint, Part::Test)?;
     keep_figures(&mut checkpoint.config, &validation, &test);
     folder.save_config(&checkpoint.config)?;
+    if let Err(error) = folder.save_card(&checkpoint.config) {
+        message(&format!("warning: {error}; the model is kept without it"));
+    }
     if let Some(forecaster) = Forecaster::of(&checkpoint) {
         let name = &checkpoint.config.model.name;
         let title = format!("{name}: {} of {}, the test part", prepared.config.target, table.name);
-        let picture = forecaster.picture(table, &prepared.origins(Part::Test), &title, name)?;
-        folder.write(FORECAST_SVG_FILE, picture.svg())?;
-        folder.write(FORECAST_PNG_FILE, picture.png()?)?;
+        let drawn =
+            forecaster.picture(table, &prepared.origins(Part::Test), &title, name).and_then(|picture| {
+                folder.write(FORECAST_SVG_FILE, picture.svg())?;
+                folder.write(FORECAST_PNG_FILE, picture.png()?)
+            });
+        if let Err(error) = drawn {
+            message(&format!("warning: {error}; the model is kept without it"));
+        }
     }
     Ok(Judged { validation, test })
 }

@@ -1,6 +1,7 @@
 //! What `train` is asked for: its arguments, checked, and the configurations that they make.
 
 use super::begun::Begun;
+use super::interrupt;
 use super::model::Start;
 use super::own_texts::OwnTexts;
 use super::reading::Reading;
@@ -153,13 +154,36 @@ impl Args {
         Ok(Settings { models, all, arrays: None, labelled: None, args: self })
     }
 
+    /// The most epochs, where they are given.
+    pub(super) fn epochs(&self) -> Option<usize> {
+        self.recipe.epochs
+    }
+
     /// Takes from the command that goes on with the run what may be other than when it was begun.
-    pub(super) fn go_on(&mut self, now: Self, model: &str, run: PathBuf, epochs: Option<usize>) {
+    pub(super) fn go_on(
+        &mut self,
+        now: Self,
+        model: &str,
+        run: PathBuf,
+        epochs: Option<usize>,
+        save_every: Option<f64>,
+    ) {
         self.model = model.into();
         (self.out, self.resume) = (Some(run.clone()), Some(run));
         self.recipe.epochs = now.recipe.epochs.or(epochs);
         self.reading.go_on(&now.reading);
-        (self.save_every, self.json) = (now.save_every, now.json);
+        self.json = now.json;
+        if let Some(minutes) = save_every {
+            self.save_every = minutes;
+        }
+    }
+
+    /// What is said where a signal ends the program before training begins.
+    pub(super) fn nothing_lost(&self) -> &'static str {
+        match self.resumed {
+            Some(_) => "interrupted before training went on: the run is as it was",
+            None => interrupt::NOT_BEGUN,
+        }
     }
 
     /// Changes a recipe's loss and metrics, after they were fitted to the data.
@@ -182,6 +206,14 @@ impl Args {
 }
 
 impl Settings {
+    /// The folder that a model's run goes to, where one is named.
+    pub(super) fn out(&self, model: &str) -> Option<PathBuf> {
+        match (&self.args.out, self.all) {
+            (Some(out), true) => Some(out.join(model)),
+            (out, _) => out.clone(),
+        }
+    }
+
     /// The model's own configuration with the command line's changes, and the weights that it brings.
     pub(super) fn start(&self, model: &str, device: &Device) -> anyhow::Result<Start> {
         let mut start = self.args.reading.model_for(Needed::Recipe, model)?.start(device)?;

@@ -13,7 +13,10 @@ use super::settings::{Args, Settings, check_size};
 use super::{Outcome, Output, command, interrupt, run_folder};
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use candle_recurrent::checkpoint::{Config, ModelFolder, Results, RunOf, STATE_FILE, TOKENIZER_FILE};
+use candle_recurrent::Error;
+use candle_recurrent::checkpoint::{
+    Config, ModelFolder, Results, RunOf, STATE_FILE, SavedRun, TOKENIZER_FILE,
+};
 use candle_recurrent::data::{self, Examples, Source};
 use candle_recurrent::model::Weights;
 use candle_recurrent::train::{CallbackConfig, Figures, History, ModelCheckpoint, Stop, Trainer};
@@ -30,12 +33,17 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
     }
     let settings = &settings;
     let (args, reading) = (&settings.args, &settings.args.reading);
-    interrupt::listen()?;
+    interrupt::listen(args.nothing_lost())?;
     let device = reading.device()?;
     // All configurations are read and checked before the first training begins.
     let mut configs =
         settings.models.iter().map(|model| settings.start(model, &device)).collect::<Result<Vec<_>, _>>()?;
     let init = args.init.as_deref().map(Init::find).transpose()?;
+    let outs = settings.models.iter().zip(&configs);
+    for out in outs.filter_map(|(_, start)| settings.out(&start.config.model.name)) {
+        // Better to learn now than after hours of training.
+        run_folder::refuse_existing(&out, args.overwrite || args.resumed.is_some())?;
+    }
     reading.set_threads()?;
     let sentences = match &settings.labelled {
         Some(source) => {
@@ -105,10 +113,7 @@ pub(super) fn run(mut settings: Settings, output: &mut Output) -> anyhow::Result
         {
             message(&format!("note: {guessed}"));
         }
-        let out = match (&args.out, settings.all) {
-            (Some(out), true) => Some(out.join(&config.model.name)),
-            (out, _) => out.clone(),
-        };
+        let out = settings.out(&config.model.name);
         // From here on there is something to keep, or to tidy up.
         interrupt::defer();
         let (folder, _claim) = run_folder::create(args, out.as_deref(), &config.model.name)?;
@@ -180,7 +185,7 @@ impl Run<'_> {
         }
         let mut trainer =
             Trainer::new(&config.model, weights, config.recipe.optimizer.clone(), config.objective()?)?;
-        if let Some(state) = state {
+        if let (Some(state), None) = (state, &args.resumed) {
             let optimizer = trainer.optimizer_mut();
             match optimizer.load_state(state) {
                 Ok(()) if args.reading.quiet => {}
@@ -206,14 +211,19 @@ impl Run<'_> {
             candle_recurrent::recompute_beyond(0);
         }
         fit_config.on_nan = args.on_nan.into();
-        let of = self.of()?;
+        let of = self.of(trainer.model().frozen())?;
         let state = match &args.resumed {
-            Some((saved, _)) => {
+            Some(_) => {
+                // It may have gone on until the folder was ours.
+                let saved = SavedRun::load(folder.path())?;
                 saved.of.check(&of).with_context(|| format!("--resume {}", folder.path().display()))?;
                 if !args.reading.quiet {
                     message(&format!("going on {}", place_in_words(saved.state.epochs, saved.state.batches)));
                 }
-                Some(saved.state.clone())
+                if saved.state.stopped {
+                    message("early stopping has ended this run: more epochs change nothing");
+                }
+                Some(saved.state)
             }
             None => None,
         };
@@ -236,12 +246,17 @@ impl Run<'_> {
             Err(error) => {
                 // What is kept gets its pictures and figures; the error that ended the run is the one to tell.
                 let nothing_is_kept = results.is_none();
-                let _ = recorder.finish(results);
+                let _ = recorder.finish(results, false);
                 if nothing_is_kept
                     && recorder.place().is_some_and(|place| place.epochs == 0 && place.batches == 0)
                 {
                     // There is nothing to go on with.
                     let _ = folder.remove(STATE_FILE);
+                } else if recorder.place().is_some() && !matches!(error, Error::Diverged { .. }) {
+                    let resume = in_shell(folder.path());
+                    message(&format!(
+                        "when that is mended, go on with: candle-recurrent train --resume {resume}"
+                    ));
                 }
                 return Err(error.into());
             }
@@ -269,7 +284,7 @@ impl Run<'_> {
             results: results.clone(),
         };
         if outcome.stop == Stop::Interrupted {
-            recorder.finish(Some(results.clone()))?;
+            recorder.finish(Some(results.clone()), false)?;
             message(&format!(
                 "the best epoch so far ({} of {}, loss {:.4}) is kept in {}",
                 results.best_epoch,
@@ -281,13 +296,20 @@ impl Run<'_> {
             reached["resume"] = resume.into();
             return Ok(Ended::Interrupted(reached));
         }
+        // From here on nothing is lost: the state is that of the end.
+        let words = format!("interrupted after the training; measure it with: {resume}");
+        interrupt::listen(&words)?;
+        if interrupt::requested() {
+            message(&words);
+            return Ok(Ended::Interrupted(serde_json::to_value(report(&results, true, recorder.history()))?));
+        }
         if let Some(test) = &parts.test {
             // The epoch that was kept may be another than the last.
             weights.restore(&folder.weights(&config.model, device)?.snapshot()?)?;
             let test = trainer.evaluate(test, config.recipe.batch_size)?;
             test.figures.prefixed("test_").iter().for_each(|(name, value)| results.figures.set(name, value));
         }
-        recorder.finish(Some(results.clone()))?;
+        recorder.finish(Some(results.clone()), true)?;
         let last = recorder.history().epochs.last();
         if let Some((name, _)) =
             last.and_then(|epoch| epoch.figures.iter().find(|(_, value)| !value.is_finite()))
@@ -307,7 +329,7 @@ impl Run<'_> {
     }
 
     /// What the run is of.
-    fn of(&self) -> anyhow::Result<RunOf> {
+    fn of(&self, frozen: &[(String, Tensor)]) -> anyhow::Result<RunOf> {
         let Self { args, config, parts, .. } = self;
         let config = Config { results: None, saved: None, ..(*config).clone() };
         let (begun, seconds) = match &args.resumed {
@@ -322,7 +344,7 @@ impl Run<'_> {
         Ok(RunOf {
             config: serde_json::to_value(config)?,
             seed: args.seed,
-            data: RunOf::sums(&parts, self.parts.tokenizer.as_ref())?,
+            data: RunOf::sums(&parts, frozen, self.parts.tokenizer.as_ref())?,
             begun: serde_json::to_value(begun)?,
             seconds,
         })
@@ -354,7 +376,8 @@ fn report(settings: &Settings, reports: &[Report], output: &mut Output) -> anyho
     let picture = match settings.all {
         true => {
             let runs: Vec<_> = reports.iter().map(|run| (run.model.clone(), run.history.clone())).collect();
-            Some(save_comparison(&runs, &data_name(&args.reading.data), args.out.as_deref())?)
+            let picture = save_comparison(&runs, &data_name(&args.reading.data), args.out.as_deref());
+            picture.inspect_err(|error| message(&format!("warning: {error}"))).ok()
         }
         false => None,
     };
@@ -406,7 +429,7 @@ pub(super) fn report_one(report: &Report, output: &mut Output) -> anyhow::Result
 fn in_shell(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '\\' | ':');
-    if path.chars().all(plain) { path } else { format!("'{path}'") }
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 /// Where a run stands.

@@ -132,7 +132,7 @@ fn the_answer_does_not_replace_a_run() {
     run(here, &["convert", "lstm", "run"]).success();
     fs::write(here.join("x.npy"), text()).expect("written");
     let args = ["predict", FILE, "--input", "x.npy", "--output", "run/model.safetensors"];
-    fails(run(here, &args), 1, "run/model.safetensors: belongs to a training run");
+    fails(run(here, &args), 1, "run/model.safetensors: belongs to a model folder");
 }
 
 /// Nor the model that gives it.

@@ -107,7 +107,7 @@ fn a_folder_keeps_what_it_has() {
     // A file of Keras's has none of it, and none of the older model's stays.
     convert(path, &["gru", "gru.keras"]).success();
     fs::remove_file(path.join("model/history.csv")).expect("removed");
-    convert(path, &["gru.keras", "model"]).success();
+    convert(path, &["gru.keras", "model", "--overwrite"]).success();
     assert!(!path.join("model/tokenizer.json").exists() && !path.join("model/loss.svg").exists());
 }
 
@@ -122,8 +122,8 @@ fn a_training_run_is_not_replaced() {
         names.map(|name| fs::read(path.join("run").join(name)).expect(name))
     };
     let before = files();
-    fails(convert(path, &["gru", "run"]), 1, "run: holds a training run, which would be lost");
-    fails(convert(path, &["gru", "run/model.safetensors"]), 1, "belongs to a training run");
+    fails(convert(path, &["gru", "run"]), 1, "run: holds a model, which would be lost");
+    fails(convert(path, &["gru", "run/model.safetensors"]), 1, "belongs to a model folder");
     assert!(files() == before);
     convert(path, &["gru", "run/gru.keras"]).success();
 }

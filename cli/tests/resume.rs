@@ -69,6 +69,41 @@ fn a_run_that_goes_on_is_the_run_that_was_never_stopped() {
     assert_eq!(content(&parts), content(&here.join("whole")));
 }
 
+/// Own texts, labels in sets, measurements, sequences: what is made of the data is made again, and is the same.
+#[test]
+fn runs_on_own_data_go_on_too() {
+    let here = tempfile::tempdir().expect("a folder");
+    let here = here.path();
+    let words = ["good", "bad", "fine", "poor", "long", "short"];
+    let texts: String = (0..90)
+        .map(|row| format!("a {} and {} film,{}\n", words[row % 6], words[row % 5], row % 2))
+        .collect();
+    fs::write(here.join("texts.csv"), format!("text,label\n{texts}")).expect("written");
+    let steps: String = (0..240).map(|day| format!("{day},{}\n", (day % 7) * 3 + day / 9)).collect();
+    fs::write(here.join("series.csv"), format!("day,visitors\n{steps}")).expect("written");
+    let sequences: String = (0..60)
+        .flat_map(|id| (0..6).map(move |step| format!("{id},{},{}\n", (id * 7 + step * 3) % 11, id % 2)))
+        .collect();
+    fs::write(here.join("steps.csv"), format!("id,speed,activity\n{sequences}")).expect("written");
+    for (name, options) in [
+        ("texts", "gru --data texts.csv --tokenizer bpe --reshuffle"),
+        ("series", "lstm --data series.csv --target visitors --time-column day --window 14 --horizon 3"),
+        ("steps", "gru --data steps.csv --label-column activity --group-column id"),
+    ] {
+        train(here, &format!("{options} --epochs 4 --patience 9 --out whole-{name}")).success();
+        train(here, &format!("{options} --epochs 2 --patience 9 --out parts-{name}")).success();
+        train(here, &format!("--resume parts-{name} --epochs 4")).success();
+        let (parts, whole) =
+            (content(&here.join(format!("parts-{name}"))), content(&here.join(format!("whole-{name}"))));
+        for ((file, parts), (_, whole)) in parts.iter().zip(&whole) {
+            // A card says by which folder it was trained.
+            let differs = || format!("{name}: {file}: {}", String::from_utf8_lossy(parts));
+            assert!(parts == whole || file == "README.md" || file == "config.json", "{}", differs());
+        }
+        assert_eq!(parts.len(), whole.len(), "{name}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_stops_a_run_that_then_goes_on() {
@@ -209,6 +244,8 @@ fn a_model_is_overwritten_only_where_that_is_said() {
         assert!(told.contains("run: holds a training run, which would be lost"), "{told}");
         assert!(told.contains("--resume run") && told.contains("--overwrite"), "{told}");
     }
+    let told = said(train(here, "--resume run --epochs 1").success());
+    assert!(told.contains("going on after epoch 1"), "{told}");
     let convert = |arguments: &[&str]| program(here).arg("convert").args(arguments).assert();
     let told = said(convert(&["lstm", "run"]).failure());
     assert!(told.contains("holds a training run") && told.contains("--overwrite"), "{told}");
@@ -216,6 +253,8 @@ fn a_model_is_overwritten_only_where_that_is_said() {
     // A model that was never trained here is a model too.
     convert(&["run", "copy"]).success();
     fs::remove_file(here.join("copy/history.csv")).expect("removed");
+    let told = said(convert(&["lstm", "copy"]).failure());
+    assert!(told.contains("copy: holds a model, which would be lost"), "{told}");
     let told = said(train(here, &format!("{small} --out copy")).failure());
     assert!(told.contains("copy: holds a model, which would be lost"), "{told}");
     train(here, &format!("{small} --seed 9 --out run --overwrite")).success();

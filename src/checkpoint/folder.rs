@@ -5,7 +5,7 @@ use super::claim::Claim;
 use super::config::{CONFIG_FILE, Config};
 use super::parts::{self, Waiting};
 use super::saved::Saved;
-use crate::formats::file::{TEMPORARY, cause, utf8, write_atomic};
+use crate::formats::file::{TEMPORARY, cause, sync_folder, utf8, write_atomic};
 use crate::formats::safetensors::to_safetensors;
 use crate::layers::Mode;
 use crate::model::{Model, ModelConfig, Weights};
@@ -123,6 +123,18 @@ pub struct Contents<'a> {
     pub history: Option<&'a History>,
 }
 
+/// What a model folder holds.
+pub struct Whole {
+    /// Layers, recipe, figures.
+    pub config: Config,
+    /// The weights.
+    pub weights: Weights,
+    /// The vocabulary, where there is one.
+    pub tokenizer: Option<Tokenizer>,
+    /// The optimiser's state by variable, where there is one.
+    pub optimizer: Option<BTreeMap<String, Tensor>>,
+}
+
 /// A folder that holds a model, or will.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFolder {
@@ -161,7 +173,11 @@ impl ModelFolder {
         if path.is_symlink() && !path.exists() {
             return Err(Error::file(path, "is a link that leads nowhere; remove it, or name another folder"));
         }
+        let is_new = !path.exists();
         std::fs::create_dir_all(path).map_err(fail)?;
+        if let (true, Some(parent)) = (is_new, path.parent()) {
+            sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
         let mut entries = std::fs::read_dir(path).map_err(fail)?.filter_map(std::result::Result::ok);
         // What a run that was killed left behind is taken over.
         let is_ours = |name: &OsStr| name == STATE_FILE || parts::is_left_over(name);
@@ -222,7 +238,11 @@ impl ModelFolder {
     /// [`Error::File`] where it cannot be read.
     pub fn optimizer_state(&self) -> Result<Option<BTreeMap<String, Tensor>>> {
         let [state] = self.parts([OPTIMIZER_FILE])?.1;
-        let Some(bytes) = state else { return Ok(None) };
+        self.state_of(state)
+    }
+
+    fn state_of(&self, bytes: Option<Vec<u8>>) -> Result<Option<BTreeMap<String, Tensor>>> {
+        let Some(bytes) = bytes else { return Ok(None) };
         let state = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| {
             Error::file(self.path.join(OPTIMIZER_FILE), format!("is no optimiser's state: {error}"))
         })?;
@@ -258,6 +278,18 @@ impl ModelFolder {
         let (_, [weights, tokenizer]) = self.parts([WEIGHTS_FILE, TOKENIZER_FILE])?;
         let missing = || Error::file(self.path.join(WEIGHTS_FILE), "is missing: the folder holds no weights");
         Ok((weights.ok_or_else(missing)?, self.tokenizer_of(tokenizer)?))
+    }
+
+    /// All of one model, whatever a writer does meanwhile: layers, weights, vocabulary, optimiser's state.
+    ///
+    /// # Errors
+    /// As the parts.
+    pub fn whole(&self, device: &Device) -> Result<Whole> {
+        let (config, [weights, tokenizer, state]) =
+            self.parts([WEIGHTS_FILE, TOKENIZER_FILE, OPTIMIZER_FILE])?;
+        let weights = self.weights_of(&config.model, weights, device)?;
+        let (tokenizer, optimizer) = (self.tokenizer_of(tokenizer)?, self.state_of(state)?);
+        Ok(Whole { config, weights, tokenizer, optimizer })
     }
 
     /// Layers, weights and vocabulary of one model, whatever a writer does meanwhile.
@@ -321,9 +353,13 @@ impl ModelFolder {
         }
         written?;
         match history {
-            Some(history) => self.save_history(history),
+            Some(history) => self.save_history(history)?,
             // Of an older model nothing may stay that belongs to it.
-            None => [HISTORY_FILE, SVG_FILE, PNG_FILE].iter().try_for_each(|name| self.remove(name)),
+            None => [HISTORY_FILE, SVG_FILE, PNG_FILE].iter().try_for_each(|name| self.remove(name))?,
+        }
+        match config.series {
+            Some(_) => Ok(()),
+            None => [FORECAST_SVG_FILE, FORECAST_PNG_FILE].iter().try_for_each(|name| self.remove(name)),
         }
     }
 

@@ -31,7 +31,7 @@ pub use config::{CONFIG_FILE, Config, Recipe, Results, from_value};
 pub use ensemble::{Member, ensemble};
 pub use folder::{
     CARD_FILE, Checkpoint, Contents, FORECAST_PNG_FILE, FORECAST_SVG_FILE, HISTORY_FILE, ModelFolder,
-    OPTIMIZER_FILE, PNG_FILE, STATE_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE,
+    OPTIMIZER_FILE, PNG_FILE, STATE_FILE, SVG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, Whole,
 };
 pub use run::{RunOf, SavedRun};
 pub use saved::{FORMAT_VERSION, Saved};

@@ -32,7 +32,11 @@ pub(super) fn read(folder: &Path, names: &[&str]) -> Result<(Config, Vec<Option<
         let parts: Result<Vec<_>> =
             names.iter().map(|name| part(folder, config.saved.as_ref(), name)).collect();
         let fault = match parts {
-            Ok(parts) => return Ok((config, parts)),
+            // A folder from before there were sums may have become another model's meanwhile.
+            Ok(parts) if config.saved.is_some() || Config::load(folder.join(CONFIG_FILE))? == config => {
+                return Ok((config, parts));
+            }
+            Ok(_) => continue,
             Err(fault) => fault,
         };
         tries = if before.as_ref() == Some(&config) { tries + 1 } else { 0 };
@@ -90,12 +94,14 @@ pub(super) struct Waiting<'a> {
     folder: &'a Path,
     /// From where to where.
     moves: Vec<(PathBuf, PathBuf)>,
+    /// The files, locked: their writer is alive.
+    locks: Vec<File>,
 }
 
 impl<'a> Waiting<'a> {
     /// Writes the files of these sums.
     pub(super) fn write(folder: &'a Path, files: &[(&str, Vec<u8>)], saved: &Saved) -> Result<Self> {
-        let mut written = Self { folder, moves: vec![] };
+        let mut written = Self { folder, moves: vec![], locks: vec![] };
         let old = Config::load(folder.join(CONFIG_FILE)).ok().and_then(|config| config.saved);
         for (name, bytes) in files {
             let path = folder.join(name);
@@ -113,7 +119,9 @@ impl<'a> Waiting<'a> {
             written.moves.push((place.clone(), path.clone()));
             let fail = |error| cannot(&path, error);
             let mut file = File::create(&place).map_err(fail)?;
+            let _ = file.try_lock();
             file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
+            written.locks.push(file);
         }
         sync_folder(folder)?;
         Ok(written)
@@ -163,7 +171,8 @@ pub(super) fn tidy(folder: &Path) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    let config = Config::load(folder.join(CONFIG_FILE)).ok();
+    let path = folder.join(CONFIG_FILE);
+    let config = path.exists().then(|| Config::load(path)).transpose()?;
     for (name, sum) in config.and_then(|config| config.saved).into_iter().flat_map(|saved| saved.files) {
         let (place, path) = (waiting(folder, &name, &sum), folder.join(&name));
         let is_whole = |path: &Path| {
@@ -176,8 +185,10 @@ pub(super) fn tidy(folder: &Path) -> Result<()> {
         }
     }
     for path in left {
-        // A folder of such a name is somebody else's.
-        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+        // A folder of such a name is somebody else's, and who holds a lock is alive.
+        let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let is_locked = File::open(&path).is_ok_and(|file| file.try_lock().is_err());
+        if !is_folder && !is_locked {
             remove(&path)?;
         }
     }

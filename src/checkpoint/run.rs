@@ -31,17 +31,23 @@ pub struct RunOf {
 }
 
 impl RunOf {
-    /// The sums of the parts of data that a run takes, and of its vocabulary.
+    /// The sums of the parts of data that a run takes, of weights that stay as they are, and of its vocabulary.
     ///
     /// # Errors
     /// A vocabulary that cannot be written.
     pub fn sums(
         parts: &[(&str, Option<&Examples>)],
+        frozen: &[(String, Tensor)],
         tokenizer: Option<&Tokenizer>,
     ) -> Result<BTreeMap<String, String>> {
         let parts = parts.iter().filter_map(|(name, part)| Some((name, (*part)?)));
         let mut sums: BTreeMap<String, String> =
             parts.map(|(name, part)| (name.to_string(), part.sum())).collect();
+        if !frozen.is_empty() {
+            // They are no part of a state: no step changes them.
+            let frozen = frozen.iter().cloned().collect();
+            sums.insert("frozen weights".into(), sha256(&to_safetensors(&frozen, &BTreeMap::new())?));
+        }
         if let Some(tokenizer) = tokenizer {
             sums.insert("vocabulary".into(), sha256(tokenizer.to_json()?.as_bytes()));
         }

@@ -2,20 +2,21 @@
 
 use super::callbacks::{Callback, CallbackConfig, LEARNING_RATE};
 use super::evaluate::{Batch, Total, check_batches, measure};
-use super::history::{Epoch, Figures, History};
+use super::history::{Epoch, History};
 use super::meters::Meters;
 use super::objective::Objective;
 use super::observer::{Observer, Step};
 use super::optimizers::Optimizer;
 use super::order::{grouped, lengths, shuffled};
+use super::output::Output;
 use super::schedules::LearningRate;
-use super::state::{RunState, Snapshot, Standing};
+use super::state::RunState;
 use super::trainable::Trainable;
 use crate::data::Examples;
 use crate::layers::{self, Mode, backward};
 use crate::random::Stream;
 use crate::{Error, Result};
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -51,9 +52,6 @@ pub enum OnNan {
     /// It goes back to the end of the epoch before, and on from there at half the learning rate; three times, then it ends.
     Rollback,
 }
-
-/// How often a run goes back.
-const ROLLBACKS: usize = 3;
 
 /// How to train. The defaults are the zoo's recipe, without callbacks.
 #[derive(Clone, Debug, PartialEq)]
@@ -326,36 +324,20 @@ fn class_weighted(
     Ok(Some(train.clone().with_weights(&[crate::data::Array::floats(weights, &[rows])?])?))
 }
 
-struct Run<'a, T: ?Sized, F: ?Sized> {
-    training: Training<'a, T, F>,
-    train: &'a Examples,
+pub(super) struct Run<'a, T: ?Sized, F: ?Sized> {
+    pub(super) training: Training<'a, T, F>,
+    pub(super) train: &'a Examples,
     validation: Option<&'a Examples>,
-    config: &'a FitConfig,
+    pub(super) config: &'a FitConfig,
     callbacks: Vec<CallbackConfig>,
     /// Whether the callbacks know which way their figures are better.
     settled: bool,
-    device: Device,
+    pub(super) device: Device,
     /// Where it stands; how it stands (`now`) is in the model and the optimiser while it runs.
-    state: RunState,
+    pub(super) state: RunState,
 }
 
 impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
-    /// Goes on from where a run stood.
-    fn resume(&mut self, mut state: RunState) -> Result<()> {
-        let batches = self.train.rows().div_ceil(self.config.batch_size);
-        if state.batches > batches || state.epochs != state.history.epochs.len() {
-            let what = format!(
-                "it stands at batch {} of epoch {}, and the data make {batches} batches an epoch; is it of another run?",
-                state.batches,
-                state.epochs + 1
-            );
-            return Err(Error::argument("state", what));
-        }
-        self.stand(&std::mem::take(&mut state.now))?;
-        self.state = state;
-        Ok(())
-    }
-
     fn epochs(&mut self, observer: &mut dyn Observer) -> Result<Stop> {
         if self.state.stopped {
             return Ok(Stop::EarlyStopping);
@@ -405,17 +387,33 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         let seconds = || before + start.elapsed().as_secs_f64();
         let batches = order.len().div_ceil(self.config.batch_size);
         observer.on_epoch_begin(epoch, self.config.epochs, batches)?;
-        let Some(mut figures) = self.batches(epoch, order, &seconds, observer)? else {
+        let Some(meters) = self.batches(epoch, order, &seconds, observer)? else {
             return Ok(Some(Stop::Interrupted));
         };
+        let mut figures = meters.figures();
         if let Some(name) = self.not_finite()? {
             let first = format!(", after which the variable {name} was not finite");
             return Err(Error::Diverged { loss: f64::NAN, epoch, batch: Some(batches), first });
         }
         if let Some(examples) = self.validation {
             let (model, objective) = (self.training.detached, self.training.objective);
+            let (carried, mut is_interrupted) = (model.carried(), false);
+            let mut on_rows = |_: &[Output]| {
+                is_interrupted = observer.is_interrupted();
+                if is_interrupted { Err(Error::argument("validation", "interrupted")) } else { Ok(()) }
+            };
             let validation =
-                measure(model, objective, examples, self.config.batch_size, &self.device, &mut |_| Ok(()))?;
+                measure(model, objective, examples, self.config.batch_size, &self.device, &mut on_rows);
+            if is_interrupted {
+                // It begins anew when the run goes on.
+                model.set_carried(&carried)?;
+                (self.state.meters, self.state.seconds) = (meters.state(), seconds());
+                if observer.wants_state(false) {
+                    self.hand_over(observer)?;
+                }
+                return Ok(Some(Stop::Interrupted));
+            }
+            let validation = validation?;
             if !is_finite(validation.loss(), objective) {
                 let loss = validation.loss();
                 return Err(Error::Diverged { loss, epoch, batch: None, first: String::new() });
@@ -430,62 +428,6 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         (self.state.batches, self.state.seconds, self.state.before) = (0, 0.0, None);
         self.state.meters.clear();
         self.judge(epoch, observer)
-    }
-
-    /// Goes back to the end of the epoch before at half the rate, or ends with the fault.
-    fn roll_back(&mut self, fault: Error, observer: &mut dyn Observer) -> Result<()> {
-        let Some(before) = self.state.before.take() else { return Err(fault) };
-        if self.state.rollbacks == ROLLBACKS {
-            return Err(fault);
-        }
-        self.stand(&before)?;
-        let rate = self.training.optimizer.learning_rate() / 2.0;
-        self.training.optimizer.set_learning_rate(rate)?;
-        self.state.rollbacks += 1;
-        self.state.batches = 0;
-        self.state.meters.clear();
-        observer.on_rollback(&fault, rate)
-    }
-
-    /// All that steps change, copied.
-    fn standing(&self) -> Result<Standing> {
-        let mut weights = self.snapshot()?;
-        for (name, _) in self.training.model.frozen() {
-            weights.remove(&name);
-        }
-        let (optimizer, carried) = (self.training.optimizer.state()?, self.training.model.carried());
-        Ok(Standing { weights, optimizer, carried })
-    }
-
-    /// Stands as it stood.
-    fn stand(&mut self, standing: &Standing) -> Result<()> {
-        let moving = self.training.model.moving();
-        let variables = self.training.optimizer.variables().iter().chain(&moving);
-        for (name, var) in variables.clone() {
-            let wrong = |what: String| Error::argument(name.as_str(), what);
-            match standing.weights.get(name) {
-                Some(value) if value.dims() == var.dims() => {}
-                Some(value) => {
-                    let (needed, found) = (var.dims(), value.dims());
-                    return Err(wrong(format!("the state has shape {found:?}, the model's is {needed:?}")));
-                }
-                None => return Err(wrong("the state lacks this variable".to_string())),
-            }
-        }
-        if let Some(name) =
-            standing.weights.keys().find(|name| variables.clone().all(|(own, _)| own != *name))
-        {
-            return Err(Error::argument(name, "the state has this variable, and the model does not"));
-        }
-        self.training.optimizer.load_state(&standing.optimizer)?;
-        self.training.model.set_carried(&standing.carried)?;
-        self.restore(&standing.weights)
-    }
-
-    /// Hands the state to an observer that wants it.
-    fn hand_over(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let now = self.standing()?;
-        observer.on_state(RunState { now, ..self.state.clone() })
     }
 
     /// What the callbacks make of the epoch that is done; why the run ends, if it does.
@@ -526,7 +468,7 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         order: &[u32],
         seconds: &dyn Fn() -> f64,
         observer: &mut dyn Observer,
-    ) -> Result<Option<Figures>> {
+    ) -> Result<Option<Meters>> {
         let mut meters: Option<Meters> = None;
         let mut seeds = Stream::named(self.config.seed, &format!("batch/{epoch}"));
         let batches = order.len().div_ceil(self.config.batch_size);
@@ -565,21 +507,21 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
             }
         }
         match meters {
-            Some(meters) => Ok(Some(meters.figures())),
+            Some(meters) => Ok(Some(meters)),
             // Every batch was done before: their meters are those of any batch, and what they had gathered.
             None => self.gathered(order).map(Some),
         }
     }
 
-    /// The figures of an epoch all of whose batches were done before the run went on.
-    fn gathered(&mut self, order: &[u32]) -> Result<Figures> {
+    /// The meters of an epoch all of whose batches were done before the run went on.
+    fn gathered(&mut self, order: &[u32]) -> Result<Meters> {
         let rows = &order[..self.config.batch_size.min(order.len())];
         let inputs = self.train.inputs().iter().map(|input| input.gather(rows, &self.device));
         let carried = self.training.detached.carried();
         let called = self.training.detached.call(&inputs.collect::<Result<Vec<_>>>()?, Mode::Inference)?;
         self.training.detached.set_carried(&carried)?;
         let meters = Batch::gather(self.train, rows, &self.device)?.meters(self.training.objective, &called);
-        Ok(self.meters(meters)?.figures())
+        self.meters(meters)
     }
 
     /// The meters of an epoch, with what they had gathered before the run went on.
@@ -626,25 +568,6 @@ impl<T: Trainable + ?Sized, F: Trainable + ?Sized> Run<'_, T, F> {
         }
         self.callbacks.iter_mut().try_for_each(|callback| callback.settle(&known))?;
         self.settled = true;
-        Ok(())
-    }
-
-    fn snapshot(&self) -> Result<Snapshot> {
-        let moving = self.training.model.moving();
-        let variables = self.training.optimizer.variables().iter().chain(&moving);
-        let copy =
-            |(name, var): &(String, Var)| Ok((name.clone(), var.as_detached_tensor().copy()?.detach()));
-        let mut snapshot = variables.map(copy).collect::<Result<Snapshot>>()?;
-        snapshot.extend(self.training.model.frozen());
-        Ok(snapshot)
-    }
-
-    fn restore(&self, weights: &Snapshot) -> Result<()> {
-        for (name, var) in self.training.optimizer.variables().iter().chain(&self.training.model.moving()) {
-            if let Some(value) = weights.get(name) {
-                var.set(value)?;
-            }
-        }
         Ok(())
     }
 }

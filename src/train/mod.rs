@@ -7,6 +7,7 @@
 mod callbacks;
 mod evaluate;
 mod fit;
+mod going_on;
 mod history;
 mod losses;
 mod meters;

@@ -53,6 +53,12 @@ pub trait Observer {
         false
     }
 
+    /// Whether the run is to end in good order: asked while a validation runs. What was measured by then is given up; the run
+    /// goes on with a validation from its beginning.
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
+
     /// Where the run stands: [`fit_from`](super::fit_from) goes on from it.
     ///
     /// # Errors
