@@ -3,16 +3,19 @@
 use super::forecast::read;
 use super::forecast_report::{heads, remarks, rows};
 use super::lambdas::Lambdas;
+use super::measurements::left_out;
 use super::model::ModelSource;
 use super::output::{message, table};
-use super::{Outcome, Output, values};
+use super::{Outcome, Output, hub, measurements, values};
 use anyhow::bail;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::data::series::Table;
+use candle_recurrent::data::series::{Table, TableSource};
 use candle_recurrent::forecast::{Backtest, Forecaster};
+use candle_recurrent::formats::Encoding;
+use candle_recurrent::sharing::Wanted;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Hold a forecaster's forecasts of a file's past against what came
 ///
@@ -26,9 +29,12 @@ Examples:
 pub(super) struct Args {
     /// The folder of a model that was trained on a series (train --target)
     model: String,
-    /// A file of measurements with the columns that it was trained on
+    /// A file of measurements with the columns that it was trained on, or one on the Hub: hf://datasets/OWNER/NAME[/FILE]
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
+    /// The encoding of the file: utf-8, cp949, shift_jis, … [default: found out, where it is UTF-8, UTF-16 or CP949]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<Encoding>,
     /// How many rows of each series to forecast from, the last ones that all steps ahead are there for
     #[arg(long, default_value_t = 20, value_name = "N", allow_negative_numbers = true, value_parser = values::positive)]
     origins: usize,
@@ -60,7 +66,9 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let Some(forecaster) = Forecaster::of(&checkpoint) else {
         bail!("{}: was not trained on a series; train one with train --target", args.model);
     };
-    let data = read(&forecaster, &args.data, args.quiet)?;
+    let files = hub::data(&args.data, Wanted::Test, args.quiet)?;
+    let source = measurements::find(&args.data, files.as_ref(), Wanted::Test, args.encoding)?;
+    let data = read(&forecaster, source, args.quiet)?;
     let step = args.step.unwrap_or(forecaster.config().horizon);
     let origins = origins(&forecaster, &data, args.origins, step);
     let test = forecaster.backtest(&data, &origins)?;
@@ -98,12 +106,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
 pub(super) fn evaluate(
     model: &str,
     checkpoint: &Checkpoint,
-    data: &Path,
+    source: TableSource,
     asked: Asked,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
     let Some(forecaster) = Forecaster::of(checkpoint) else { bail!("{model}: was not trained on a series") };
-    let data = read(&forecaster, data, asked.quiet)?;
+    let data = read(&forecaster, source, asked.quiet)?;
     let trained = forecaster.config().trained_rows(&data);
     let all = origins(&forecaster, &data, usize::MAX, 1);
     let (seen, new): (Vec<usize>, Vec<usize>) = all.iter().partition(|&&origin| trained.holds(&data, origin));
@@ -142,6 +150,11 @@ pub(super) fn evaluate(
 /// The rows to forecast from, those of each series by themselves, in order.
 fn origins(forecaster: &Forecaster, data: &Table, count: usize, step: usize) -> Vec<usize> {
     let (window, horizon) = (forecaster.config().window, forecaster.config().horizon);
+    let short = data.groups.iter().filter(|group| group.rows.len() < window + horizon);
+    let short: Vec<&str> = short.map(|group| group.name.as_str()).collect();
+    if short.len() < data.groups.len() {
+        left_out(&short, data.groups.len(), window + horizon, "series");
+    }
     let groups = data.groups.iter().flat_map(|group| {
         let (first, end) = (group.rows.start + window, (group.rows.end + 1).saturating_sub(horizon));
         let mut origins: Vec<usize> = (first..end.max(first)).rev().step_by(step).take(count).collect();

@@ -69,6 +69,19 @@ pub(super) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// The first of the options that are of reports and of what they show, which forecasters have not.
+    fn of_reports(&self) -> Option<&'static str> {
+        let options = [
+            (self.out.is_some(), "--out"),
+            (self.mistakes.is_some(), "--mistakes"),
+            (self.loss.is_some(), "--loss"),
+            (self.metrics.is_some(), "--metrics"),
+        ];
+        options.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+}
+
 pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let reading = &args.reading;
     let device = reading.device()?;
@@ -77,12 +90,16 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         anyhow::bail!("{}: turns text into ids itself, and evaluate gives ids; take predict", args.model);
     }
     reading.fetch(Wanted::Test)?;
-    if let (Some(_), Source::Path(data)) = (&checkpoint.config.series, &reading.data) {
-        if let Some(out) = &args.out {
-            anyhow::bail!("--out {}: a forecaster has no such report; take backtest", out.display());
+    let takes_measurements = checkpoint.config.series.is_some() || checkpoint.config.sequences.is_some();
+    if let (true, Some(option)) = (takes_measurements, reading.of_texts().or(reading.encoding.given())) {
+        anyhow::bail!("{}: takes measurements, and {option} is for texts; leave it out", args.model);
+    }
+    if let (Some(_), Some(source)) = (&checkpoint.config.series, reading.measurements(Wanted::Test)?) {
+        if let Some(option) = args.of_reports() {
+            anyhow::bail!("{option}: a forecaster has no such report; take backtest");
         }
         let asked = backtest::Asked { all_rows: args.all_rows, as_json: args.json, quiet: reading.quiet };
-        return backtest::evaluate(&args.model, &checkpoint, data, asked, output);
+        return backtest::evaluate(&args.model, &checkpoint, source, asked, output);
     }
     if args.all_rows {
         anyhow::bail!("--all-rows: goes with a model that was trained on a series (train --target)");
@@ -163,10 +180,12 @@ struct Data {
 impl Data {
     fn read(args: &Args, checkpoint: &mut Checkpoint) -> anyhow::Result<Self> {
         let reading = &args.reading;
-        if let (Some(config), Source::Path(data)) = (&checkpoint.config.sequences, &reading.data) {
+        if let (Some(config), Some(source)) =
+            (&checkpoint.config.sequences, reading.measurements(Wanted::Test)?)
+        {
             reading.set_threads()?;
             let targets = checkpoint.config.targets().context("the model names no classes")?;
-            let (examples, rows) = sequences::examples(config, &targets, data, reading.quiet)?;
+            let (examples, rows) = sequences::examples(config, &targets, source, reading.quiet)?;
             return Ok(Self { examples, origin: Origin::Arrays, name: reading.data.to_string(), rows });
         }
         let arrays = reading.arrays()?;

@@ -4,7 +4,7 @@
 use candle_recurrent::Error;
 
 /// Arguments, and, with their path, what texts name in backticks.
-const FLAGS: [(&str, &str); 21] = [
+const FLAGS: [(&str, &str); 22] = [
     ("features", "--features"),
     ("group_column", "--group-column"),
     ("horizon", "--horizon"),
@@ -21,6 +21,7 @@ const FLAGS: [(&str, &str); 21] = [
     ("window", "--window"),
     ("data::Source", "--data"),
     ("data::load_test(tokenizer)", "--tokenizer"),
+    ("data::series::Columns::day_first", "--day-first yes or no"),
     ("data::series::Columns::group", "--group-column"),
     ("data::series::Missing", "--missing"),
     ("data::series::SequenceOptions::window", "--window"),

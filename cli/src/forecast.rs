@@ -1,20 +1,19 @@
 //! `predict` with a forecaster: the steps after a file's end.
 
+use super::Outcome;
+use super::measurements::{Answer, free, left_out, quoted};
 use super::output::{Output, message};
-use super::series::quoted;
-use super::{Outcome, series};
 use anyhow::bail;
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::data::series::Table;
+use candle_recurrent::data::series::{Table, TableSource};
 use candle_recurrent::forecast::{Ahead, Forecaster, StepAhead};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Reads a file as a forecaster takes it, and passes on what was found.
-pub(super) fn read(forecaster: &Forecaster, data: &Path, quiet: bool) -> anyhow::Result<Table> {
-    series::is_there("--data", data)?;
+pub(super) fn read(forecaster: &Forecaster, source: TableSource, quiet: bool) -> anyhow::Result<Table> {
     let config = forecaster.config();
-    let table = Table::read(data, &config.columns(), config.missing)?;
+    let table = TableSource { columns: config.columns(), missing: config.missing, ..source }.read()?;
     table.notes.iter().filter(|_| !quiet).for_each(|note| message(note));
     let found = table.times.as_ref().and_then(|times| times.spacing).map(|spacing| spacing.in_words());
     if let (Some(own), Some(found)) =
@@ -31,47 +30,30 @@ pub(super) fn read(forecaster: &Forecaster, data: &Path, quiet: bool) -> anyhow:
 /// Writes what follows, as CSV or JSON.
 pub(super) fn run(
     checkpoint: &Checkpoint,
-    data: &Path,
+    source: TableSource,
     out: Option<&Path>,
     as_json: bool,
     output: &mut Output,
 ) -> anyhow::Result<Outcome> {
-    let Some(forecaster) = Forecaster::of(checkpoint) else {
-        bail!("{}: the model forecasts nothing", data.display())
-    };
-    let table = read(&forecaster, data, false)?;
+    let Some(forecaster) = Forecaster::of(checkpoint) else { bail!("the model forecasts nothing") };
+    let table = read(&forecaster, source, false)?;
     let (ahead, short) = forecaster.ahead(&table)?;
     let window = forecaster.config().window;
     if ahead.is_empty() {
         let rows = table.groups.iter().map(|group| group.rows.len()).max().unwrap_or(0);
-        bail!("{}: has {rows} rows, and a forecast is made from {window}", data.display());
+        bail!("{}: has {rows} rows, and a forecast is made from {window}", table.name);
     }
-    if let Some(first) = short.first() {
-        message(&format!(
-            "warning: {} series have fewer rows than a window ({window}) and are left out, the first {first:?}",
-            short.len()
-        ));
-    }
-    if as_json && out.is_none() {
-        output.json(&json(&forecaster, &ahead))?;
-        return Ok(Outcome::Done);
-    }
-    let text = csv(&forecaster, &ahead, table.times.as_ref().map(|times| times.column.as_str()));
-    match out {
-        None => output.text(&text)?,
-        Some(out) => {
-            std::fs::write(out, text).map_err(|error| anyhow::anyhow!("{}: {error}", out.display()))?;
-            match as_json {
-                true => output.json(&json(&forecaster, &ahead))?,
-                false => output.line(format_args!(
-                    "{}: {} series, {} steps each",
-                    out.display(),
-                    ahead.len(),
-                    forecaster.config().horizon
-                ))?,
-            }
-        }
-    }
+    let short: Vec<&str> = short.iter().map(String::as_str).collect();
+    left_out(&short, table.groups.len(), window, "series");
+    let time = table.times.as_ref().map(|times| times.column.as_str());
+    let (series, steps) = (ahead.len(), forecaster.config().horizon);
+    let answer = Answer {
+        csv: &|| csv(&forecaster, &ahead, time),
+        json: &|| json(&forecaster, &ahead),
+        counts: json!({ "series": series, "steps": steps }),
+        in_words: format!("{series} series, {steps} steps each"),
+    };
+    answer.tell(out, as_json, output)?;
     Ok(Outcome::Done)
 }
 
@@ -80,13 +62,15 @@ fn number(value: f64) -> String {
     (value as f32).to_string()
 }
 
-/// The names of the columns of values.
-fn columns(forecaster: &Forecaster) -> Vec<String> {
+/// The names of the columns of values; those of the band are other ones than the `taken`.
+fn columns(forecaster: &Forecaster, taken: &[&str]) -> Vec<String> {
     let config = forecaster.config();
+    let target = config.target.as_str();
+    let band = |name: &str| free(name, &[taken, &[target]].concat());
     match config.quantiles.is_empty() {
-        true if config.errors.is_empty() => vec![config.target.clone()],
-        true => vec![config.target.clone(), "low".into(), "high".into()],
-        false => config.quantiles.iter().map(|quantile| format!("{}_{quantile}", config.target)).collect(),
+        true if config.errors.is_empty() => vec![target.into()],
+        true => vec![target.into(), band("low"), band("high")],
+        false => config.quantiles.iter().map(|quantile| format!("{target}_{quantile}")).collect(),
     }
 }
 
@@ -101,8 +85,11 @@ fn values(step: &StepAhead) -> Vec<f64> {
 fn csv(forecaster: &Forecaster, ahead: &[Ahead], time: Option<&str>) -> String {
     let config = forecaster.config();
     let has_times = ahead.iter().flat_map(|it| &it.steps).all(|step| step.time.is_some());
-    let place = time.filter(|_| has_times).unwrap_or("step");
-    let heads = config.group_column.iter().cloned().chain([place.to_string()]).chain(columns(forecaster));
+    let group = config.group_column.as_deref().unwrap_or_default();
+    let step = free("step", &[group, &config.target]);
+    let place = time.filter(|_| has_times).unwrap_or(&step);
+    let columns = columns(forecaster, &[group, place]);
+    let heads = config.group_column.iter().cloned().chain([place.to_string()]).chain(columns);
     let mut text = heads.map(|head| quoted(&head)).collect::<Vec<_>>().join(",") + "\n";
     for series in ahead {
         for step in &series.steps {
@@ -118,13 +105,20 @@ fn csv(forecaster: &Forecaster, ahead: &[Ahead], time: Option<&str>) -> String {
 
 fn json(forecaster: &Forecaster, ahead: &[Ahead]) -> Value {
     let rounded = |value: f64| json!(number(value).parse::<f64>().unwrap_or(value));
-    let names = columns(forecaster);
+    let quantiles = &forecaster.config().quantiles;
     let step = |step: &StepAhead| {
         let mut fields = Map::new();
         fields.extend(step.time.as_ref().map(|time| ("time".to_string(), json!(time))));
         fields.insert("step".into(), json!(step.step));
-        for (name, value) in names.iter().zip(values(step)) {
-            fields.insert(name.clone(), rounded(value));
+        fields.insert("value".into(), rounded(step.value));
+        for (name, value) in ["low", "high"].into_iter().zip(step.band.into_iter().flatten()) {
+            fields.insert(name.into(), rounded(value));
+        }
+        if !quantiles.is_empty() {
+            let pairs = quantiles.iter().zip(&step.quantiles);
+            let all: Map<String, Value> =
+                pairs.map(|(quantile, value)| (quantile.to_string(), rounded(*value))).collect();
+            fields.insert("quantiles".into(), all.into());
         }
         Value::Object(fields)
     };

@@ -29,6 +29,7 @@ mod judged_words;
 mod lambdas;
 mod lines;
 mod list;
+mod measurements;
 mod model;
 mod output;
 mod own_texts;

@@ -8,14 +8,15 @@ use super::predict_table::Asked;
 use super::run_folder::{refuse_input, refuse_part};
 use super::tokenizer::Encoding;
 use super::{
-    Outcome, Output, arrays, forecast, hub, predict_arrays, predict_table, predict_texts, prediction,
-    sequences, values,
+    Outcome, Output, arrays, forecast, hub, measurements, predict_arrays, predict_table, predict_texts,
+    prediction, sequences, values,
 };
 use anyhow::Context;
 use candle_core::Device;
 use candle_recurrent::checkpoint::Checkpoint;
 use candle_recurrent::data::{Targets, TextSource};
 use candle_recurrent::formats::Encoding as TextEncoding;
+use candle_recurrent::sharing::Wanted;
 use candle_recurrent::text::Encoded;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,8 @@ pub(super) struct Args {
     /// Hub: hf://datasets/OWNER/NAME[@REVISION][/FILE]
     #[arg(long, value_name = "FILE", group = "from", value_parser = arrays::input_path, conflicts_with = "text")]
     input: Option<PathBuf>,
-    /// Of a model that was trained on a series (train --target): measurements up to now, to go on from the end of
+    /// Of a model that was trained on a series (train --target): measurements up to now, to go on from the end of; of one that
+    /// tells sequences apart, sequences. A file, or one on the Hub: hf://datasets/OWNER/NAME[@REVISION][/FILE]
     #[arg(long, value_name = "FILE", group = "from", conflicts_with_all = ["text", "tokenizer", "padding", "truncating", "until", "batch_size", "input"])]
     data: Option<PathBuf>,
     /// Where the answer to --input goes: of arrays, as y, or y0, y1, …, a .npz, .npy, .safetensors or .csv; of texts, the same
@@ -60,9 +62,9 @@ pub(super) struct Args {
     /// review, sentence or the like]
     #[arg(long, value_name = "NAME", requires = "input", conflicts_with = "text")]
     text_column: Option<String>,
-    /// Of a table of texts, the encoding: utf-8, cp949, shift_jis, gb18030, latin1, … [default: found out, where it is UTF-8,
-    /// UTF-16 or CP949]
-    #[arg(long = "encoding", value_name = "NAME", requires = "input", conflicts_with = "text")]
+    /// The encoding of a table of texts or of measurements: utf-8, cp949, shift_jis, gb18030, latin1, … [default: found out,
+    /// where it is UTF-8, UTF-16 or CP949]
+    #[arg(long = "encoding", value_name = "NAME", requires = "from", conflicts_with = "text")]
     text_encoding: Option<TextEncoding>,
     /// Stop at the first row of a table that cannot be read; else it is told, and stands there without an answer
     #[arg(long, requires = "input", conflicts_with = "text")]
@@ -139,13 +141,15 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     if let (true, Some(option)) = (takes_measurements, args.of_texts()) {
         anyhow::bail!("{}: takes measurements, and {option} is for texts; leave it out", args.model);
     }
-    let input = args.input.as_deref().map(hub::one_file).transpose()?;
-    let measured = args.data.as_deref().or(input.as_deref());
-    if let (Some(_), Some(data)) = (&checkpoint.config.series, measured) {
-        return forecast::run(&checkpoint, data, args.output.as_deref(), args.json, output);
-    }
-    if let (Some(_), Some(data)) = (&checkpoint.config.sequences, measured) {
-        return sequences::predict(&checkpoint, data, args.output.as_deref(), args.json, output);
+    if let (true, Some(data)) = (takes_measurements, args.data.as_ref().or(args.input.as_ref())) {
+        let files = hub::data(data, Wanted::Test, false)?;
+        let source = measurements::find(data, files.as_ref(), Wanted::Test, args.text_encoding)?;
+        let out = args.output.as_deref();
+        measurements::check_output(out)?;
+        return match checkpoint.config.series {
+            Some(_) => forecast::run(&checkpoint, source, out, args.json, output),
+            None => sequences::predict(&checkpoint, source, out, args.json, output),
+        };
     }
     if args.data.is_some() || takes_measurements {
         let what = match takes_measurements {
@@ -156,6 +160,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         };
         anyhow::bail!("{}: {what}", args.model);
     }
+    let input = args.input.as_deref().map(hub::one_file).transpose()?;
     let model = &checkpoint.config.model;
     if let Some(input) = &input
         && predict_table::holds(input, args.text_column.is_some(), model)

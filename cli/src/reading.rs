@@ -4,10 +4,12 @@ use super::arrays;
 use super::device::{DeviceName, set_threads, status};
 use super::hub;
 use super::lambdas::Lambdas;
+use super::measurements;
 use super::model::ModelSource;
 use super::tokenizer::Encoding;
 use super::values;
 use candle_core::Device;
+use candle_recurrent::data::series::TableSource;
 use candle_recurrent::data::{ArraySource, LabelledSource, Source};
 use candle_recurrent::formats::Encoding as TextEncoding;
 use candle_recurrent::sharing::{DataFiles, Needed, Wanted};
@@ -35,7 +37,7 @@ pub(super) struct Reading {
     /// comma or spaces]
     #[arg(long, value_name = "TEXT")]
     label_separator: Option<String>,
-    /// The encoding of your own texts: utf-8, cp949, shift_jis, gb18030, latin1, … [default: found out, where it is UTF-8,
+    /// The encoding of your own texts or measurements: utf-8, cp949, shift_jis, gb18030, latin1, … [default: found out, where it is UTF-8,
     /// UTF-16 or CP949]
     #[arg(long = "encoding", value_name = "NAME")]
     text_encoding: Option<TextEncoding>,
@@ -201,17 +203,24 @@ impl Reading {
         Ok(self.data_path()?.map_or_else(|| self.data.clone(), |path| Source::Path(path.into())))
     }
 
+    /// The files of measurements that --data names: of a data set on the Hub those to train on, or to measure a model on; none
+    /// where it names reviews of this program's own.
+    pub(super) fn measurements(&self, wanted: Wanted) -> anyhow::Result<Option<TableSource>> {
+        let Source::Path(path) = &self.data else { return Ok(None) };
+        let files = self.fetch(wanted)?;
+        measurements::find(path, files, wanted, self.text_encoding).map(Some)
+    }
+
     /// The column of the labels, where one is named.
     pub(super) fn label_column(&self) -> Option<&str> {
         self.label_column.as_deref()
     }
 
-    /// The first option of tables of texts that is given, the column of the labels aside.
+    /// The first option of tables of texts that is given, aside from those that are for measurements as well.
     pub(super) fn of_texts(&self) -> Option<&'static str> {
         let options = [
             (self.text_column.is_some(), "--text-column"),
             (self.label_separator.is_some(), "--label-separator"),
-            (self.text_encoding.is_some(), "--encoding"),
         ];
         options.into_iter().find_map(|(given, name)| given.then_some(name))
     }

@@ -1,16 +1,17 @@
 //! `train`, `evaluate` and `predict` with sequences of numbers, each of a class.
 
 use super::dataset::Parts;
+use super::measurements::{free, left_out, quoted};
 use super::model::Init;
 use super::output::{Output, message};
 use super::own_texts::tell;
 use super::settings::{Settings, check_size};
 use super::train::report_one;
-use super::{Outcome, interrupt, series};
+use super::{Outcome, interrupt, measurements, series};
 use anyhow::{Context, bail};
 use candle_recurrent::checkpoint::Checkpoint;
-use candle_recurrent::data::series::{PreparedSequences, Sample, SequenceConfig, Table};
-use candle_recurrent::data::{Examples, Source, Targets};
+use candle_recurrent::data::series::{Group, PreparedSequences, Sample, SequenceConfig, Table, TableSource};
+use candle_recurrent::data::{Examples, Targets};
 use candle_recurrent::layers::Mode;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -19,8 +20,10 @@ use std::path::Path;
 pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<Outcome> {
     let (args, reading) = (&settings.args, &settings.args.reading);
     series::refuse_others(&settings, "--label-column with --group-column")?;
-    let Source::Path(path) = &reading.data else {
-        bail!("--data {}: is of reviews; give a file of measurements for --group-column", reading.data);
+    let source = TableSource {
+        columns: args.series.sequence_columns(reading.label_column()),
+        missing: args.series.missing(),
+        ..series::files(&settings, "--group-column")?
     };
     interrupt::listen(args.nothing_lost())?;
     let device = reading.device()?;
@@ -28,9 +31,9 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     let (mut config, taken) = series::start(&settings, name, &device)?;
     let init = args.init.as_deref().map(Init::find).transpose()?;
     reading.set_threads()?;
-    (reading.status())(&format!("reading {}", path.display()));
-    let table =
-        Table::read(path, &args.series.sequence_columns(reading.label_column()), args.series.missing())?;
+    (reading.status())(&format!("reading {}", reading.data));
+    let table = source.read()?;
+    let data_name = table.name.clone();
     let (part, max_len) = (config.recipe.validation_split, args.max_len);
     let prepared = PreparedSequences::new(table, &args.series.sequences(part, max_len, args.split_seed))?;
     tell(&prepared.notes, reading.quiet);
@@ -44,7 +47,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     series::say_recipe(taken.as_ref(), &config.recipe, reading.quiet);
     let [train, validation, test] = prepared.parts;
     let parts = Parts {
-        name: path.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned()),
+        name: data_name,
         rows: if prepared.config.windows { "windows" } else { "sequences" },
         train,
         validation: Some(validation),
@@ -59,7 +62,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
         true => output.json(report)?,
         false => {
             report_one(report, output)?;
-            series::say_next(report, path, output)?;
+            series::say_next(report, reading, output)?;
         }
     }
     Ok(Outcome::Done)
@@ -69,10 +72,10 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
 pub(super) fn examples(
     config: &SequenceConfig,
     targets: &Targets,
-    data: &Path,
+    source: TableSource,
     quiet: bool,
 ) -> anyhow::Result<(Examples, &'static str)> {
-    let (table, samples) = read(config, data, true, quiet)?;
+    let (table, samples) = read(config, source, true, quiet)?;
     let (examples, left_out) = config.examples(&table, &samples, targets)?;
     if left_out > 0 {
         message(&format!(
@@ -84,16 +87,20 @@ pub(super) fn examples(
 
 fn read(
     config: &SequenceConfig,
-    data: &Path,
+    source: TableSource,
     labels: bool,
     quiet: bool,
 ) -> anyhow::Result<(Table, Vec<Sample>)> {
-    series::is_there("--data", data)?;
-    let table = Table::read(data, &config.columns(labels), config.missing)?;
+    let table = TableSource { columns: config.columns(labels), missing: config.missing, ..source }.read()?;
     table.notes.iter().filter(|_| !quiet).for_each(|note| message(note));
     let samples = config.samples(&table);
     if samples.is_empty() {
-        bail!("{}: holds no sequence of {} rows or more, a window's length", data.display(), config.steps);
+        bail!("{}: holds no sequence of {} rows or more, a window's length", table.name, config.steps);
+    }
+    if config.windows {
+        let is_short = |group: &&Group| group.rows.len() < config.steps;
+        let short = table.groups.iter().filter(is_short).map(|group| group.name.as_str());
+        left_out(&short.collect::<Vec<_>>(), table.groups.len(), config.steps, "sequences");
     }
     Ok((table, samples))
 }
@@ -110,7 +117,7 @@ struct Answer<'a> {
 /// The class of each sequence of a file, or of each of its windows, as CSV or JSON.
 pub(super) fn predict(
     checkpoint: &Checkpoint,
-    data: &Path,
+    source: TableSource,
     out: Option<&Path>,
     as_json: bool,
     output: &mut Output,
@@ -118,9 +125,9 @@ pub(super) fn predict(
     let (Some(config), Some(Targets::Classes(classes))) =
         (&checkpoint.config.sequences, checkpoint.config.targets())
     else {
-        bail!("{}: the model tells no classes apart", data.display());
+        bail!("the model tells no classes apart");
     };
-    let (table, samples) = read(config, data, false, false)?;
+    let (table, samples) = read(config, source, false, false)?;
     let inputs = config.inputs(&table, &samples)?;
     let mut answers = vec![];
     const BATCH: usize = 256;
@@ -146,26 +153,24 @@ pub(super) fn predict(
             });
         }
     }
-    let text = if as_json {
-        serde_json::to_string_pretty(&as_value(config, &answers))? + "\n"
-    } else {
-        csv(config, &answers)
+    let count = answers.len();
+    let answer = measurements::Answer {
+        csv: &|| csv(config, &answers),
+        json: &|| as_value(config, &answers),
+        counts: json!({ "answers": count }),
+        in_words: format!("{count} answers"),
     };
-    match out {
-        None => output.text(&text)?,
-        Some(out) => {
-            std::fs::write(out, text).map_err(|error| anyhow::anyhow!("{}: {error}", out.display()))?;
-            output.line(format_args!("{}: {} answers", out.display(), answers.len()))?;
-        }
-    }
+    answer.tell(out, as_json, output)?;
     Ok(Outcome::Done)
 }
 
 fn csv(config: &SequenceConfig, answers: &[Answer]) -> String {
-    let heads = [config.group_column.as_str(), "from", "to", config.label_column.as_str(), "probability"];
+    let (group, label) = (config.group_column.as_str(), config.label_column.as_str());
+    let [from, to, probability] = ["from", "to", "probability"].map(|name| free(name, &[group, label]));
+    let heads = [group, &from, &to, label, &probability];
     let row = |cells: Vec<String>| {
         let cells = cells.iter().enumerate().filter(|(at, _)| config.windows || !matches!(*at, 1 | 2));
-        cells.map(|(_, cell)| series::quoted(cell)).collect::<Vec<_>>().join(",") + "\n"
+        cells.map(|(_, cell)| quoted(cell)).collect::<Vec<_>>().join(",") + "\n"
     };
     let rows = answers.iter().map(|answer| {
         let [from, to] = answer.window.clone().unwrap_or_default();

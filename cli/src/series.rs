@@ -5,6 +5,7 @@ use super::forecast_report::{heads, remarks, rows};
 use super::model::Init;
 use super::output::{message, table};
 use super::own_texts::tell;
+use super::reading::Reading;
 use super::report::Report;
 use super::settings::{Args, Settings, check_size};
 use super::train::{Ended, Run, report_one};
@@ -14,13 +15,12 @@ use candle_core::Device;
 use candle_recurrent::checkpoint::{
     Claim, Config, FORECAST_PNG_FILE, FORECAST_SVG_FILE, ModelFolder, Recipe,
 };
-use candle_recurrent::data::Source;
-use candle_recurrent::data::series::{Part, PreparedSeries, Table};
+use candle_recurrent::data::series::{Part, PreparedSeries, TableSource};
 use candle_recurrent::forecast::{Backtest, Forecaster};
 use candle_recurrent::model::Weights;
+use candle_recurrent::sharing::{DataFiles, Wanted};
 use candle_recurrent::train::{Adam, OptimizerConfig};
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// Trains a forecaster.
 pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<Outcome> {
@@ -29,8 +29,10 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     if args.max_len.is_some() {
         bail!("--max-len: is for texts and sequences, and --target has a --window; leave it out");
     }
-    let Source::Path(path) = &reading.data else {
-        bail!("--data {}: is of reviews; give a file of measurements for --target", reading.data);
+    let source = TableSource {
+        columns: args.series.columns(),
+        missing: args.series.missing(),
+        ..files(&settings, "--target")?
     };
     interrupt::listen(args.nothing_lost())?;
     let device = reading.device()?;
@@ -39,9 +41,8 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     let init = args.init.as_deref().map(Init::find).transpose()?;
     reading.set_threads()?;
 
-    (reading.status())(&format!("reading {}", path.display()));
-    let read = Table::read(path, &args.series.columns(), args.series.missing())?;
-    let prepared = PreparedSeries::new(read, &args.series.options(config.recipe.validation_split))?;
+    (reading.status())(&format!("reading {}", reading.data));
+    let prepared = PreparedSeries::new(source.read()?, &args.series.options(config.recipe.validation_split))?;
     tell(&prepared.notes, reading.quiet);
     config.fit_series(prepared.config.clone()).with_context(|| name.to_string())?;
     let loss = config.recipe.loss.clone();
@@ -83,7 +84,7 @@ pub(super) fn train(settings: Settings, output: &mut Output) -> anyhow::Result<O
     for line in remarks(&tests.test) {
         output.line(format_args!("test: {line}"))?;
     }
-    say_next(report, path, output)?;
+    say_next(report, reading, output)?;
     Ok(Outcome::Done)
 }
 
@@ -126,14 +127,23 @@ pub(super) fn run(
 }
 
 /// Where the run is, and what to type next.
-pub(super) fn say_next(report: &Report, data: &Path, output: &mut Output) -> anyhow::Result<()> {
+pub(super) fn say_next(report: &Report, reading: &Reading, output: &mut Output) -> anyhow::Result<()> {
     output.line(format_args!("folder: {}", report.folder))?;
-    output.line(format_args!(
-        "next: candle-recurrent predict {} --data {}",
-        report.folder,
-        data.display()
-    ))?;
+    output.line(format_args!("next: candle-recurrent predict {} --data {}", report.folder, reading.data))?;
     Ok(())
+}
+
+/// The files of measurements to train on; `option` says that there are some.
+pub(super) fn files(settings: &Settings, option: &str) -> anyhow::Result<TableSource> {
+    let reading = &settings.args.reading;
+    let Some(source) = reading.measurements(Wanted::All)? else {
+        bail!("--data {}: is of reviews; give a file of measurements for {option}", reading.data);
+    };
+    let others = |files: &DataFiles| !files.validation.is_empty() || !files.test.is_empty();
+    if reading.hub_files()?.is_some_and(others) && !reading.quiet {
+        message("note: its part for training alone is read; validation and test are parts of that");
+    }
+    Ok(source)
 }
 
 /// Refuses options of other kinds of data; `option` says that it is measurements.
@@ -143,11 +153,6 @@ pub(super) fn refuse_others(settings: &Settings, option: &str) -> anyhow::Result
         bail!("{option} goes with one model, not with `all`");
     }
     args.own_texts.check_unused()?;
-    if let Source::Path(path) = &args.reading.data
-        && path.to_string_lossy().starts_with("hf://")
-    {
-        bail!("--data {}: measurements are read from a file here; fetch it first", path.display());
-    }
     let given = args.vocab_size.is_some().then_some("--vocab-size");
     match given.or(args.reading.of_texts()).or(args.reading.encoding.given()) {
         Some(given) => {
@@ -277,21 +282,5 @@ impl Judged {
             "test": part(&self.test),
             "coverage": self.test.coverage(),
         })
-    }
-}
-
-/// A cell of a CSV.
-pub(super) fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.into(),
-    }
-}
-
-/// Whether a path names a file that is there.
-pub(super) fn is_there(option: &str, path: &Path) -> anyhow::Result<()> {
-    match path.exists() {
-        true => Ok(()),
-        false => bail!("{option} {}: there is no such file", path.display()),
     }
 }

@@ -24,6 +24,10 @@ pub(super) struct SeriesArgs {
     /// The column of the times [default: the one named date, time, timestamp or the like, else rows are in order]
     #[arg(long, value_name = "COLUMN")]
     time_column: Option<String>,
+    /// Whether 01/02/2024 is the first of February: yes or no [default: told by a number that is no month, else by the order
+    /// and the distance of the rows]
+    #[arg(long, value_name = "ANSWER", value_parser = values::yes_or_no)]
+    day_first: Option<bool>,
     /// The column that tells several series of a file apart; with --label-column, of classes, each is a sequence to be told
     /// by its class, or its windows are where --window is given
     #[arg(long, value_name = "COLUMN")]
@@ -78,6 +82,7 @@ impl SeriesArgs {
             (!self.features.is_empty(), "--features"),
             (self.window.is_some(), "--window"),
             (self.time_column.is_some(), "--time-column"),
+            (self.day_first.is_some(), "--day-first"),
             (self.group_column.is_some(), "--group-column"),
             (self.scaling.is_some(), "--scaling"),
             (self.missing.is_some(), "--missing"),
@@ -122,6 +127,7 @@ impl SeriesArgs {
             label: None,
             time: self.time_column.clone(),
             finds_time: true,
+            day_first: self.day_first,
             group: self.group_column.clone(),
         }
     }
@@ -152,6 +158,7 @@ impl SeriesArgs {
             label: label_column.map(String::from),
             time: self.time_column.clone(),
             finds_time: true,
+            day_first: self.day_first,
             group: self.group_column.clone(),
         }
     }

@@ -253,6 +253,8 @@ impl Settings {
             self.shape_texts(model, config, has_weights)?;
         }
         (config.results, config.command) = (None, None);
+        // What a run on measurements said of its own.
+        (config.series, config.sequences) = (None, None);
         config.check()?;
         check_size(&config.model).with_context(|| model.to_string())?;
         Ok(start)

@@ -255,6 +255,7 @@ fn the_chapter() {
 #[test]
 fn series() {
     assert!(follow("docs/series.md") >= 7);
+    assert!(follow("docs/ko/series.md") >= 7);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn a_file_of_measurements_becomes_a_forecaster() {
     }
     let same = json(run(here, &["predict", "run", "--input", "demand.csv", "--json"]));
     assert_eq!(same["forecasts"][0]["steps"][2]["time"], month(242));
-    assert_eq!(same["forecasts"][0]["steps"][2]["demand"].to_string(), lines[3][1]);
+    assert_eq!(same["forecasts"][0]["steps"][2]["value"].to_string(), lines[3][1]);
     run(here, &["predict", "run", "--data", "demand.csv", "--output", "ahead.csv"]).success();
     assert_eq!(fs::read_to_string(here.join("ahead.csv")).expect("read"), ahead);
 

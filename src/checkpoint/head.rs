@@ -1,6 +1,7 @@
 //! The last layer, loss and metrics of a model, fitted to what its answers are to be.
 
 use super::Config;
+use super::series::drop_quantiles;
 use crate::data::Targets;
 use crate::layers::{Activation, LayerConfig, RescalingConfig};
 use crate::model::Class;
@@ -29,9 +30,8 @@ impl Config {
                 (classes.len(), Activation::Softmax, "sparse_categorical_crossentropy")
             }
         };
-        if self.rescales_numbers() {
-            self.model.layers.pop();
-        }
+        self.drop_rescaling();
+        drop_quantiles(&mut self.model);
         let name = self.model.last().map(|layer| layer.name.clone()).unwrap_or_default();
         let wrong = |what: &str| Err(Error::layer(name.as_str(), what));
         let outputs = heads(&self.model)?;
@@ -75,6 +75,13 @@ impl Config {
         }
         let class = Class::Rescaling(RescalingConfig { scale: deviation, offset: mean });
         self.model.layers.push(LayerConfig::new(RESCALING, class));
+    }
+
+    /// Takes such a layer off.
+    pub(super) fn drop_rescaling(&mut self) {
+        if self.rescales_numbers() {
+            self.model.layers.pop();
+        }
     }
 
     /// Whether the model ends so.

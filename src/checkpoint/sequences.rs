@@ -32,6 +32,7 @@ impl Config {
         }
         self.recipe.max_len = sequences.steps;
         (self.recipe.group_by_length, self.command) = (false, None);
+        self.recipe.tokenizer = None;
         self.fit_head(&Targets::Classes(classes.to_vec()))?;
         (self.series, self.sequences) = (None, Some(sequences));
         Ok(())

@@ -22,6 +22,7 @@ impl Config {
     pub fn fit_series(&mut self, series: SeriesConfig) -> Result<()> {
         series.check()?;
         let columns = 1 + series.features.len();
+        self.drop_rescaling();
         drop_quantiles(&mut self.model);
         take_windows(&mut self.model, series.window, columns)?;
         let last = self.model.last().map(|layer| layer.name.clone()).unwrap_or_default();
@@ -54,6 +55,7 @@ impl Config {
         self.classes.clear();
         (self.multi_label, self.label_separator) = (false, None);
         (self.recipe.group_by_length, self.command) = (false, None);
+        self.recipe.tokenizer = None;
         (self.series, self.sequences) = (Some(series), None);
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Config {
 }
 
 /// Takes the layer away that an older run has put at the end.
-fn drop_quantiles(model: &mut ModelConfig) {
+pub(super) fn drop_quantiles(model: &mut ModelConfig) {
     let Some(at) = model.layers.iter().position(|layer| layer.name == QUANTILES) else { return };
     if !matches!(model.layers[at].class, Class::Reshape(_))
         || model.last().map(|it| it.name.as_str()) != Some(QUANTILES)

@@ -224,13 +224,6 @@ impl TextTable {
         (!fields.is_empty()).then(|| all / fields.len())
     }
 
-    /// Whether the first rows of a column hold numbers, or nothing; none where that is not known.
-    pub fn is_numeric(&self, column: usize) -> Option<bool> {
-        let fields = || self.sample.iter().filter_map(|row| row.get(column)).map(|field| field.trim());
-        let is_number = |field: &str| field.is_empty() || field.parse::<f64>().is_ok();
-        (!self.sample.is_empty()).then(|| fields().all(is_number) && fields().any(|field| !field.is_empty()))
-    }
-
     /// What the file was found to be.
     pub fn found(&self) -> &str {
         &self.found

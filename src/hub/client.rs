@@ -77,14 +77,15 @@ impl Answer {
         let read = self.body.with_config().limit(MOST).read_to_vec();
         let bytes = read.map_err(|error| broken_off(url, &error))?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            Error::network(format!("{url}: the answer is not what the Hub says: {error}")).with_source(error)
+            Error::network(format!("{}: the answer is not what the Hub says: {error}", shown(url)))
+                .with_source(error)
         })
     }
 }
 
 /// What is said of a body that does not come to its end.
 fn broken_off(url: &str, error: &ureq::Error) -> Error {
-    Error::network(format!("{url}: the answer broke off: {error}"))
+    Error::network(format!("{}: the answer broke off: {error}", shown(url)))
 }
 
 /// Why there is no answer.
@@ -212,7 +213,7 @@ impl<'a> Client<'a> {
                 Some(place) => url = place,
             }
         }
-        Err(Failed::Senseless(Error::network(format!("{}: is redirected on and on", ask.url))))
+        Err(Failed::Senseless(Error::network(format!("{}: is redirected on and on", shown(ask.url)))))
     }
 
     /// Asks once, and follows nothing.
@@ -263,7 +264,7 @@ pub(super) fn next(url: &str, answer: &Answer) -> Result<Option<String>> {
     if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let nowhere = || Error::network(format!("{url}: is redirected to nowhere"));
+    let nowhere = || Error::network(format!("{}: is redirected to nowhere", shown(url)));
     let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).ok_or_else(nowhere)?;
     if to.starts_with("https://") || to.starts_with("http://") && !url.starts_with("https://") {
         return Ok(Some(to.into()));
@@ -337,5 +338,22 @@ mod tests {
             assert!(!is_at(other, hub), "{other}");
         }
         assert!(!is_at("http://127.0.0.1:8/x", "http://127.0.0.1:7") && !is_at("no url", hub));
+    }
+
+    /// The signature of an URL that a redirection led to is as good as a token.
+    #[test]
+    fn signatures_are_not_shown() {
+        let url = "https://storage.example/blob?X-Amz-Signature=secret";
+        for to in [None, Some("ftp://elsewhere/blob?X-Amz-Signature=secret"), Some("//elsewhere")] {
+            let mut headers = HeaderMap::new();
+            to.map(|to| headers.insert(LOCATION, to.parse().expect("a field")));
+            let answer = Answer { status: 302, headers, body: Body::builder().data("") };
+            let said = next(url, &answer).expect_err("refused").to_string();
+            assert!(said.contains("https://storage.example/blob: is redirected to nowhere"), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+        let answer = Answer { status: 200, headers: HeaderMap::new(), body: Body::builder().data("{") };
+        let said = answer.json::<Vec<u8>>(url).expect_err("refused").to_string();
+        assert!(said.contains("is not what the Hub says") && !said.contains("secret"), "{said}");
     }
 }

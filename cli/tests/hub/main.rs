@@ -1,6 +1,7 @@
 //! Models and data sets of the Hugging Face Hub, from the command line, against a server on this machine.
 
 mod data;
+mod measurements;
 mod models;
 mod push;
 mod server;

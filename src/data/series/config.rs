@@ -19,6 +19,9 @@ pub struct SeriesConfig {
     /// The column of the times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_column: Option<String>,
+    /// Whether days stand before months in the times, where they can be read either way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_first: Option<bool>,
     /// The column that tells series apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,
@@ -72,6 +75,7 @@ impl SeriesConfig {
             label: None,
             time: self.time_column.clone(),
             finds_time: false,
+            day_first: self.day_first,
             group: self.group_column.clone(),
         }
     }

@@ -1,13 +1,16 @@
 //! Times that are missing between others: how many, and what is done about them.
 
 use super::missing::Missing;
+use super::spacing::Spacing;
 use super::table::{Group, Table};
-use super::times::Spacing;
 use crate::{Error, Result};
-use std::path::Path;
 
-/// Finds the spacing of the times, and deals with those that are missing; `lines` says where the rows stand in the file.
-pub(super) fn fill_gaps(table: &mut Table, path: &Path, lines: &[usize], missing: Missing) -> Result<()> {
+/// Finds the spacing of the times, and deals with those that are missing; `cell` says of a row what is wrong with it.
+pub(super) fn fill_gaps(
+    table: &mut Table,
+    cell: &dyn Fn(usize, String) -> Error,
+    missing: Missing,
+) -> Result<()> {
     let Some(times) = &table.times else { return Ok(()) };
     let stamps = table.groups.iter().map(|group| &times.stamps[group.rows.clone()]);
     let found = Spacing::find(&times.form, stamps);
@@ -55,17 +58,12 @@ pub(super) fn fill_gaps(table: &mut Table, path: &Path, lines: &[usize], missing
                 "{count} times are missing, the first {}; add the rows, or say what is to be done (`data::series::Missing`)",
                 between()
             );
-            return Err(Error::Cell {
-                path: path.into(),
-                line: lines.get(first + 1).copied().unwrap_or(0),
-                column: None,
-                what,
-            });
+            return Err(cell(first + 1, what));
         }
         (_, Missing::Forward) if count > table.rows() * 10 => {
             let what =
                 format!("{count} times are missing between {} rows, too many to be filled", table.rows());
-            return Err(Error::file(path, what));
+            return Err(Error::file(&table.name, what));
         }
         (_, Missing::Forward) => {
             table.notes.push(format!(

@@ -2,13 +2,18 @@
 //! naive forecasts that a model is held against.
 
 mod config;
+mod day_month;
 mod gaps;
 mod missing;
+mod order;
+mod places;
 mod read;
 mod scaler;
 mod scores;
 mod season;
 mod sequences;
+mod source;
+mod spacing;
 mod split;
 mod table;
 mod times;
@@ -21,8 +26,10 @@ pub use scaler::{Scaler, Scaling, quantile};
 pub use scores::{Figures as ForecastFigures, Scores};
 pub use season::{naive, seasonal_naive};
 pub use sequences::{BEFORE, PreparedSequences, Sample, SequenceConfig, SequenceOptions};
+pub use source::TableSource;
+pub use spacing::Spacing;
 pub use split::{Part, PreparedSeries, SeriesOptions};
 pub use table::{Columns, Group, Table, Times};
-pub use times::{Spacing, TimeForm};
+pub use times::TimeForm;
 pub use trained::{TrainedPart, TrainedRows};
 pub use windows::Scaled;

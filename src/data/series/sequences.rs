@@ -27,6 +27,9 @@ pub struct SequenceConfig {
     /// The column of the times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_column: Option<String>,
+    /// Whether days stand before months in the times, where they can be read either way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_first: Option<bool>,
     /// Steps a sample.
     pub steps: usize,
     /// Whether a sample is a window of a sequence, and not all of it.
@@ -48,6 +51,7 @@ impl SequenceConfig {
             label: labels.then(|| self.label_column.clone()),
             time: self.time_column.clone(),
             finds_time: false,
+            day_first: self.day_first,
             group: Some(self.group_column.clone()),
         }
     }
@@ -173,6 +177,7 @@ impl PreparedSequences {
             label_column: table.label_column.clone().unwrap_or_default(),
             group_column: table.group_column.clone().unwrap_or_default(),
             time_column: table.times.as_ref().map(|times| times.column.clone()),
+            day_first: table.times.as_ref().and_then(|times| times.form.day_first()),
             steps,
             windows: options.window.is_some(),
             scaling: options.scaling,

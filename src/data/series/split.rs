@@ -85,14 +85,15 @@ impl PreparedSeries {
             .map(|(group, bounds)| Group { name: group.name.clone(), rows: group.rows.start..bounds[0] })
             .collect();
         let scalers = scalers(&table, &training, options.scaling, &mut notes)?;
-        let relative = relative(&table, &training, options, &mut notes);
         let season = season(&table, &training, options.season, &mut notes);
+        let relative = relative(&table, &training, options, season, &mut notes);
         let trained = trained(&table, &training, options.window, season, &mut notes);
         let times = table.times.as_ref();
         let config = SeriesConfig {
             target: table.columns.first().cloned().unwrap_or_default(),
             features: table.columns.iter().skip(1).cloned().collect(),
             time_column: times.map(|times| times.column.clone()),
+            day_first: times.and_then(|times| times.form.day_first()),
             group_column: table.group_column.clone(),
             window: options.window,
             horizon: options.horizon,
@@ -288,8 +289,16 @@ fn scalers(
 /// As many rows of the training part, evenly spread, tell whether the last value or the mean forecasts it better.
 const ROWS: usize = 10_000;
 
-/// Whether windows are to be seen from their last value: where it forecasts the training part better than its mean does.
-fn relative(table: &Table, training: &[Group], options: &SeriesOptions, notes: &mut Vec<String>) -> bool {
+/// Whether windows are to be seen from their last value: where it forecasts the steps ahead, in the training part, better than the
+/// mean does. Under a season the next step alone counts: of later ones the last value says little, for the season is in between,
+/// and a level that moves matters all the same.
+fn relative(
+    table: &Table,
+    training: &[Group],
+    options: &SeriesOptions,
+    season: usize,
+    notes: &mut Vec<String>,
+) -> bool {
     if let Some(asked) = options.relative {
         return asked;
     }
@@ -297,10 +306,11 @@ fn relative(table: &Table, training: &[Group], options: &SeriesOptions, notes: &
     let count = rows().count();
     let mean = rows().map(|row| table.value(row, 0)).sum::<f64>() / count.max(1) as f64;
     let every = count.div_ceil(ROWS).max(1);
+    let steps = if season > 1 { 1 } else { options.horizon };
     let (mut by_last, mut by_mean) = (0.0, 0.0);
     for group in training {
         for last in group.rows.clone().step_by(every) {
-            for ahead in (last + 1..group.rows.end).take(options.horizon) {
+            for ahead in (last + 1..group.rows.end).take(steps) {
                 let value = table.value(ahead, 0);
                 by_last += (value - table.value(last, 0)).abs();
                 by_mean += (value - mean).abs();
@@ -421,6 +431,21 @@ mod tests {
         let mean = (0..30).map(f64::from).sum::<f64>() / 30.0;
         assert_eq!(prepared.config.scalers[1].center, mean);
         assert_eq!(prepared.config.trained_until.as_deref(), Some("30"));
+        Ok(())
+    }
+
+    /// A level that moves under a season, far steps of which the mean forecasts better; and chance alone.
+    #[test]
+    fn a_level_that_moves_is_found_under_a_season() -> Result<()> {
+        let found = |value: &dyn Fn(usize) -> f64| {
+            let table =
+                Table { values: (0..100).flat_map(|row| [value(row), 0.0]).collect(), ..table(&[100]) };
+            let options = SeriesOptions { relative: None, horizon: 6, season: Some(12), ..options() };
+            PreparedSeries::new(table, &options).map(|prepared| prepared.config.relative)
+        };
+        let season = |row: usize| 20.0 * (row as f64 * std::f64::consts::TAU / 12.0).sin();
+        assert!(found(&|row| season(row) + 0.1 * row as f64)?);
+        assert!(!found(&|row| ((row * 7919 + 13) % 1009) as f64)?);
         Ok(())
     }
 

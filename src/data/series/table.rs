@@ -1,6 +1,7 @@
 //! Measurements as a table: numbers in columns, in order of time, each group by itself.
 
-use super::times::{Spacing, TimeForm};
+use super::spacing::Spacing;
+use super::times::TimeForm;
 use std::ops::Range;
 
 /// Which columns of a file to read, each by its name or its number from 1.
@@ -14,6 +15,8 @@ pub struct Columns {
     pub time: Option<String>,
     /// Whether a column of times is looked for where none is named.
     pub finds_time: bool,
+    /// Whether days stand before months in times that can be read either way; found out by the rows where it is not said.
+    pub day_first: Option<bool>,
     /// The column that says which series a row is of.
     pub group: Option<String>,
 }

@@ -1,9 +1,9 @@
 //! What a forecaster was trained on, so that it is known again in a file; and what MASE is measured by.
 
 use super::config::SeriesConfig;
+use super::day_month;
 use super::season::mase_scale;
 use super::table::{Group, Table};
-use super::times::TimeForm;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -64,7 +64,8 @@ impl SeriesConfig {
         let known: HashMap<&str, &TrainedPart> =
             self.trained.iter().map(|part| (part.group.as_str(), part)).collect();
         let until = self.trained_until.as_ref().zip(table.times.as_ref()).and_then(|(until, times)| {
-            let other = || TimeForm::of(std::slice::from_ref(until)).ok()?.stamp(until);
+            let other =
+                || day_month::find(std::slice::from_ref(until), &[], self.day_first).ok()?.0.stamp(until);
             times.form.stamp(until).or_else(other)
         });
         let mut found = TrainedRows::default();
