@@ -100,10 +100,10 @@ impl Args {
     }
 
     /// The first of the options that say something of texts.
-    fn of_texts(&self) -> Option<&'static str> {
+    fn of_texts(&self, takes_measurements: bool) -> Option<&'static str> {
         let options = [
             (self.text_column.is_some(), "--text-column"),
-            (self.text_encoding.is_some(), "--encoding"),
+            (self.text_encoding.is_some() && !takes_measurements, "--encoding"),
             (self.strict, "--strict"),
             (self.top.is_some(), "--top"),
         ];
@@ -138,7 +138,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let checkpoint = ModelSource::find(&args.model, args.config.as_deref(), &args.lambdas)?
         .load(&Device::Cpu, args.until.as_deref())?;
     let takes_measurements = checkpoint.config.series.is_some() || checkpoint.config.sequences.is_some();
-    if let (true, Some(option)) = (takes_measurements, args.of_texts()) {
+    if let (true, Some(option)) = (takes_measurements, args.of_texts(true)) {
         anyhow::bail!("{}: takes measurements, and {option} is for texts; leave it out", args.model);
     }
     if let (true, Some(data)) = (takes_measurements, args.data.as_ref().or(args.input.as_ref())) {
@@ -182,7 +182,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> anyhow::Result<Outcome> {
         return asked.run(&IdReader::new(args, checkpoint)?, output);
     }
     if let Some(input) = &input {
-        if let Some(option) = args.of_texts() {
+        if let Some(option) = args.of_texts(false) {
             return Err(usage(format!("{option}: goes with texts, and {} holds arrays", input.display())));
         }
         let out = args.output.as_deref();

@@ -42,7 +42,7 @@ fn months(rows: std::ops::Range<usize>) -> String {
 /// Trains on the file for one epoch.
 fn train(folder: &Path, file: &str, more: &[&str]) -> Assert {
     let quick = ["train", "gru", "--data", file, "--window", "24", "--horizon", "6", "--epochs", "1"];
-    let rest = ["--out", "run", "--seed", "1"];
+    let rest = ["--out", "run", "--overwrite", "--seed", "1"];
     run(folder, &[quick.as_slice(), rest.as_slice(), more].concat())
 }
 

@@ -26,7 +26,7 @@ fn text(assert: Assert) -> String {
 }
 
 fn train(folder: &Path, file: &str, more: &[&str]) -> Assert {
-    let quick = ["train", "gru", "--data", file, "--epochs", "1", "--out", "run"];
+    let quick = ["train", "gru", "--data", file, "--epochs", "1", "--out", "run", "--overwrite"];
     run(folder, &[quick.as_slice(), more].concat())
 }
 

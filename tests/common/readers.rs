@@ -3,7 +3,7 @@
 
 use candle_core::Device;
 use candle_recurrent::checkpoint::Config;
-use candle_recurrent::data::series::{Columns, Missing, Table};
+use candle_recurrent::data::series::{Columns, Missing, TableSource};
 use candle_recurrent::data::{self, LabelledSource, Options, Source, TextSource};
 use candle_recurrent::formats::{self, TextTable};
 use candle_recurrent::keras::{self, ConfigSource};
@@ -170,9 +170,15 @@ fn csv(path: &Path) {
 
 fn series(path: &Path) {
     let columns = Columns { finds_time: true, ..Columns::default() };
-    told(Table::read(path, &columns, Missing::Forward));
-    let groups = Columns { group: Some("1".into()), ..columns };
-    told(Table::read(path, &groups, Missing::Skip));
+    let source = |columns, missing| TableSource {
+        files: vec![path.into()],
+        name: None,
+        encoding: None,
+        columns,
+        missing,
+    };
+    told(source(columns.clone(), Missing::Forward).read());
+    told(source(Columns { group: Some("1".into()), ..columns }, Missing::Skip).read());
 }
 
 fn history(path: &Path) {

@@ -3,7 +3,6 @@
 use super::missing::Missing;
 use super::scaler::{Scaler, Scaling};
 use super::table::Columns;
-use super::trained::TrainedPart;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -123,4 +122,22 @@ pub(super) fn check_quantiles(quantiles: &[f64]) -> Result<()> {
         None if !goes_up => Err(Error::argument("quantiles", "are to go up, each once: 0.1,0.5,0.9")),
         None => Ok(()),
     }
+}
+
+/// The training part of one series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedPart {
+    /// The series' name, where there are several.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// How many rows it has.
+    pub rows: usize,
+    /// The CRC-32 of the target in its last rows, a window of them or fewer: a file that holds other numbers there was not trained
+    /// on.
+    pub checksum: u32,
+    /// How far the seasonal naive forecast of one step is off in it, on average: what MASE is measured by. None where it has too
+    /// few rows, or the same value throughout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naive_error: Option<f64>,
 }

@@ -91,13 +91,17 @@ mod tests {
         let texts = ["01/03/2024", "01/03/2024", "02/03/2024", "02/03/2024", "01/04/2024", "01/04/2024"];
         let groups = [0, 1, 0, 1, 0, 1];
         assert_eq!(of(&texts, &groups, None).map(|(form, _)| form), Ok(TimeForm::Date("%d/%m/%Y")));
-        // By their distance: days, and months.
-        let (own, note) = form(&["01/03/2024", "02/03/2024", "03/03/2024", "04/03/2024"]);
-        assert_eq!(own, TimeForm::Date("%d/%m/%Y"));
+        // By their distance: half a day, or half a day and a month.
+        let (own, note) =
+            form(&["01/03/2024 00:00", "01/03/2024 12:00", "02/03/2024 00:00", "02/03/2024 12:00"]);
+        assert_eq!(own, TimeForm::DateTime("%d/%m/%Y %H:%M"));
         assert!(note.is_some_and(|note| note.contains("at a regular distance")));
         // Where neither tells, by what is said.
-        for texts in [["01/02/2024", "02/03/2024", "03/05/2024"], ["01/03/2024", "02/01/2024", "01/02/2024"]]
-        {
+        for texts in [
+            ["01/03/2024", "02/03/2024", "03/03/2024"],
+            ["01/02/2024", "02/03/2024", "03/05/2024"],
+            ["01/03/2024", "02/01/2024", "01/02/2024"],
+        ] {
             assert!(of(&texts, &[], None).expect_err("refused").1.contains("say which"));
             for (first, expected) in [(true, "%d/%m/%Y"), (false, "%m/%d/%Y")] {
                 assert_eq!(of(&texts, &[], Some(first)), Ok((TimeForm::Date(expected), None)));

@@ -20,7 +20,7 @@ mod times;
 mod trained;
 mod windows;
 
-pub use config::{BAND, SeriesConfig};
+pub use config::{BAND, SeriesConfig, TrainedPart};
 pub use missing::Missing;
 pub use scaler::{Scaler, Scaling, quantile};
 pub use scores::{Figures as ForecastFigures, Scores};
@@ -31,5 +31,5 @@ pub use spacing::Spacing;
 pub use split::{Part, PreparedSeries, SeriesOptions};
 pub use table::{Columns, Group, Table, Times};
 pub use times::TimeForm;
-pub use trained::{TrainedPart, TrainedRows};
+pub use trained::TrainedRows;
 pub use windows::Scaled;

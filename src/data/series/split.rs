@@ -1,11 +1,10 @@
 //! A series made ready for training: the parts by time, scales, season, and windows.
 
-use super::config::{SeriesConfig, check_quantiles};
+use super::config::{SeriesConfig, TrainedPart, check_quantiles};
 use super::missing::Missing;
 use super::scaler::{Scaler, Scaling};
 use super::season::{by_autocorrelation, has_season};
 use super::table::{Group, Table};
-use super::trained::TrainedPart;
 use super::windows::Scaled;
 use crate::data::Examples;
 use crate::{Error, Result};

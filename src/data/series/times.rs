@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(form(&["202312", "202313"]), TimeForm::Number);
         assert_eq!(form(&["202312", "1"]), TimeForm::Number);
         assert_eq!(form(&["100001", "100002"]), TimeForm::Number);
-        assert_eq!(TimeForm::Date("%Y%m").show(1_706_745_600e6), "202401");
+        assert_eq!(TimeForm::Date("%Y%m").show(1_706_745_600e6), "202402");
         assert_eq!(TimeForm::candidates(&["2024-01-01".into(), "soon".into()]).expect_err("refused").0, 1);
     }
 }

@@ -1,30 +1,11 @@
 //! What a forecaster was trained on, so that it is known again in a file; and what MASE is measured by.
 
-use super::config::SeriesConfig;
+use super::config::{SeriesConfig, TrainedPart};
 use super::day_month;
 use super::season::mase_scale;
 use super::table::{Group, Table};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
-
-/// The training part of one series.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainedPart {
-    /// The series' name, where there are several.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub group: String,
-    /// How many rows it has.
-    pub rows: usize,
-    /// The CRC-32 of the target in its last rows, a window of them or fewer: a file that holds other numbers there was not trained
-    /// on.
-    pub checksum: u32,
-    /// How far the seasonal naive forecast of one step is off in it, on average: what MASE is measured by. None where it has too
-    /// few rows, or the same value throughout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub naive_error: Option<f64>,
-}
 
 impl TrainedPart {
     /// What is to be known of the rows of a table that are trained on.
