@@ -49,10 +49,10 @@ impl Trainer {
         Ok(Self { tracked, model, optimizer, objective, heads, device })
     }
 
-    /// Trains: see [`fit`].
+    /// Trains: see [`fit`](super::fit()).
     ///
     /// # Errors
-    /// As [`fit`], and for targets that the losses do not take.
+    /// As [`fit`](super::fit()), and for targets that the losses do not take.
     pub fn fit(
         &mut self,
         train: &Examples,
