@@ -178,7 +178,10 @@ const LONGEST: usize = 300;
 
 /// The candidate most like `name`, if one is like it at all: for "did you mean".
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // What a file calls something may be as long as the file, and to compare takes as long as both lengths multiplied.
+    const MOST: usize = 200;
     candidates
+        .filter(|candidate| name.len().max(candidate.len()) <= MOST)
         .map(|candidate| (likeness(name, candidate), candidate))
         .filter(|&(likeness, _)| likeness >= 0.5)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
@@ -219,5 +222,6 @@ mod tests {
         assert_eq!(nearest("GRU", zoo.into_iter()), Some("gru"));
         assert_eq!(nearest("lsmt", zoo.into_iter()), Some("lstm"));
         assert_eq!(nearest("transformer", zoo.into_iter()), None);
+        assert_eq!(nearest(&"lstm".repeat(1 << 20), zoo.into_iter()), None);
     }
 }

@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt::{self, Display};
 
-/// Lists and objects within each other that are read. Each takes room on the stack; a model in a model takes three.
-const DEPTH: usize = 512;
+/// Lists and objects within each other that are read. Each takes room on the stack, of which Windows gives a program's first
+/// thread a megabyte; a model in a model takes three, and 64 of these are read.
+const DEPTH: usize = 256;
 
 /// What is wrong, in words that follow the name of the file or field.
 #[derive(Clone, Debug, PartialEq)]

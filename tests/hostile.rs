@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// What a refusal may hold at once, and how long it may take: some milliseconds as a rule, but machines of tests are slow.
 const MEMORY: usize = 64 << 20;
-const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(5);
 
 fn hostile(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile")).join(name)
@@ -222,6 +222,89 @@ fn json_a_hundred_thousand_deep() {
     fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).expect("written");
     refused("deep.safetensors", &[], || formats::read(&path, &["x".into()]));
     refused("deep.safetensors", &[], || with_config(&path));
+}
+
+/// Layers within layers, as deep as the bound on JSON lets through: a megabyte of stack is enough.
+#[test]
+fn layers_within_layers_take_little_stack() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut paths = vec![];
+    for (class, before, after) in [
+        ("TimeDistributed", "\"layer\":", ""),
+        ("Bidirectional", "\"layer\":", ""),
+        ("Sequential", "\"layers\":[", "]"),
+    ] {
+        for own in [false, true] {
+            let input = r#"{"class_name":"InputLayer","config":{"name":"x","batch_shape":[null,3,3]}}"#;
+            let levels = if after.is_empty() { 120 } else { 80 };
+            let open: String = (0..levels)
+                .map(|at| format!(r#"{{"class_name":"{class}","config":{{"name":"a{at}",{before}"#))
+                .collect();
+            let leaf = r#"{"class_name":"LSTM","config":{"name":"l","units":2}}"#;
+            let config = format!(
+                r#"{{"name":"m","layers":[{input},{open}{leaf}{}]}}"#,
+                format!("{after}}}}}").repeat(levels)
+            );
+            let path = folder.path().join(format!("{class}-{own}.json"));
+            let json = if own {
+                format!(r#"{{"model":{config}}}"#)
+            } else {
+                format!(r#"{{"class_name":"Sequential","config":{config}}}"#)
+            };
+            fs::write(&path, json).expect("written");
+            paths.push(path);
+        }
+    }
+    let read = move || {
+        for path in paths {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            refused(&name, &[], || keras::load_config(&path));
+            refused(&name, &[], || Config::load(&path).and_then(|config| config.model.variables()));
+        }
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(read).expect("a thread").join().expect("no harm");
+}
+
+/// What takes time beyond the file's size: names to compare, names that are taken, layers in another order than they are fed.
+#[test]
+fn time_follows_the_size() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = "e".repeat(5_000_000);
+    let input = r#"{"class_name":"InputLayer","name":"x","inbound_nodes":[],"config":{"name":"x","batch_shape":[null,3]}}"#;
+    let row = |layers: &str| {
+        format!(r#"{{"class_name":"Sequential","config":{{"name":"m","layers":[{input},{layers}]}}}}"#)
+    };
+    let dense = |more: &str| format!(r#"{{"class_name":"Dense","config":{{"name":"d","units":2{more}}}}}"#);
+    let same =
+        vec![r#"{"class_name":"Activation","config":{"name":"same","activation":"relu"}}"#; 20_000].join(",");
+    let add = |at: usize| {
+        let from = if at == 0 { "x".into() } else { format!("a{}", at - 1) };
+        format!(
+            r#"{{"class_name":"Add","name":"a{at}","config":{{"name":"a{at}"}},"inbound_nodes":[[["{from}",0,0,{{}}],["{from}",0,0,{{}}]]]}}"#
+        )
+    };
+    let turned: Vec<String> = (0..5000).rev().map(add).collect();
+    let turned = format!(
+        r#"{{"class_name":"Functional","config":{{"name":"m","layers":[{input},{}],"input_layers":[["x",0,0]],"output_layers":[["a4999",0,0]]}}}}"#,
+        turned.join(",")
+    );
+    for (name, json) in [
+        ("class", row(&dense("").replace("Dense", &format!("Dens{long}")))),
+        ("field", row(&dense(&format!(r#","units{long}":1"#)))),
+        ("activation", row(&dense(&format!(r#","activation":"relu{long}""#)))),
+        ("same", row(&same)),
+        ("turned", turned),
+    ] {
+        let path = folder.path().join(format!("{name}.json"));
+        fs::write(&path, json).expect("written");
+        let (read, taken) =
+            measured(256 << 20, || keras::load_config(&path).map_err(|error| error.to_string()));
+        println!("{name}: {taken:?}");
+        // A second at most as a rule; a minute and more where it grows with the square.
+        assert!(taken.time < 4 * TIME, "{name}: {taken:?}");
+        assert_eq!(read.is_ok(), matches!(name, "same" | "turned"), "{name}: {read:?}");
+    }
 }
 
 /// Names that are ways out of a folder are names and no more: the model is read, and what is made of it has other names.

@@ -12,7 +12,7 @@ const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/hostile");
 const IDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/old_keras_2_1.h5");
 /// What the program holds before it has opened anything, and what a refusal may come to.
 const MEMORY: usize = 64 << 20;
-const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(5);
 
 struct Ended {
     code: Option<i32>,
@@ -185,6 +185,21 @@ fn pipes_and_devices() {
         ] {
             refused(args, &[]);
         }
+        // Among a folder's texts.
+        let texts = here.join(format!("texts-{}", end.len()));
+        for (at, class) in ["train/pos", "train/neg", "test/pos", "test/neg"].into_iter().enumerate() {
+            fs::create_dir_all(texts.join(class)).expect("a folder");
+            fs::write(texts.join(class).join("1_1.txt"), format!("a film {at}")).expect("written");
+        }
+        std::os::unix::fs::symlink(end, texts.join("test/pos/2_1.txt")).expect("a link");
+        refused(&["evaluate", "lstm", "--data", &texts.to_string_lossy()], &["no file but a device"]);
+        let ended = run(&here, &["evaluate", "lstm", "--data", &texts.join("test").to_string_lossy()]);
+        assert_eq!(ended.code, Some(0), "{}", ended.messages);
+        assert!(
+            ended.messages.contains("2_1.txt") && ended.messages.contains("a pipe"),
+            "{}",
+            ended.messages
+        );
         // In the place of a model folder's files.
         let model = here.join(format!("model-{}", end.len()));
         fs::create_dir(&model).expect("a folder");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::texts::Texts;
+use crate::formats::file::read_bytes;
 use crate::{Error, Result};
 
 /// Reads one half, `train` or `test`, of the folder: files sorted by name in byte order, positive before negative.
@@ -11,8 +12,7 @@ pub fn read(folder: &Path, half: &str) -> Result<Texts> {
     for (class, label) in [("pos", 1), ("neg", 0)] {
         let class = folder.join(half).join(class);
         for file in text_files(&class)? {
-            let bytes = std::fs::read(&file).map_err(|error| Error::io(&file, error))?;
-            let text = String::from_utf8(bytes).map_err(|error| {
+            let text = String::from_utf8(read_bytes(&file)?).map_err(|error| {
                 Error::file(&file, format!("not UTF-8 text ({error})")).with_source(error)
             })?;
             reviews.texts.push(text);

@@ -154,7 +154,11 @@ fn builder() -> csv::ReaderBuilder {
 
 fn unreadable(path: &Path, error: csv::Error) -> Error {
     match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => Error::file(path, "is not UTF-8 text; save it as UTF-8"),
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            let line = pos.as_ref().map(|pos| format!(": line {} is not", line(path, pos.byte())));
+            let line = line.unwrap_or_default();
+            Error::file(path, format!("is not UTF-8 text{line}; save it as UTF-8"))
+        }
         _ => Error::file(path, format!("cannot be read: {error}")).with_source(error),
     }
 }
@@ -241,9 +245,9 @@ mod tests {
         let found = texts(&path)?;
         assert_eq!(found.shape(), [3]);
         assert_eq!(found.read(0..3)?, ["a film", "one, \"two\"\nthree", ""]);
-        std::fs::write(&path, b"a film\n\xff\n").expect("written");
+        std::fs::write(&path, b"a film\n\n\xff\n").expect("written");
         let what = texts(&path).expect_err("refused").to_string();
-        assert!(what.contains("is not UTF-8 text"), "{what}");
+        assert!(what.contains("is not UTF-8 text: line 3 is not"), "{what}");
         Ok(())
     }
 

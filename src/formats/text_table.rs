@@ -301,7 +301,10 @@ impl TextTable {
             }
             Form::Folder(files) => {
                 for (row, (class, path)) in (1..).zip(files) {
-                    let text = std::fs::read(path).map_err(|error| cause(&error));
+                    let text = match path.metadata() {
+                        Ok(it) if !it.is_file() => Err("is no file but a folder, a device or a pipe".into()),
+                        _ => std::fs::read(path).map_err(|error| cause(&error)),
+                    };
                     match text.and_then(|bytes| decode(&bytes, self.how.encoding)) {
                         Ok((text, _)) => on(row, Ok(&pick(&[Some(class.as_str()), Some(&text)], columns))),
                         Err(what) => on(row, Err(what)),

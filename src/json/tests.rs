@@ -172,7 +172,7 @@ fn depth_is_bounded() {
         for levels in [DEPTH + 1, 100_000] {
             for text in [nested(levels), "{\"a\":".repeat(levels)] {
                 let what = parse(&text).unwrap_err();
-                assert_eq!(what, "is nested too deep: more than 512 lists and objects within each other");
+                assert_eq!(what, "is nested too deep: more than 256 lists and objects within each other");
             }
         }
         // What stands in texts is no nesting.

@@ -364,6 +364,6 @@ fn depth_is_no_mistake_and_has_an_end() {
     assert_eq!(keras::load_config(&path).unwrap().variables().unwrap().len(), 2);
     let bomb = write(&folder, "bomb.json", "{\"config\":".repeat(100_000).as_bytes());
     let error = keras::load_config(&bomb).unwrap_err().to_string();
-    says(&error, &["bomb.json: it is nested too deep: more than 512"]);
+    says(&error, &["bomb.json: it is nested too deep: more than 256"]);
     assert!(!error.contains('\n'));
 }

@@ -6,6 +6,7 @@
 //! inputs. Equal terms have equal numbers, so that comparing is cheap and a chain of operations cannot blow up.
 
 use super::call::{Call, Reference};
+use crate::keras::order;
 use crate::layers::{MaskJoin, MaskRule, non_finite};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -180,6 +181,31 @@ pub(super) fn is_operation(value: &Value) -> bool {
     OPERATIONS.contains(&class_of(value)) && !is_layer && value.pointer("/config/trainable").is_none()
 }
 
+/// The calls of all layers, each after those that it takes from, as far as there is such an order. Of a layer that is not
+/// called there is none to name.
+fn in_order<'a>(layers: &'a [Entry<'a>]) -> Vec<(&'a Entry<'a>, Option<usize>)> {
+    let numbers = |entry: &Entry| match entry.calls.len() {
+        0 => vec![None],
+        count => (0..count).map(Some).collect(),
+    };
+    let calls: Vec<(&Entry, Option<usize>)> =
+        layers.iter().flat_map(|entry| numbers(entry).into_iter().map(move |call| (entry, call))).collect();
+    let places = calls.iter().enumerate();
+    let at: HashMap<(&str, usize), usize> =
+        places.map(|(at, (entry, call))| ((entry.name.as_str(), call.unwrap_or(0)), at)).collect();
+    let find = |input: &Reference| {
+        let layer = input.layer.as_str();
+        at.get(&(layer, input.call)).or_else(|| at.get(&(layer, 0))).copied()
+    };
+    let inputs = |(entry, call): &(&'a Entry<'a>, Option<usize>)| {
+        let call = call.and_then(|call| entry.calls.get(call));
+        call.into_iter().flat_map(|call| &call.inputs).filter_map(find).collect()
+    };
+    let parents: Vec<Vec<usize>> = calls.iter().map(inputs).collect();
+    let all: Vec<usize> = (0..calls.len()).collect();
+    order::walk(&parents, &all, &all).0.into_iter().map(|at| calls[at]).collect()
+}
+
 impl<'a> Masks<'a> {
     /// Follows the masks through `layers`. Into a model that is `nested` in another one, masks may come with the inputs.
     /// What is among the model's `outputs` is there for its numbers.
@@ -201,13 +227,14 @@ impl<'a> Masks<'a> {
             _ => None,
         };
         let begins: HashSet<(&Reference, u64)> = layers.iter().filter_map(begun).flatten().collect();
-        // In the order of the file a layer mostly stands after its inputs, but nothing says so.
+        // Once through is enough where calls do not feed each other in a circle.
+        let order = in_order(layers);
         loop {
             let before = found.parts.len() + found.masks.len();
-            for entry in layers {
+            for &(entry, call) in &order {
                 match entry.rule {
                     None => found.follow_operation(entry, &begins),
-                    Some(rule) => found.follow_layer(entry, rule, join, nested),
+                    Some(rule) => found.follow_layer(entry, call, rule, join, nested),
                 }
             }
             if found.parts.len() + found.masks.len() == before {
@@ -217,16 +244,18 @@ impl<'a> Masks<'a> {
         // What is used as anything but a mask is an operation like any other.
         let shown: HashSet<&str> = outputs.iter().map(|output| output.layer.as_str()).collect();
         found.left_out = found.parts.keys().filter(|part| !shown.contains(*part)).copied().collect();
-        loop {
-            let before = found.left_out.len();
-            let others = layers.iter().filter(|entry| !found.left_out.contains(entry.name.as_str()));
-            let inputs = others.flat_map(|entry| &entry.calls).flat_map(|call| &call.inputs);
-            let used: HashSet<&str> = inputs.map(|input| input.layer.as_str()).collect();
-            found.left_out.retain(|part| !used.contains(part));
-            if found.left_out.len() == before {
-                return found;
+        let mut by_name: HashMap<&str, Vec<&Entry>> = HashMap::new();
+        layers.iter().for_each(|entry| by_name.entry(&entry.name).or_default().push(entry));
+        let mut used: Vec<&Entry> =
+            layers.iter().filter(|entry| !found.left_out.contains(entry.name.as_str())).collect();
+        while let Some(entry) = used.pop() {
+            for input in entry.calls.iter().flat_map(|call| &call.inputs) {
+                if found.left_out.remove(input.layer.as_str()) {
+                    used.extend(by_name.get(input.layer.as_str()).into_iter().flatten());
+                }
             }
         }
+        found
     }
 
     fn follow_operation(&mut self, entry: &'a Entry<'a>, begins: &HashSet<(&Reference, u64)>) {
@@ -255,45 +284,51 @@ impl<'a> Masks<'a> {
         }
     }
 
-    /// The masks that a layer hands on, where those of its inputs are known.
-    fn follow_layer(&mut self, entry: &'a Entry<'a>, rule: MaskRule, join: MaskJoin, nested: bool) {
+    /// The masks that a call of a layer hands on, where those of its inputs are known; `call` is none of a layer that is not
+    /// called.
+    fn follow_layer(
+        &mut self,
+        entry: &'a Entry<'a>,
+        call: Option<usize>,
+        rule: MaskRule,
+        join: MaskJoin,
+        nested: bool,
+    ) {
         let Entry { name, value, calls, .. } = entry;
         let tensor = |call: usize, tensor: usize| Reference { layer: name.clone(), call, tensor };
-        if calls.is_empty() {
+        let Some((index, call)) = call.and_then(|index| Some((index, calls.get(index)?))) else {
             let mask = if nested || class_of(value) != "InputLayer" { Mask::Unknown } else { Mask::Without };
             self.masks.insert(tensor(0, 0), mask);
-        }
-        for (index, call) in calls.iter().enumerate() {
-            let Some(masks) = call.inputs.iter().map(|input| self.of(input)).collect::<Option<Vec<_>>>()
-            else {
-                continue;
-            };
-            let first = masks.first().copied().unwrap_or(Mask::Unknown);
-            let mut outputs = 1;
-            let mask = match (rule, call.inputs.first()) {
-                (MaskRule::Passes, _) => first,
-                (MaskRule::PassesTo(count), _) => {
-                    outputs = count;
-                    first
-                }
-                (MaskRule::Drops, _) => Mask::Without,
-                (MaskRule::Begins { value, features }, Some(input)) => {
-                    let steps = self.terms.not_equal(input, value);
-                    Mask::Term(if features { self.terms.term("Any", vec![steps]) } else { steps })
-                }
-                (MaskRule::Joins(_), _) => self.terms.merged(&masks, join),
-                (MaskRule::Concatenates { .. }, _) => self.terms.concatenated(&call.inputs, &masks, join),
-                // Nothing goes in, and nothing begins within.
-                (MaskRule::Inside, _)
-                    if masks.iter().all(|mask| *mask == Mask::Without) && !entry.begins_mask =>
-                {
-                    Mask::Without
-                }
-                (MaskRule::Inside | MaskRule::Begins { .. }, _) => Mask::Unknown,
-            };
-            for output in 0..outputs {
-                self.masks.insert(tensor(index, output), mask);
+            return;
+        };
+        let Some(masks) = call.inputs.iter().map(|input| self.of(input)).collect::<Option<Vec<_>>>() else {
+            return;
+        };
+        let first = masks.first().copied().unwrap_or(Mask::Unknown);
+        let mut outputs = 1;
+        let mask = match (rule, call.inputs.first()) {
+            (MaskRule::Passes, _) => first,
+            (MaskRule::PassesTo(count), _) => {
+                outputs = count;
+                first
             }
+            (MaskRule::Drops, _) => Mask::Without,
+            (MaskRule::Begins { value, features }, Some(input)) => {
+                let steps = self.terms.not_equal(input, value);
+                Mask::Term(if features { self.terms.term("Any", vec![steps]) } else { steps })
+            }
+            (MaskRule::Joins(_), _) => self.terms.merged(&masks, join),
+            (MaskRule::Concatenates { .. }, _) => self.terms.concatenated(&call.inputs, &masks, join),
+            // Nothing goes in, and nothing begins within.
+            (MaskRule::Inside, _)
+                if masks.iter().all(|mask| *mask == Mask::Without) && !entry.begins_mask =>
+            {
+                Mask::Without
+            }
+            (MaskRule::Inside | MaskRule::Begins { .. }, _) => Mask::Unknown,
+        };
+        for output in 0..outputs {
+            self.masks.insert(tensor(index, output), mask);
         }
     }
 

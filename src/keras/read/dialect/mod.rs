@@ -390,19 +390,27 @@ fn custom_class(value: &Value) -> Option<String> {
 
 /// Hands out names of layers: unique, and without the characters that separate the parts of a variable's name.
 #[derive(Default)]
-struct LayerNames(std::collections::HashSet<String>);
+struct LayerNames {
+    taken: std::collections::HashSet<String>,
+    /// The number that is tried next for a name that is taken.
+    next: std::collections::HashMap<String, usize>,
+}
 
 impl LayerNames {
     fn take(&mut self, name: &str) -> String {
         let plain = name.replace(['.', '/'], "_");
         let plain = if plain.is_empty() { "layer".to_string() } else { plain };
-        let mut unique = plain.clone();
-        let mut count = 1_usize;
-        while !self.0.insert(unique.clone()) {
-            unique = format!("{plain}_{count}");
-            count += 1;
+        if self.taken.insert(plain.clone()) {
+            return plain;
         }
-        unique
+        let next = self.next.entry(plain.clone()).or_insert(1);
+        loop {
+            let unique = format!("{plain}_{next}");
+            *next += 1;
+            if self.taken.insert(unique.clone()) {
+                return unique;
+            }
+        }
     }
 }
 
