@@ -4,7 +4,7 @@ use super::interrupt;
 use super::output::message;
 use super::progress::Progress;
 use candle_recurrent::checkpoint::{
-    CONFIG_FILE, Config, Contents, ModelFolder, Results, RunOf, SVG_FILE, SavedRun,
+    CONFIG_FILE, Config, Contents, HISTORY_FILE, ModelFolder, Results, RunOf, SVG_FILE, SavedRun,
 };
 use candle_recurrent::plot;
 use candle_recurrent::text::Tokenizer;
@@ -152,7 +152,8 @@ impl Observer for Recorder<'_> {
     fn on_epoch(&mut self, history: &History) -> Result<ControlFlow<()>> {
         self.history = history.clone();
         if self.complete {
-            self.about.folder.save_history(history)?;
+            // The state has it too.
+            self.about.folder.write_beside(HISTORY_FILE, history.to_csv())?;
         }
         self.progress.on_epoch(history)
     }
@@ -173,7 +174,7 @@ impl Observer for Recorder<'_> {
         let pictures = match self.complete {
             // The PNG takes longer to draw than a short epoch to train: it follows at the end.
             true => plot::loss(&self.title(), &self.history)
-                .and_then(|picture| folder.write(SVG_FILE, picture.svg())),
+                .and_then(|picture| folder.write_beside(SVG_FILE, picture.svg())),
             false => self.save_pictures(),
         };
         self.beside(pictures);

@@ -5,7 +5,7 @@ use super::claim::Claim;
 use super::config::{CONFIG_FILE, Config};
 use super::parts::{self, Waiting};
 use super::saved::Saved;
-use crate::formats::file::{TEMPORARY, cause, sync_folder, utf8, write_atomic};
+use crate::formats::file::{TEMPORARY, cause, sync_folder, utf8, write_atomic, write_beside};
 use crate::formats::safetensors::to_safetensors;
 use crate::layers::Mode;
 use crate::model::{Model, ModelConfig, Weights};
@@ -328,6 +328,15 @@ impl ModelFolder {
         write_atomic(self.path.join(name), bytes.as_ref())
     }
 
+    /// Writes a file that stands beside a model, whole or not at all, without waiting for the disk: after the power went it may
+    /// be empty or gone.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::write`].
+    pub fn write_beside(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        write_beside(&self.path.join(name), bytes.as_ref())
+    }
+
     /// Writes a model. A reader finds the older one whole until the new one is, and then that; so does whoever comes after a
     /// crash.
     ///
@@ -353,7 +362,7 @@ impl ModelFolder {
         }
         written?;
         match history {
-            Some(history) => self.save_history(history)?,
+            Some(history) => self.write_beside(HISTORY_FILE, history.to_csv())?,
             // Of an older model nothing may stay that belongs to it.
             None => [HISTORY_FILE, SVG_FILE, PNG_FILE].iter().try_for_each(|name| self.remove(name))?,
         }
@@ -380,12 +389,12 @@ impl ModelFolder {
         self.write(CONFIG_FILE, config.to_json()?)
     }
 
-    /// Writes the model card.
+    /// Writes the model card, [beside the model](Self::write_beside).
     ///
     /// # Errors
     /// As [`ModelFolder::write`].
     pub fn save_card(&self, config: &Config) -> Result<()> {
-        self.write(CARD_FILE, card(config)?)
+        self.write_beside(CARD_FILE, card(config)?)
     }
 
     /// Writes `history.csv`.

@@ -54,6 +54,16 @@ pub(crate) fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     stage(path.as_ref(), bytes)?.rename()
 }
 
+/// As [`write_atomic`], without waiting for the disk: after the power went it may be empty or gone.
+pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut staging = Staging::begin(path)?;
+    staging.file.write_all(bytes).map_err(|error| staging.fail(error))?;
+    match staging.file.persist(path) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(cannot(path, fault.error)),
+    }
+}
+
 /// A file that is whole on the disk under a temporary name.
 pub(crate) struct Staged {
     file: tempfile::NamedTempFile,
