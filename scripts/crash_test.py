@@ -321,14 +321,15 @@ def soak(program, here, args):
             time.sleep(draw.uniform(0, case.seconds))
             child.kill()
         said = child.communicate()[1].decode(errors="replace")
-        if child.returncode not in (0, -9):
+        known = ("are done already", "another model has replaced that of the run")
+        if child.returncode not in (0, -9) and not any(it in said for it in known):
             raise Lost(f"{command}: exit {child.returncode}: {said}")
         done[work + (" killed" if child.returncode == -9 else "")] += 1
     # Whatever lies there now is tidied up by the next writer, and nothing else than runs is left.
     for path in sorted(runs.iterdir()):
         if (path / "state.safetensors").exists():
             ended = program.run("train", "--resume", path.name, "--quiet", cwd=runs)
-        else:
+        if not (path / "state.safetensors").exists() or "another model has replaced" in ended.stderr:
             ended = program.run("train", "gru", *SMALL, "--epochs", "1", "--out", path.name, "--overwrite", cwd=runs)
         if ended.returncode != 0:
             raise Lost(f"{path.name}: {ended.stderr}")

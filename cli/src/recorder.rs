@@ -46,8 +46,10 @@ pub(super) struct Recorder<'a> {
     /// When the state was written last, and where that was.
     saved: (Instant, Option<Place>),
     warned: bool,
-    /// Whether the folder holds an older model and run, which are to stay until there is a better.
+    /// Whether the folder holds an older model and run, which are to stay until there is an epoch of this one.
     older: bool,
+    /// The state that waits for that.
+    held: Option<SavedRun>,
     /// Whether this process has written weights.
     wrote: bool,
 }
@@ -67,6 +69,7 @@ impl<'a> Recorder<'a> {
             saved: (Instant::now(), None),
             warned: false,
             older: state.is_none() && about.folder.path().join(CONFIG_FILE).exists(),
+            held: None,
             wrote: false,
             about,
         }
@@ -162,6 +165,11 @@ impl Observer for Recorder<'_> {
         self.kept = Some(epoch.epoch);
         self.config.results = self.results();
         let (state, folder) = (optimizer.state()?, self.about.folder);
+        if let Some(held) = self.held.take() {
+            // A state beside an older model begins that anew; an older state beside this model would go on with another run.
+            held.save(folder.path())?;
+        }
+        self.older = false;
         folder.save(&Contents {
             config: &self.config,
             weights,
@@ -178,7 +186,7 @@ impl Observer for Recorder<'_> {
             false => self.save_pictures(),
         };
         self.beside(pictures);
-        (self.complete, self.wrote, self.older) = (true, true, false);
+        (self.complete, self.wrote) = (true, true);
         Ok(())
     }
 
@@ -187,14 +195,18 @@ impl Observer for Recorder<'_> {
     }
 
     fn wants_state(&mut self, epoch_is_done: bool) -> bool {
-        !self.older
-            && (epoch_is_done || interrupt::requested() || self.saved.0.elapsed() >= self.about.save_every)
+        epoch_is_done || interrupt::requested() || self.saved.0.elapsed() >= self.about.save_every
     }
 
     fn on_state(&mut self, state: RunState) -> Result<()> {
         let place = Place { epochs: state.epochs, batches: state.batches };
         let of = RunOf { seconds: self.seconds(), ..self.about.of.clone() };
-        SavedRun { of, state }.save(self.about.folder.path())?;
+        let saved = SavedRun { of, state };
+        if self.older {
+            (self.held, self.saved.0) = (Some(saved), Instant::now());
+            return Ok(());
+        }
+        saved.save(self.about.folder.path())?;
         self.saved = (Instant::now(), Some(place));
         Ok(())
     }

@@ -216,6 +216,12 @@ impl Run<'_> {
             Some(_) => {
                 // It may have gone on until the folder was ours.
                 let saved = SavedRun::load(folder.path())?;
+                if saved.state.kept.is_some() && folder.config()?.model != config.model {
+                    anyhow::bail!(
+                        "--resume {}: another model has replaced that of the run; train anew with --overwrite",
+                        folder.path().display()
+                    );
+                }
                 saved.of.check(&of).with_context(|| format!("--resume {}", folder.path().display()))?;
                 if !args.reading.quiet {
                     message(&format!("going on {}", place_in_words(saved.state.epochs, saved.state.batches)));

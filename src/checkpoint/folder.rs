@@ -87,7 +87,9 @@ impl Checkpoint {
         let recipe = &self.config.recipe;
         let is_binary = self.config.model.check_binary_classifier().is_ok();
         let mut predictions = Vec::with_capacity(texts.len());
-        for texts in texts.chunks(PREDICTION_BATCH) {
+        // What a file says of the length is not to ask for more memory than texts take.
+        let batch = (PREDICTION_IDS / recipe.max_len.max(1)).clamp(1, PREDICTION_BATCH);
+        for texts in texts.chunks(batch) {
             let encoded = texts.iter().map(|text| tokenizer.encode_counted(text.as_ref()));
             let encoded = encoded.collect::<Result<Vec<_>>>()?;
             let rows: Vec<&[u32]> = encoded.iter().map(|encoded| encoded.ids.as_slice()).collect();
@@ -106,6 +108,8 @@ impl Checkpoint {
 
 /// Texts a step of prediction.
 const PREDICTION_BATCH: usize = 256;
+/// Ids a step of prediction, where there is more than one text.
+const PREDICTION_IDS: usize = 1 << 20;
 
 /// What a model folder is to hold.
 pub struct Contents<'a> {
