@@ -44,7 +44,7 @@ pub(super) fn arguments(args: Box<Args>, given: &[String]) -> anyhow::Result<Box
     }
     let save_every = given.iter().any(|name| name == "save_every").then_some(args.save_every);
     was.go_on(*args, &begun.model, run, epochs, save_every);
-    was.resumed = Some((saved, begun));
+    was.resumed = Some(begun);
     Ok(was)
 }
 

@@ -10,7 +10,7 @@ use super::series_args::SeriesArgs;
 use super::values;
 use anyhow::Context;
 use candle_core::{Device, Tensor};
-use candle_recurrent::checkpoint::{Config, Recipe, SavedRun};
+use candle_recurrent::checkpoint::{Config, Recipe};
 use candle_recurrent::data::{self, ArraySource, LabelledSource, Sentences, Targets};
 use candle_recurrent::model::ModelConfig;
 use candle_recurrent::sharing::Needed;
@@ -86,9 +86,9 @@ pub(super) struct Args {
     /// learning rate, three times at most
     #[arg(long, value_name = "WHAT", value_enum, default_value = "stop")]
     pub(super) on_nan: NanRule,
-    /// What --resume names.
+    /// How the run was begun that --resume names.
     #[arg(skip)]
-    pub(super) resumed: Option<(SavedRun, Begun)>,
+    pub(super) resumed: Option<Begun>,
     /// Start from these weights, a model folder, a .safetensors or a PyTorch file (.pt) with the model's shapes, here or
     /// on the Hub (hf://OWNER/NAME); the vocabulary beside them is used too
     #[arg(long, value_name = "FILE")]

@@ -211,11 +211,11 @@ impl Run<'_> {
             candle_recurrent::recompute_beyond(0);
         }
         fit_config.on_nan = args.on_nan.into();
-        let of = self.of(trainer.model().frozen())?;
-        let state = match &args.resumed {
-            Some(_) => {
-                // It may have gone on until the folder was ours.
-                let saved = SavedRun::load(folder.path())?;
+        // A run that is gone on with may have gone on by itself until the folder was ours.
+        let saved = args.resumed.as_ref().map(|_| SavedRun::load(folder.path())).transpose()?;
+        let of = self.of(trainer.model().frozen(), saved.as_ref())?;
+        let state = match saved {
+            Some(saved) => {
                 if saved.state.kept.is_some() && folder.config()?.model != config.model {
                     anyhow::bail!(
                         "--resume {}: another model has replaced that of the run; train anew with --overwrite",
@@ -335,12 +335,12 @@ impl Run<'_> {
     }
 
     /// What the run is of.
-    fn of(&self, frozen: &[(String, Tensor)]) -> anyhow::Result<RunOf> {
+    fn of(&self, frozen: &[(String, Tensor)], saved: Option<&SavedRun>) -> anyhow::Result<RunOf> {
         let Self { args, config, parts, .. } = self;
         let config = Config { results: None, saved: None, ..(*config).clone() };
-        let (begun, seconds) = match &args.resumed {
-            Some((saved, begun)) => (begun.clone(), saved.of.seconds),
-            None => (Begun::now(self.name)?, 0.0),
+        let begun = match &args.resumed {
+            Some(begun) => begun.clone(),
+            None => Begun::now(self.name)?,
         };
         let parts = [
             ("training rows", Some(&parts.train)),
@@ -352,7 +352,7 @@ impl Run<'_> {
             seed: args.seed,
             data: RunOf::sums(&parts, frozen, self.parts.tokenizer.as_ref())?,
             begun: serde_json::to_value(begun)?,
-            seconds,
+            seconds: saved.map_or(0.0, |saved| saved.of.seconds),
         })
     }
 

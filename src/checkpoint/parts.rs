@@ -6,8 +6,9 @@
 //! none, a writer has gone on meanwhile, and it begins anew.
 
 use super::config::{CONFIG_FILE, Config};
-use super::saved::{Saved, sha256};
+use super::saved::Saved;
 use crate::formats::file::{TEMPORARY, cannot, cause, sync_folder};
+use crate::formats::sums::sha256;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::Write;

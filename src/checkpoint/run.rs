@@ -1,10 +1,11 @@
 //! The state of a run as a file, `state.safetensors`: tensors, and in the metadata JSON that says what the run is of.
 
 use super::folder::STATE_FILE;
-use super::saved::{FORMAT_VERSION, sha256};
+use super::saved::FORMAT_VERSION;
 use crate::data::Examples;
 use crate::formats::file::{check_regular, write_atomic};
 use crate::formats::safetensors::to_safetensors;
+use crate::formats::sums::sha256;
 use crate::text::Tokenizer;
 use crate::train::{Epoch, Figures, History, RunState, Standing};
 use crate::{Error, Result};

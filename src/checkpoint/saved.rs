@@ -1,8 +1,8 @@
 //! What a `config.json` says of the files beside it: their sums, and the version of the folder's form.
 
+use crate::formats::sums::sha256;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -59,9 +59,4 @@ pub(super) fn check_version(json: &str, origin: &Path) -> Result<()> {
         // What is no such JSON is for the whole reader to complain of.
         _ => Ok(()),
     }
-}
-
-/// The SHA-256 in hexadecimal digits.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::array::Array;
 use super::dataset::Dataset;
+use crate::formats::sums::in_hex;
 use crate::{Error, Result};
 
 /// Inputs and targets, row by row. A clone shares the numbers.
@@ -118,7 +119,7 @@ impl Examples {
                 }
             }
         }
-        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        in_hex(&sum.finalize())
     }
 
     /// `count` rows from `from` on.

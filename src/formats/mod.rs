@@ -20,6 +20,7 @@ mod parquet_writer;
 pub(crate) mod pickle;
 pub(crate) mod safetensors;
 mod stored;
+pub(crate) mod sums;
 mod table;
 mod text_rows;
 mod text_table;

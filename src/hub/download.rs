@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
+use crate::formats::sums::in_hex;
 use sha2::{Digest, Sha256};
 
 use super::address::{Address, check_name, in_url, is_commit};
@@ -211,11 +212,6 @@ impl Download<'_> {
         }
         Ok(None)
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reports each tenth of a file.

@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::address::{Address, check_name, in_url};
 use super::client::{Answer, Ask, Client, Failed, Payload};
-use super::download::in_hex;
 use super::repository::Info;
 use super::settings::Hub;
+use crate::formats::sums::in_hex;
 use crate::{Error, Result};
 
 /// A file to upload.
