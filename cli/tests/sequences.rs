@@ -1,29 +1,12 @@
 //! Sequences of measurements with a class each, from the command line.
 
-use assert_cmd::Command;
-use assert_cmd::assert::Assert;
+mod common;
+
+use common::{fails, json, run, text};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
-
-fn run(folder: &Path, args: &[&str]) -> Assert {
-    Command::new(env!("CARGO_BIN_EXE_candle-recurrent")).current_dir(folder).args(args).assert()
-}
-
-fn fails(assert: Assert, line: &str) {
-    let one_line = predicate::function(|text: &str| text.lines().count() == 1 && text.starts_with("error: "));
-    assert.failure().stdout("").stderr(one_line).stderr(contains(line));
-}
-
-fn json(assert: Assert) -> Value {
-    serde_json::from_slice(&assert.success().get_output().stdout).expect("JSON")
-}
-
-fn text(assert: Assert) -> String {
-    String::from_utf8(assert.success().get_output().stdout.clone()).expect("text")
-}
 
 /// The steps of `count` people from the one of number `from` on: who sits keeps still, who walks swings, who runs swings fast.
 fn steps(from: usize, count: usize) -> String {
